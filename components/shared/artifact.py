@@ -1,0 +1,192 @@
+"""An artifact: a folder of few, large files with a manifest that is written last.
+
+Files under `notes/` (rejects, timings) are verified like all others, but are no part of the digest: the digest tells
+the content, not how it came to be. Whoever finds a `manifest.json` finds a whole artifact. While one is being written its folder holds
+`manifest.json.partial` instead, so that what a killed step left behind is recognised, and cleared by the next try.
+"""
+
+import contextlib
+import errno
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components.shared.errors import InputError, ServiceError
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+PARTIAL = "manifest.json.partial"
+NOTES = "notes/"
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact that was opened and verified.
+
+    Attributes:
+        path: The folder.
+        kind: What it is: "snapshot", "features", "model", "evaluation" or "version".
+        digest: Identifies the content: sha256 over the kind and the names and sha256 of all files but notes.
+        inputs: Digest of each artifact that it was made from, by kind.
+        settings: The settings of the step that made it.
+        producer: Who made it (graft's version, git commit, MLflow run). Not part of the digest.
+    """
+
+    path: Path
+    kind: str
+    digest: str
+    inputs: Mapping[str, str]
+    settings: Mapping[str, Any]
+    producer: Mapping[str, Any]
+
+    def file(self, name: str) -> Path:
+        """Returns the path of one of its files."""
+        return self.path / name
+
+    def read_json(self, name: str) -> Any:
+        """Returns the content of one of its JSON files."""
+        return json.loads(self.file(name).read_text("utf-8"))
+
+
+@dataclass
+class Draft:
+    """An artifact that is being written: put files under `path`, and what was learned on the way into `producer`."""
+
+    path: Path
+    producer: dict[str, Any] = field(default_factory=dict)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes a JSON file, with sorted keys so that equal values give equal bytes."""
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        (self.path / name).write_text(text + "\n", "utf-8")
+
+
+@contextlib.contextmanager
+def write_artifact(
+    path: Path, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, Artifact] | None = None
+) -> Iterator[Draft]:
+    """Opens a draft at `path`; leaving the block without an error completes it, any error removes it.
+
+    Args:
+        path: The folder to write: absent, empty, or left over from a step that was killed.
+        kind: What the artifact is.
+        settings: The settings it is made with (JSON values).
+        inputs: The artifacts that it is made from, by kind.
+
+    Raises:
+        InputError: The folder holds something else.
+        ServiceError: The disk is full.
+    """
+    _claim(path)
+    draft = Draft(path, {"graft": _version(), "git_commit": git_commit()})
+    try:
+        yield draft
+        _complete(draft, kind, settings, inputs or {})
+    except BaseException as error:
+        shutil.rmtree(path, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+            raise ServiceError(
+                f"The disk is full: writing the {kind} to {path} failed ({error.strerror}). "
+                "Nothing half-written was left. Free some space, or choose another disk (graft run --root DIR)."
+            ) from error
+        raise
+
+
+def open_artifact(path: Path, kind: str) -> Artifact:
+    """Opens an artifact and verifies every file of it.
+
+    Raises:
+        InputError: It is no artifact of that kind, or a file is missing, changed or of another size (named).
+    """
+    manifest = _read_manifest(path, kind)
+    if manifest["kind"] != kind:
+        raise InputError(f"{path} holds a {manifest['kind']}; a {kind} was expected here.")
+    for name, entry in manifest["files"].items():
+        _verify(path, name, entry)
+    return Artifact(path, kind, manifest["digest"], manifest["inputs"], manifest["settings"], manifest["producer"])
+
+
+def git_commit() -> str:
+    """Returns the commit of graft's own code: from the image (`GRAFT_GIT_COMMIT`), else from git, else ""."""
+    if commit := os.environ.get("GRAFT_GIT_COMMIT"):
+        return commit
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def sha256(path: Path) -> str:
+    """Returns the sha256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _claim(path: Path) -> None:
+    if path.is_file() or (path.is_dir() and any(path.iterdir()) and not (path / PARTIAL).exists()):
+        raise InputError(f"{path} exists and holds something already. Name a new folder, or delete that one.")
+    if path.exists():
+        shutil.rmtree(path)
+    path.mkdir(parents=True)
+    (path / PARTIAL).touch()
+
+
+def _complete(draft: Draft, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> None:
+    paths = sorted(p for p in draft.path.rglob("*") if p.is_file() and p.name != PARTIAL)
+    files = {p.relative_to(draft.path).as_posix(): {"sha256": sha256(p), "size": p.stat().st_size} for p in paths}
+    told = {name: entry["sha256"] for name, entry in files.items() if not name.startswith(NOTES)}
+    content = json.dumps([kind, told], sort_keys=True)
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": kind,
+        "digest": hashlib.sha256(content.encode()).hexdigest(),
+        "files": files,
+        "inputs": {name: artifact.digest for name, artifact in inputs.items()},
+        "settings": settings,
+        "producer": draft.producer,
+    }
+    draft.write_json(PARTIAL, manifest)
+    os.replace(draft.path / PARTIAL, draft.path / MANIFEST)
+
+
+def _read_manifest(path: Path, kind: str) -> dict[str, Any]:
+    file = path / MANIFEST
+    if not file.exists():
+        state = "was never completed" if (path / PARTIAL).exists() else f"has no {MANIFEST}"
+        raise InputError(f"A {kind} was expected at {path}, but that folder {state}. Run the step that makes it again.")
+    manifest: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    if manifest.get("schema_version") != SCHEMA_VERSION:
+        raise InputError(
+            f"{file} has schema version {manifest.get('schema_version')}; this graft reads {SCHEMA_VERSION}. "
+            "Make the artifact again with this version."
+        )
+    return manifest
+
+
+def _verify(path: Path, name: str, entry: Mapping[str, Any]) -> None:
+    file = path / name
+    if not file.is_file():
+        raise InputError(f"{file} is missing; {path / MANIFEST} lists it. Run the step that makes it again.")
+    size = file.stat().st_size
+    if size != entry["size"] or sha256(file) != entry["sha256"]:
+        raise InputError(
+            f"{file} is not the file that was written ({size} bytes found, {entry['size']} bytes written, or other "
+            "content). Run the step that makes it again."
+        )
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("graft")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"

@@ -1,0 +1,123 @@
+"""What makes a plain function a step: its lines of progress, its exit code, its command.
+
+A step tells its progress as lines (`graft: finetune  41% · epoch 2/3 · loss 0.31`), which people read in a pod's log and
+`graft run` turns into a progress bar. Its failure is told likewise, each line of the message behind a prefix.
+"""
+
+import argparse
+import dataclasses
+import json
+import re
+import sys
+import time
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.shared.errors import GraftError, InputError
+
+PROGRESS = re.compile(r"^\s*graft: (?P<step>\S+) +(?P<percent>\d+)% · (?P<message>.*)$")
+FAILURE = re.compile(r"^\s*graft: (?P<kind>wrong input|failure): (?P<line>.*)$")
+INTERRUPTED = 130
+
+
+class Progress:
+    """Tells how far a step is: one line when it begins, then at most one every `interval` seconds, and one at the end.
+
+    On a terminal the line is drawn over and over, as a bar.
+    """
+
+    def __init__(self, step: str, total: float, interval: float = 1.0) -> None:
+        self.step, self.total, self.interval = step, max(total, 1e-9), interval
+        self._last = float("-inf")
+        self._terminal = sys.stdout.isatty()
+
+    def update(self, done: float, message: str) -> None:
+        """Tells that `done` of `total` is done, unless it told so less than `interval` seconds ago."""
+        now = time.monotonic()
+        if now - self._last >= self.interval or done >= self.total:
+            self._last = now
+            self._tell(min(done / self.total, 1.0), message)
+
+    def _tell(self, fraction: float, message: str) -> None:
+        if self._terminal:
+            filled = round(24 * fraction)
+            line = f"\r\033[K{self.step} {'━' * filled}{'·' * (24 - filled)} {fraction:4.0%}  {message}"
+            print(line, end="\n" if fraction >= 1 else "", flush=True)
+        else:
+            print(f"graft: {self.step} {round(100 * fraction):3d}% · {message}", flush=True)
+
+
+def run_step(step: Callable[[], Any]) -> Any:
+    """Runs a step in its own process; a failure ends that process with a message and an exit code, not a traceback.
+
+    Raises:
+        SystemExit: 2 for an `InputError`, 1 for another `GraftError`, 130 for Ctrl-C.
+    """
+    try:
+        return step()
+    except GraftError as error:
+        kind = "wrong input" if isinstance(error, InputError) else "failure"
+        for line in str(error).splitlines():
+            print(f"graft: {kind}: {line}", flush=True)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print("graft: interrupted", flush=True)
+        raise SystemExit(INTERRUPTED) from None
+
+
+def option(default: Any, help_text: str) -> Any:
+    """Returns a settings field with its default and the help that the step's own command shows."""
+    if isinstance(default, list | dict):
+        return dataclasses.field(default_factory=lambda: default.copy(), metadata={"help": help_text})
+    return dataclasses.field(default=default, metadata={"help": help_text})
+
+
+def required(help_text: str) -> Any:
+    """Returns a settings field without default."""
+    return dataclasses.field(metadata={"help": help_text})
+
+
+def command(step: Callable[..., Any], settings: type[Any], paths: Mapping[str, str], doc: str) -> None:
+    """Runs a step from a shell: `paths` (folder arguments) and the settings' fields become its options.
+
+    Args:
+        step: The step's function; takes the paths by keyword and `settings`; what it returns is printed as JSON.
+        settings: Its settings dataclass.
+        paths: Help of each folder argument, by name.
+        doc: What `--help` says first.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m components.{step.__name__}", description=doc)
+    for name, text in paths.items():
+        parser.add_argument(_flag(name), type=Path, required=True, help=text, metavar="DIR")
+    hints = typing.get_type_hints(settings)
+    for field in dataclasses.fields(settings):
+        _add_option(parser, field, hints[field.name])
+    arguments = vars(parser.parse_args())
+    folders = {name: arguments.pop(name) for name in paths}
+    report = run_step(lambda: step(**folders, settings=settings(**arguments)))
+    print(json.dumps(dataclasses.asdict(report), indent=1, ensure_ascii=False, default=str))
+
+
+def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:
+    needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    default = None if needed else field.default
+    if field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    text = field.metadata["help"] + ("" if needed else f" (default: {json.dumps(default)})")
+    options: dict[str, Any] = {"required": needed, "default": default, "help": text.replace("%", "%%")}
+    origin = typing.get_origin(hint)
+    if origin is list:
+        parser.add_argument(_flag(field.name), nargs="+", metavar="NAME", **options)
+    elif origin is dict:
+        parser.add_argument(_flag(field.name), type=json.loads, metavar="JSON", **options)
+    elif hint is bool:
+        parser.add_argument(_flag(field.name), action=argparse.BooleanOptionalAction, **options)
+    else:
+        kinds = [kind for kind in (typing.get_args(hint) or (hint,)) if kind is not type(None)]
+        parser.add_argument(_flag(field.name), type=kinds[0], metavar=kinds[0].__name__.upper(), **options)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,164 @@
+"""Local paths and `s3://` behind the same few verbs: list, a local copy of a file, a local copy of a folder.
+
+Credentials and endpoint come from the environment (`AWS_*`, `AWS_ENDPOINT_URL_S3`), as boto3 reads them.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.shared.errors import GraftError, InputError, ServiceError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+_CREDENTIALS = {
+    "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
+    "ExpiredTokenException", "AllAccessDisabled", "AccountProblem", "RequestTimeTooSkewed",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class File:
+    """A file in a store: its address, its path below what was listed (`/` between parts), its size in bytes."""
+
+    uri: str
+    name: str
+    size: int
+
+
+def is_s3(uri: str) -> bool:
+    """Tells whether an address is an object or prefix in S3."""
+    return uri.startswith("s3://")
+
+
+def list_files(uri: str) -> list[File]:
+    """Lists a file, or all files below a folder or prefix, sorted by name; hidden ones (`.x`, `_x`) are left out.
+
+    Raises:
+        InputError: There is no such path, bucket or object, or these credentials may not read it.
+        ServiceError: The store did not answer.
+    """
+    files = _list_s3(uri) if is_s3(uri) else _list_local(uri)
+    return sorted((file for file in files if not _is_hidden(file.name)), key=lambda file: file.name)
+
+
+@contextlib.contextmanager
+def local_copy(uri: str) -> Iterator[Path]:
+    """Gives a local path to a file: itself, or a download that is gone after the block."""
+    if not is_s3(uri):
+        yield Path(uri)
+        return
+    with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+        bucket, key = _split(uri)
+        path = Path(folder) / (key.rsplit("/", 1)[-1] or "object")
+        _download(bucket, key, path)
+        yield path
+
+
+def download_folder(uri: str, folder: Path) -> None:
+    """Copies every object below an S3 prefix into a local folder, under the same names."""
+    files = list_files(uri)
+    if not files:
+        raise InputError(f"{uri} holds no object. Give the prefix that holds the files.")
+    for file in files:
+        path = folder / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _download(*_split(file.uri), path)
+
+
+def _list_local(uri: str) -> Iterator[File]:
+    path = Path(uri).expanduser()
+    if path.is_file():
+        yield File(str(path), path.name, path.stat().st_size)
+    elif path.is_dir():
+        for file in path.rglob("*"):
+            if file.is_file():
+                yield File(str(file), file.relative_to(path).as_posix(), file.stat().st_size)
+    else:
+        raise InputError(f"There is no file or folder {uri!r} (looked from {Path.cwd()}). Check the path.")
+
+
+def _list_s3(uri: str) -> Iterator[File]:
+    bucket, key = _split(uri)
+    with _explained(uri):
+        pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+        found = [item for page in pages for item in page.get("Contents", [])]
+    prefix = key if not key or key.endswith("/") else key + "/"
+    for item in found:
+        if item["Key"] == key:
+            yield File(uri, key.rsplit("/", 1)[-1], item["Size"])
+        elif item["Key"].startswith(prefix) and not item["Key"].endswith("/"):
+            yield File(f"s3://{bucket}/{item['Key']}", item["Key"][len(prefix) :], item["Size"])
+
+
+def _download(bucket: str, key: str, path: Path) -> None:
+    from boto3.s3.transfer import TransferConfig
+
+    parts = TransferConfig(multipart_chunksize=32 << 20, multipart_threshold=32 << 20, max_concurrency=16)
+    with _explained(f"s3://{bucket}/{key}"):
+        _client().download_file(bucket, key, str(path), Config=parts)
+
+
+def _client() -> "S3Client":
+    import boto3
+    from botocore.config import Config
+
+    # Default checksum trailers break some compatible stores; what we store has its sha256 in a manifest.
+    config = Config(
+        retries={"mode": "standard", "max_attempts": 5},
+        connect_timeout=10,
+        read_timeout=60,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    return boto3.client("s3", config=config)
+
+
+@contextlib.contextmanager
+def _explained(uri: str) -> Iterator[None]:
+    """Turns botocore's errors into ours: a credential that is refused is never told as "not found"."""
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+
+    try:
+        yield
+    except ClientError as error:
+        raise _explain(uri, error.response) from error
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise InputError(
+            f"No credentials for {uri}: {error}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
+            "(or AWS_PROFILE), or run where a role gives them."
+        ) from error
+    except BotoCoreError as error:
+        raise ServiceError(
+            f"The object store did not answer for {uri}: {error}. Check AWS_ENDPOINT_URL_S3 and the network."
+        ) from error
+
+
+def _explain(uri: str, response: Any) -> GraftError:
+    code = str(response.get("Error", {}).get("Code", ""))
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if code == "NoSuchBucket":
+        return InputError(f"The bucket of {uri} does not exist (as this endpoint sees it). Check the bucket's name.")
+    if code in _CREDENTIALS or status in (401, 403):
+        return InputError(
+            f"These credentials may not read {uri} ({code}). They are wrong or expired, or lack s3:ListBucket and "
+            "s3:GetObject. Whether the data exists cannot be told."
+        )
+    if code in ("404", "NoSuchKey"):
+        return InputError(f"{uri} does not exist. Check the address.")
+    return ServiceError(f"The object store failed on {uri}: {code} (HTTP {status}). Try again later.")
+
+
+def _split(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not bucket:
+        raise InputError(f"{uri!r} names no bucket; an address such as s3://bucket/prefix was expected.")
+    return bucket, key
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith((".", "_")) for part in name.split("/"))

@@ -1,0 +1,87 @@
+"""The registry of tasks. A task is one file in this folder, which registers itself: adding a task is adding a file.
+
+No file here imports torch at its top: light steps read the registry too.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from components.shared.errors import InputError, did_you_mean, quote_all
+
+
+class Encoder(Protocol):
+    """Turns raw inputs into features, a batch at a time."""
+
+    schema: pa.Schema
+    """Columns of the features; always among them `length` (int32): what an example costs, to sort batches by."""
+
+    def encode(self, inputs: Sequence[Sequence[str]]) -> list[pa.Array]:
+        """Encodes a batch: one sequence of values for each input column; returns one array a column of `schema`."""
+
+    def save(self, folder: Path) -> None:
+        """Writes what is needed to encode the same way again (a tokenizer, say)."""
+
+
+class Task(Protocol):
+    """What is learned. Everything that differs between tasks is behind these few members."""
+
+    name: str
+    input_counts: tuple[int, ...]
+    """How many input columns it takes."""
+
+    def reason_to_reject(self, inputs: Sequence[object], max_characters: int) -> str | None:
+        """Returns why a row's inputs cannot be used, or None where they can."""
+
+    def encoder(self, backbone: Path, inputs: int, max_length: int | None) -> Encoder:
+        """Returns the encoder that goes with a backbone's folder, for that many input columns."""
+
+    def baselines(
+        self, train: Sequence[Sequence[str]], labels: np.ndarray, test: Sequence[Sequence[str]], seed: int
+    ) -> Mapping[str, np.ndarray]:
+        """Fits classical models on raw inputs (a sequence for each column) and integer labels.
+
+        Returns:
+            For each baseline, by name: probabilities of shape [test examples, classes], float64.
+        """
+
+    def sample(self, count: int, seed: int) -> list[dict[str, Any]]:
+        """Returns made-up rows that can be learned (columns `input_1`, … and `label`), to try the chain on."""
+
+
+_TASKS: dict[str, Task] = {}
+
+
+def register(task: Task) -> Task:
+    """Adds a task to the registry; called by the task's own file."""
+    _TASKS[task.name] = task
+    return task
+
+
+def names() -> list[str]:
+    """Returns the names of all tasks, sorted."""
+    _load_all()
+    return sorted(_TASKS)
+
+
+def get(name: str) -> Task:
+    """Returns a task by its name.
+
+    Raises:
+        InputError: There is no such task.
+    """
+    _load_all()
+    if name not in _TASKS:
+        known = quote_all(sorted(_TASKS))
+        raise InputError(f"There is no task {name!r}; there are {known}.{did_you_mean(name, _TASKS)}")
+    return _TASKS[name]
+
+
+def _load_all() -> None:
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")

@@ -1,0 +1,124 @@
+"""text-classification: one text, or a pair of texts, belongs to one of several classes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from components.shared.backbones.tokenizer import load_tokenizer, max_length_of
+from components.shared.tasks import register
+
+
+class TextClassification:
+    """One text, or a pair (entailment, paraphrase, does-this-answer-that), into one of two or more classes."""
+
+    name = "text-classification"
+    input_counts = (1, 2)
+
+    def reason_to_reject(self, inputs: Sequence[object], max_characters: int) -> str | None:
+        """Rejects what is no text, is empty, is no valid UTF-8, or is longer than a text can be."""
+        for value in inputs:
+            if value is None or (isinstance(value, str) and not value.strip()):
+                return "empty input"
+            if not isinstance(value, str):
+                return f"input is no text ({type(value).__name__})"
+            if len(value) > max_characters:
+                return f"input longer than {max_characters} characters"
+            if not _is_utf8(value):
+                return "invalid UTF-8"
+        return None
+
+    def encoder(self, backbone: Path, inputs: int, max_length: int | None) -> "TextEncoder":
+        """Returns an encoder with the backbone's own tokenizer."""
+        return TextEncoder(backbone, inputs, max_length)
+
+    def baselines(
+        self, train: Sequence[Sequence[str]], labels: np.ndarray, test: Sequence[Sequence[str]], seed: int
+    ) -> Mapping[str, np.ndarray]:
+        """TF-IDF (words and pairs of words) with logistic regression; for pairs also on the two vectors' cosine."""
+        from scipy.sparse import hstack
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=200_000, dtype=np.float32)
+        words.fit([text for column in train for text in column])
+        seen, unseen = ([words.transform(column) for column in part] for part in (train, test))
+        results = {"TF-IDF": _logistic_regression(hstack(seen, "csr"), labels, hstack(unseen, "csr"), seed)}
+        if len(train) == 2:
+            cosines = [np.asarray(left.multiply(right).sum(axis=1)) for left, right in (seen, unseen)]
+            results["TF-IDF cosine"] = _logistic_regression(cosines[0], labels, cosines[1], seed)
+        return results
+
+    def sample(self, count: int, seed: int) -> list[dict[str, Any]]:
+        """Short sentences about kitchens or ships: the class is told by two words out of eight."""
+        words = {"kitchen": "pan oven salt knife soup flour", "ship": "sail mast deck anchor harbour tide"}
+        filler = "the a small old red then near under over with by and some this that one".split()
+        draw = np.random.default_rng(seed)
+        rows = []
+        for number in range(count):
+            label = ("kitchen", "ship")[number % 2]
+            text = [*draw.choice(filler, 6), *draw.choice(words[label].split(), 2)]
+            rows.append({"input_1": " ".join(draw.permutation(text)) + f" {number}", "label": label})
+        return rows
+
+
+class TextEncoder:
+    """Token ids of the backbone's fast tokenizer: truncated, not padded; the batches of many cores at once.
+
+    Columns: `input_ids` list<int32>; `token_type_ids` list<int8> for a pair where the backbone tells its two texts
+    apart by them; `length` int32, in tokens.
+    """
+
+    def __init__(self, backbone: Path, inputs: int, max_length: int | None) -> None:
+        self.max_length = max_length_of(backbone, max_length)
+        self.tokenizer = load_tokenizer(backbone)
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(self.max_length)
+        config = json.loads((backbone / "config.json").read_text("utf-8"))
+        columns = {"input_ids": pa.list_(pa.int32())}
+        if inputs == 2 and (config.get("type_vocab_size") or 0) > 1:
+            columns["token_type_ids"] = pa.list_(pa.int8())
+        self.schema = pa.schema({**columns, "length": pa.int32()})
+
+    def encode(self, inputs: Sequence[Sequence[str]]) -> list[pa.Array]:
+        """Encodes a batch of texts, or of pairs."""
+        batch = list(inputs[0]) if len(inputs) == 1 else list(zip(*inputs, strict=True))
+        encodings = self.tokenizer.encode_batch_fast(batch)
+        ids = [encoding.ids for encoding in encodings]
+        arrays = [_lists(ids, np.int32)]
+        if "token_type_ids" in self.schema.names:
+            arrays.append(_lists([encoding.type_ids for encoding in encodings], np.int8))
+        return [*arrays, pa.array([len(item) for item in ids], pa.int32())]
+
+    def save(self, folder: Path) -> None:
+        """Writes `tokenizer.json`, with the truncation that was used."""
+        self.tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def _lists(values: list[list[int]], kind: type[np.integer[Any]]) -> pa.ListArray:
+    offsets = np.zeros(len(values) + 1, np.int32)
+    np.cumsum([len(item) for item in values], out=offsets[1:])
+    flat = np.fromiter((number for item in values for number in item), kind, count=int(offsets[-1]))
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
+
+
+def _logistic_regression(train: Any, labels: np.ndarray, test: Any, seed: int) -> np.ndarray:
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(max_iter=1000, C=10.0, random_state=seed).fit(train, labels)
+    # A class without training examples cannot come up here: ingest refuses such data.
+    probabilities: np.ndarray = model.predict_proba(test)
+    return probabilities
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+register(TextClassification())

@@ -1,0 +1,1 @@
+"""What runs where: the pipelines, the job file, the `graft` command."""
