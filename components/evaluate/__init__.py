@@ -1,0 +1,1 @@
+"""A model into an evaluation against baselines."""

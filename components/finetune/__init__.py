@@ -1,0 +1,1 @@
+"""Features and a backbone into a model."""

@@ -1,0 +1,1 @@
+"""Labelled data into a snapshot."""

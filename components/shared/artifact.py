@@ -1,7 +1,9 @@
 """An artifact: a folder of few, large files with a manifest that is written last.
 
 Files under `notes/` (rejects, timings) are verified like all others, but are no part of the digest: the digest tells
-the content, not how it came to be. Whoever finds a `manifest.json` finds a whole artifact. While one is being written its folder holds
+the content, not how it came to be.
+
+Whoever finds a `manifest.json` finds a whole artifact. While one is being written its folder holds
 `manifest.json.partial` instead, so that what a killed step left behind is recognised, and cleared by the next try.
 """
 
@@ -35,6 +37,7 @@ class Artifact:
         path: The folder.
         kind: What it is: "snapshot", "features", "model", "evaluation" or "version".
         digest: Identifies the content: sha256 over the kind and the names and sha256 of all files but notes.
+        files: The names of its files, manifest excepted.
         inputs: Digest of each artifact that it was made from, by kind.
         settings: The settings of the step that made it.
         producer: Who made it (graft's version, git commit, MLflow run). Not part of the digest.
@@ -43,6 +46,7 @@ class Artifact:
     path: Path
     kind: str
     digest: str
+    files: tuple[str, ...]
     inputs: Mapping[str, str]
     settings: Mapping[str, Any]
     producer: Mapping[str, Any]
@@ -50,6 +54,10 @@ class Artifact:
     def file(self, name: str) -> Path:
         """Returns the path of one of its files."""
         return self.path / name
+
+    def lineage(self) -> dict[str, str]:
+        """Returns the digests of this artifact and of all it was made from, by kind."""
+        return {**self.inputs, self.kind: self.digest}
 
     def read_json(self, name: str) -> Any:
         """Returns the content of one of its JSON files."""
@@ -72,7 +80,7 @@ class Draft:
 
 @contextlib.contextmanager
 def write_artifact(
-    path: Path, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, Artifact] | None = None
+    path: Path, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, str] | None = None
 ) -> Iterator[Draft]:
     """Opens a draft at `path`; leaving the block without an error completes it, any error removes it.
 
@@ -80,7 +88,7 @@ def write_artifact(
         path: The folder to write: absent, empty, or left over from a step that was killed.
         kind: What the artifact is.
         settings: The settings it is made with (JSON values).
-        inputs: The artifacts that it is made from, by kind.
+        inputs: Digests of the artifacts that it is made from, by kind (`Artifact.lineage`).
 
     Raises:
         InputError: The folder holds something else.
@@ -112,7 +120,8 @@ def open_artifact(path: Path, kind: str) -> Artifact:
         raise InputError(f"{path} holds a {manifest['kind']}; a {kind} was expected here.")
     for name, entry in manifest["files"].items():
         _verify(path, name, entry)
-    return Artifact(path, kind, manifest["digest"], manifest["inputs"], manifest["settings"], manifest["producer"])
+    told = (manifest[name] for name in ("inputs", "settings", "producer"))
+    return Artifact(path, kind, manifest["digest"], tuple(manifest["files"]), *told)
 
 
 def git_commit() -> str:
@@ -141,7 +150,7 @@ def _claim(path: Path) -> None:
     (path / PARTIAL).touch()
 
 
-def _complete(draft: Draft, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> None:
+def _complete(draft: Draft, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
     paths = sorted(p for p in draft.path.rglob("*") if p.is_file() and p.name != PARTIAL)
     files = {p.relative_to(draft.path).as_posix(): {"sha256": sha256(p), "size": p.stat().st_size} for p in paths}
     told = {name: entry["sha256"] for name, entry in files.items() if not name.startswith(NOTES)}
@@ -151,12 +160,12 @@ def _complete(draft: Draft, kind: str, settings: Mapping[str, Any], inputs: Mapp
         "kind": kind,
         "digest": hashlib.sha256(content.encode()).hexdigest(),
         "files": files,
-        "inputs": {name: artifact.digest for name, artifact in inputs.items()},
+        "inputs": dict(inputs),
         "settings": settings,
         "producer": draft.producer,
     }
     draft.write_json(PARTIAL, manifest)
-    os.replace(draft.path / PARTIAL, draft.path / MANIFEST)
+    (draft.path / PARTIAL).replace(draft.path / MANIFEST)
 
 
 def _read_manifest(path: Path, kind: str) -> dict[str, Any]:

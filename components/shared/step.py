@@ -1,7 +1,7 @@
 """What makes a plain function a step: its lines of progress, its exit code, its command.
 
-A step tells its progress as lines (`graft: finetune  41% · epoch 2/3 · loss 0.31`), which people read in a pod's log and
-`graft run` turns into a progress bar. Its failure is told likewise, each line of the message behind a prefix.
+A step tells its progress as lines (`graft: finetune  41% · epoch 2/3 · loss 0.31`), which people read in a pod's log
+and `graft run` turns into a progress bar. Its failure is told likewise, each line of the message behind a prefix.
 """
 
 import argparse
@@ -30,6 +30,7 @@ class Progress:
 
     def __init__(self, step: str, total: float, interval: float = 1.0) -> None:
         self.step, self.total, self.interval = step, max(total, 1e-9), interval
+        self._begun = time.monotonic()
         self._last = float("-inf")
         self._terminal = sys.stdout.isatty()
 
@@ -39,6 +40,10 @@ class Progress:
         if now - self._last >= self.interval or done >= self.total:
             self._last = now
             self._tell(min(done / self.total, 1.0), message)
+
+    def rate(self, done: float) -> float:
+        """Returns how much was done a second so far."""
+        return done / max(time.monotonic() - self._begun, 1e-9)
 
     def _tell(self, fraction: float, message: str) -> None:
         if self._terminal:

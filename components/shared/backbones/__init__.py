@@ -3,12 +3,51 @@
 Nothing here imports torch; the family's file does, and only finetune, evaluate and prediction import that.
 """
 
+import importlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
 
 from components.shared import storage
 from components.shared.errors import InputError, ServiceError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Family(Protocol):
+    """What a family's file offers."""
+
+    def from_backbone(self, folder: Path, pooling: str, outputs: int) -> Any:
+        """Returns the pretrained network of a backbone's folder, with a new head of so many outputs.
+
+        It is an `nn.Module` with two methods more: `save(folder)` writes weights and configuration, and `describe()`
+        returns what `model.json` must tell beside, so that `from_model` can make it again.
+        """
+
+    def from_model(self, folder: Path) -> Any:
+        """Returns the trained network of a model's folder."""
+
+    def collate(self, columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> "dict[str, Tensor]":
+        """Makes a batch out of features."""
+
+    def padding_of(self, folder: Path) -> int:
+        """Returns what `collate` pads with."""
+
+    def predict(
+        self, network: "nn.Module", columns: Mapping[str, Sequence[np.ndarray]], padding: int, batch_size: int
+    ) -> np.ndarray:
+        """Returns probabilities [examples, classes], float32."""
+
+
+def family(name: str) -> Family:
+    """Returns the file of a family of backbones ("transformers"). Imports torch."""
+    return cast(Family, importlib.import_module(f"{__name__}.{name}"))
+
 
 _HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 _SMALL_FILES = [
@@ -58,9 +97,8 @@ def pooling_of(folder: Path) -> str:
 
 
 def _fetch_from_hub(name: str, weights: bool) -> Path:
-    import httpx
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFoundError  # type: ignore[attr-defined]
 
     patterns = _SMALL_FILES + (_WEIGHTS if weights else [])
     try:
@@ -74,7 +112,7 @@ def _fetch_from_hub(name: str, weights: bool) -> Path:
             f"There is no backbone {name!r}: no folder of that name (looked from {Path.cwd()}), and no such "
             "repository on the hub (a private one needs HF_TOKEN). Check the name."
         ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except (HTTPError, OSError) as error:
         raise ServiceError(
             f"The hub did not answer for {name!r}, and it is not in the local cache. Check the network (HF_ENDPOINT, "
             "proxy), or give the backbone as a path or s3:// address."

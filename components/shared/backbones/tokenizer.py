@@ -45,7 +45,8 @@ def max_length_of(folder: Path, wanted: int | None) -> int:
         return int(min(trained, limit, DEFAULT_MAX_LENGTH))
     if wanted > limit:
         raise InputError(
-            f"training.max_length is {wanted}, but the backbone has positions for {limit} tokens. Set it to {limit} or less."
+            f"training.max_length is {wanted}, but the backbone has positions for {limit} tokens. "
+            f"Set it to {limit} or less."
         )
     return wanted
 

@@ -1,8 +1,8 @@
 """Text encoders of the `transformers` library: the network with its head, its batches, prediction from raw text.
 
 This file needs nothing else of graft: `register` puts it beside the weights, and the registered model runs on it.
-A model's folder holds `config.json` (the encoder's), `tokenizer.json` (truncation set), `model.safetensors` (encoder and
-head) and `model.json` (task, labels, inputs, pooling).
+A model's folder holds `config.json` (the encoder's), `tokenizer.json` (truncation set), `model.safetensors` (encoder
+and head) and `model.json` (task, labels, inputs, pooling).
 """
 
 import json
@@ -21,9 +21,9 @@ from transformers import AutoConfig, AutoModel
 class Network(nn.Module):
     """An encoder, its pooling and a linear head."""
 
-    def __init__(self, encoder: nn.Module, pooling: str, outputs: int) -> None:
+    def __init__(self, encoder: Any, pooling: str, outputs: int) -> None:
         super().__init__()
-        config: Any = encoder.config
+        config = encoder.config
         self.encoder, self.pooling = encoder, pooling
         if pooling == "mean" and getattr(encoder, "pooler", None) is not None:
             encoder.pooler = None  # would be saved and never used
@@ -49,7 +49,11 @@ class Network(nn.Module):
     def save(self, folder: Path) -> None:
         """Writes the weights and the encoder's configuration."""
         save_model(self, str(folder / "model.safetensors"))
-        self.encoder.config.save_pretrained(folder)  # type: ignore[operator,union-attr]
+        self.encoder.config.save_pretrained(folder)
+
+    def describe(self) -> dict[str, object]:
+        """Returns what `from_model` must know beside the configuration."""
+        return {"pooling": self.pooling, "pooler": getattr(self.encoder, "pooler", None) is not None}
 
 
 def from_backbone(folder: Path, pooling: str, outputs: int) -> Network:
@@ -67,7 +71,7 @@ def from_model(folder: Path) -> Network:
     """Returns the trained network of a model's folder, in evaluation mode, on the CPU."""
     told = json.loads((folder / "model.json").read_text("utf-8"))
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    encoder = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    encoder = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)  # type: ignore[no-untyped-call]
     if not told["pooler"]:
         encoder.pooler = None
     network = Network(encoder, told["pooling"], len(told["labels"]))

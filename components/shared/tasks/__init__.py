@@ -18,6 +18,10 @@ from components.shared.errors import InputError, did_you_mean, quote_all
 class Encoder(Protocol):
     """Turns raw inputs into features, a batch at a time."""
 
+    family: str
+    """The family of backbones that eats these features: a file in `components/shared/backbones`."""
+    max_length: int
+    """The most that `length` can be; longer examples were cut to it."""
     schema: pa.Schema
     """Columns of the features; always among them `length` (int32): what an example costs, to sort batches by."""
 
@@ -31,9 +35,13 @@ class Encoder(Protocol):
 class Task(Protocol):
     """What is learned. Everything that differs between tasks is behind these few members."""
 
-    name: str
-    input_counts: tuple[int, ...]
-    """How many input columns it takes."""
+    @property
+    def name(self) -> str:
+        """What a job calls it."""
+
+    @property
+    def input_counts(self) -> tuple[int, ...]:
+        """How many input columns it takes."""
 
     def reason_to_reject(self, inputs: Sequence[object], max_characters: int) -> str | None:
         """Returns why a row's inputs cannot be used, or None where they can."""

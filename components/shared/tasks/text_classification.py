@@ -54,7 +54,7 @@ class TextClassification:
     def sample(self, count: int, seed: int) -> list[dict[str, Any]]:
         """Short sentences about kitchens or ships: the class is told by two words out of eight."""
         words = {"kitchen": "pan oven salt knife soup flour", "ship": "sail mast deck anchor harbour tide"}
-        filler = "the a small old red then near under over with by and some this that one".split()
+        filler = ["the", "a", "small", "old", "red", "then", "near", "under", "with", "by", "some", "this"]
         draw = np.random.default_rng(seed)
         rows = []
         for number in range(count):
@@ -70,6 +70,8 @@ class TextEncoder:
     Columns: `input_ids` list<int32>; `token_type_ids` list<int8> for a pair where the backbone tells its two texts
     apart by them; `length` int32, in tokens.
     """
+
+    family = "transformers"
 
     def __init__(self, backbone: Path, inputs: int, max_length: int | None) -> None:
         self.max_length = max_length_of(backbone, max_length)

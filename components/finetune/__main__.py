@@ -1,0 +1,7 @@
+"""`python -m components.finetune`: features and a backbone into a model."""
+
+from components.finetune.finetune import FinetuneSettings, finetune
+from components.shared.step import command
+
+paths = {"features": "folder of the features", "model": "folder to write the model to"}
+command(finetune, FinetuneSettings, paths, doc=__doc__)

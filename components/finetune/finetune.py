@@ -1,0 +1,172 @@
+"""Features and a backbone into a model."""
+
+import contextlib
+import dataclasses
+import math
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from components.finetune.curves import Curves
+from components.finetune.training import History, Hyperparameters, fit
+from components.shared import backbones
+from components.shared.artifact import Artifact, Draft, open_artifact, write_artifact
+from components.shared.errors import InputError, did_you_mean, quote_all
+from components.shared.features import FeatureSplit
+from components.shared.step import Progress, option, required
+
+STRATEGIES = ("full",)
+POOLINGS = ("auto", "first", "mean")
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """Settings of `finetune`; the fields of `training` in a job, and the backbone."""
+
+    backbone: str = required("the pretrained network: a path, s3://bucket/prefix, or a hub name")
+    experiment: str = option("graft", "MLflow experiment that the curves go to")
+    strategy: str = option("full", "what of the backbone learns: full")
+    epochs: int = option(3, "the most passes over the training examples")
+    learning_rate: float = option(5e-5, "highest learning rate of AdamW")
+    batch_size: int = option(32, "examples a step")
+    weight_decay: float = option(0.01, "of AdamW; not on biases and norms")
+    warmup_ratio: float = option(0.1, "fraction of the steps in which the learning rate rises")
+    max_grad_norm: float = option(1.0, "gradients are clipped to this norm")
+    patience: int = option(2, "epochs without better validation before training stops")
+    pooling: str = option("auto", "how tokens become one vector: auto (as the backbone was trained), first, mean")
+    precision: str = option("auto", "auto (bfloat16 on GPUs that have it, else float32), float32, bfloat16")
+    seed: int = option(42, "of the head, the order of the examples and dropout")
+
+
+@dataclass(frozen=True)
+class FinetuneReport:
+    """What `finetune` did: the model's digest, its MLflow run, and validation of the epoch that was kept."""
+
+    digest: str
+    run_id: str
+    best_epoch: int
+    validation: dict[str, float]
+    examples_per_second: float
+
+
+def finetune(features: Path, model: Path, settings: FinetuneSettings) -> FinetuneReport:
+    """Trains a backbone with a new head on features.
+
+    The artifact holds `model.safetensors`, `config.json`, `tokenizer.json` and `model.json`: all that prediction from
+    raw input needs. As a note: `history.json`. On a CPU the same features, settings and seed give the same bytes
+    (with the same number of threads).
+
+    Args:
+        features: The folder of the features to read.
+        model: The folder to write.
+        settings: The backbone and how it is trained.
+
+    Raises:
+        InputError: A setting or the backbone is wrong, or the loss is no longer a number.
+        ServiceError: The hub, the store or MLflow failed, or the disk is full.
+    """
+    _check(settings)
+    source = open_artifact(features, "features")
+    stored = dataclasses.asdict(settings)
+    torch.manual_seed(settings.seed)
+    with tempfile.TemporaryDirectory(prefix="graft-finetune-") as scratch:
+        folder = backbones.fetch(settings.backbone, Path(scratch))
+        with (
+            write_artifact(model, "model", stored, source.lineage()) as draft,
+            Curves(settings.experiment, stored) as curves,
+        ):
+            history = _train(source, folder, draft, settings, curves)
+            draft.producer |= {"mlflow_run_id": curves.run_id, "mlflow_uri": os.environ.get("MLFLOW_TRACKING_URI", "")}
+    best = history.epochs[history.best_epoch - 1]
+    return FinetuneReport(
+        digest=open_artifact(model, "model").digest,
+        run_id=curves.run_id,
+        best_epoch=history.best_epoch,
+        validation={name: best[name] for name in ("validation_loss", "accuracy", "macro_f1")},
+        examples_per_second=history.examples_per_second,
+    )
+
+
+def _train(source: Artifact, folder: Path, draft: Draft, settings: FinetuneSettings, curves: Curves) -> History:
+    told = source.read_json("features.json")
+    family = backbones.family(told["family"])
+    pooling = backbones.pooling_of(folder) if settings.pooling == "auto" else settings.pooling
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.use_deterministic_algorithms(device.type == "cpu")
+    network = family.from_backbone(folder, pooling, len(told["labels"])).to(device)
+    precision = _precision(settings.precision, device)
+    splits = (FeatureSplit(source, "train"), FeatureSplit(source, "validation"))
+    hyperparameters = Hyperparameters(
+        **{field.name: getattr(settings, field.name) for field in dataclasses.fields(Hyperparameters)}
+    )
+    steps_an_epoch = -(-len(splits[0]) // settings.batch_size)
+    progress = Progress("finetune", settings.epochs * steps_an_epoch)
+    history = fit(
+        network,
+        family,
+        family.padding_of(folder),
+        splits,
+        hyperparameters,
+        lambda: _autocast(device, precision),
+        lambda event, entry: _tell(event, entry, progress, curves, settings),
+    )
+    progress.update(progress.total, f"kept epoch {history.best_epoch} of {len(history.epochs)}")
+    network.cpu().save(draft.path)
+    encoding = [name for name in source.files if name not in ("features.json",) and not name.endswith(".arrow")]
+    for name in encoding:
+        shutil.copyfile(source.file(name), draft.path / name)
+    kept = {name: told[name] for name in ("task", "family", "inputs", "labels", "columns")}
+    draft.write_json("model.json", {**kept, **network.describe()})
+    notes = {**dataclasses.asdict(history), "device": _name(device), "precision": precision}
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    draft.write_json("notes/history.json", {**notes, "parameters": parameters, "pooling": pooling})
+    return history
+
+
+def _tell(event: str, entry: dict[str, float], progress: Progress, curves: Curves, settings: FinetuneSettings) -> None:
+    step = int(entry["step"])
+    if event == "step":
+        epoch = f"epoch {min(math.ceil(entry['epoch']), settings.epochs)}/{settings.epochs}"
+        rate = progress.rate(step) * settings.batch_size
+        progress.update(step, f"{epoch} · loss {entry['loss']:.3f} · {rate:.0f} examples/s")
+        curves.log({name: entry[name] for name in ("loss", "learning_rate", "gradient_norm")}, step, "train/")
+    else:
+        names = {"validation_loss": "loss", "accuracy": "accuracy", "macro_f1": "macro_f1"}
+        curves.log({short: entry[name] for name, short in names.items()}, step, "validation/")
+        print(
+            f"epoch {entry['epoch']:.0f}: training loss {entry['train_loss']:.4f}, validation loss "
+            f"{entry['validation_loss']:.4f}, accuracy {entry['accuracy']:.4f}, macro-F1 {entry['macro_f1']:.4f}",
+            flush=True,
+        )
+
+
+def _check(settings: FinetuneSettings) -> None:
+    for name, allowed in (("strategy", STRATEGIES), ("pooling", POOLINGS), ("precision", PRECISIONS)):
+        value = getattr(settings, name)
+        if value not in allowed:
+            raise InputError(f"{name} is {value!r}; allowed: {quote_all(allowed)}.{did_you_mean(value, allowed)}")
+
+
+def _precision(wanted: str, device: torch.device) -> str:
+    """bfloat16 needs hardware for it: a CPU without such instructions is three times slower than with float32."""
+    if wanted != "auto":
+        return wanted
+    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+
+
+def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    if precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} threads"

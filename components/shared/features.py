@@ -1,0 +1,62 @@
+"""Reading features: one split's Arrow file, mapped into memory, its examples by number."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from components.shared.artifact import Artifact
+
+
+@dataclass(frozen=True)
+class _Ragged:
+    """One list column: for each chunk its values and offsets, both views of the mapped file."""
+
+    values: list[np.ndarray]
+    offsets: list[np.ndarray]
+
+    def row(self, chunk: int, position: int) -> np.ndarray:
+        offsets = self.offsets[chunk]
+        return self.values[chunk][offsets[position] : offsets[position + 1]]
+
+
+class FeatureSplit(Sequence[str]):
+    """The examples of one split; as a sequence, their ids.
+
+    Attributes:
+        labels: int32 [examples].
+        lengths: int32 [examples], what each example costs (tokens).
+    """
+
+    def __init__(self, features: Artifact, split: str) -> None:
+        table = pa.ipc.open_file(pa.memory_map(str(features.file(f"{split}.arrow")))).read_all()
+        self.labels: np.ndarray = table["label"].to_numpy()
+        self.lengths: np.ndarray = table["length"].to_numpy()
+        self._ids: pa.ChunkedArray = table["id"]
+        names = features.read_json("features.json")["columns"]
+        self._columns: dict[str, _Ragged] = {name: _ragged(table[name]) for name in names}
+        self._ends: np.ndarray = np.cumsum([len(chunk) for chunk in table["label"].chunks])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> str:  # type: ignore[override]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return str(self._ids[index])
+
+    def take(self, indices: np.ndarray) -> Mapping[str, list[np.ndarray]]:
+        """Returns the features of some examples: for each column a list of arrays, one an example."""
+        chunks = np.searchsorted(self._ends, indices, side="right")
+        positions = indices - np.concatenate(([0], self._ends))[chunks]
+        places = list(zip(chunks.tolist(), positions.tolist(), strict=True))
+        return {name: [column.row(*place) for place in places] for name, column in self._columns.items()}
+
+    def all(self) -> Mapping[str, list[np.ndarray]]:
+        """Returns the features of all examples."""
+        return self.take(np.arange(len(self)))
+
+
+def _ragged(column: pa.ChunkedArray) -> _Ragged:
+    return _Ragged([c.values.to_numpy() for c in column.chunks], [c.offsets.to_numpy() for c in column.chunks])
