@@ -1,0 +1,109 @@
+"""Small real artifacts, made on the spot once a session: no test needs a network or a weight that is not here."""
+
+import csv
+import os
+from pathlib import Path
+
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MPLBACKEND": "agg",
+}
+for name in ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
+    os.environ.pop(name, None)
+
+import pytest
+
+from components.ingest.ingest import IngestSettings, ingest
+from components.shared import tasks
+from components.transform.transform import TransformSettings, transform
+from tests.backbones import make_bert
+
+TRAINING = {"epochs": 4, "learning_rate": 2e-3, "batch_size": 16, "seed": 7}
+
+
+def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
+    """Writes rows as CSV and returns the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def pairs(count: int) -> list[dict[str, str]]:
+    """Pairs of sample texts: "same" if both are of one class."""
+    rows = tasks.get("text-classification").sample(2 * count, seed=3)
+    made = []
+    for number in range(count):
+        left, right = rows[number], rows[count + (number if number % 4 < 2 else (number + 1) % count)]
+        label = "same" if left["label"] == right["label"] else "different"
+        made.append({"left": left["input_1"], "right": right["input_1"], "label": label})
+    return made
+
+
+@pytest.fixture(scope="session")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of 2 layers and 32 dimensions, with a tokenizer, in transformers' layout."""
+    return make_bert(tmp_path_factory.mktemp("backbone"))
+
+
+@pytest.fixture(scope="session")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("single")
+    rows = tasks.get("text-classification").sample(400, seed=1)
+    source = write_csv(folder / "data.csv", [{"text": row["input_1"], "topic": row["label"]} for row in rows])
+    ingest(folder / "snapshot", IngestSettings(str(source), ["text"], "topic"))
+    return folder / "snapshot"
+
+
+@pytest.fixture(scope="session")
+def features(snapshot: Path, backbone: Path) -> Path:
+    folder = snapshot.parent / "features"
+    transform(snapshot, folder, TransformSettings(str(backbone)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(features: Path, backbone: Path) -> Path:
+    from components.finetune.finetune import FinetuneSettings, finetune
+
+    folder = features.parent / "model"
+    finetune(features, folder, FinetuneSettings(str(backbone), **TRAINING))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pair_snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pair")
+    source = write_csv(folder / "data.csv", pairs(400))
+    ingest(folder / "snapshot", IngestSettings(str(source), ["left", "right"], "label"))
+    return folder / "snapshot"
+
+
+@pytest.fixture(scope="session")
+def pair_features(pair_snapshot: Path, backbone: Path) -> Path:
+    folder = pair_snapshot.parent / "features"
+    transform(pair_snapshot, folder, TransformSettings(str(backbone)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pair_model(pair_features: Path, backbone: Path) -> Path:
+    from components.finetune.finetune import FinetuneSettings, finetune
+
+    folder = pair_features.parent / "model"
+    finetune(pair_features, folder, FinetuneSettings(str(backbone), **TRAINING))
+    return folder
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A fresh MLflow store in a SQLite file; its artifacts lie beside it."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.chdir(tmp_path)  # where MLflow's default puts artifacts: ./mlruns
+    return uri
