@@ -69,7 +69,8 @@ def features(snapshot: Path, backbone: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def model(features: Path, backbone: Path) -> Path:
-    from components.finetune.finetune import FinetuneSettings, finetune
+    from components.finetune.finetune import finetune
+    from components.finetune.settings import FinetuneSettings
 
     folder = features.parent / "model"
     finetune(features, folder, FinetuneSettings(str(backbone), **TRAINING))
@@ -93,7 +94,8 @@ def pair_features(pair_snapshot: Path, backbone: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def pair_model(pair_features: Path, backbone: Path) -> Path:
-    from components.finetune.finetune import FinetuneSettings, finetune
+    from components.finetune.finetune import finetune
+    from components.finetune.settings import FinetuneSettings
 
     folder = pair_features.parent / "model"
     finetune(pair_features, folder, FinetuneSettings(str(backbone), **TRAINING))

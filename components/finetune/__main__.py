@@ -1,6 +1,7 @@
 """`python -m components.finetune`: features and a backbone into a model."""
 
-from components.finetune.finetune import FinetuneSettings, finetune
+from components.finetune.finetune import finetune
+from components.finetune.settings import FinetuneSettings
 from components.shared.step import command
 
 paths = {"features": "folder of the features", "model": "folder to write the model to"}

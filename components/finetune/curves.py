@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from components.shared.errors import ServiceError
+from components.shared import tracking
 
 _INTERVAL = 2.0  # seconds between two writes
 
@@ -45,21 +45,15 @@ class Curves:
             try:
                 self._client.set_terminated(self.run_id, status)
             except Exception as failure:
-                print(f"MLflow did not take the end of run {self.run_id}: {failure}", flush=True)
+                print(f"MLflow did not take the end of run {self.run_id}: {tracking.redact(str(failure))}", flush=True)
 
     def _open(self, experiment: str, parameters: Mapping[str, Any]) -> None:
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self._client = MlflowClient()
-            found = self._client.get_experiment_by_name(experiment)
-            experiment_id = found.experiment_id if found else self._client.create_experiment(experiment)
+        self._client = tracking.client()
+        with tracking.explained("opening a run"):
+            experiment_id = tracking.experiment_id(self._client, experiment)
             self.run_id = self._client.create_run(experiment_id).info.run_id
             for name, value in parameters.items():
                 self._client.log_param(self.run_id, name, value)
-        except (MlflowException, OSError) as error:
-            raise ServiceError(f"MLflow did not take a new run: {error}. Check MLFLOW_TRACKING_URI.") from error
 
     def _write(self) -> None:
         self._last = time.monotonic()
@@ -74,4 +68,4 @@ class Curves:
             for start in range(0, len(batch), 1000):  # the most that one call takes
                 self._client.log_batch(self.run_id, metrics=batch[start : start + 1000])
         except Exception as error:  # whatever a tracking server does, training goes on
-            print(f"MLflow did not take {len(batch)} points of the curves: {error}", flush=True)
+            print(f"MLflow did not take {len(batch)} points of the curves: {tracking.redact(str(error))}", flush=True)

@@ -2,8 +2,8 @@
 
 import contextlib
 import dataclasses
+import importlib.metadata
 import math
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -13,35 +13,15 @@ from typing import Any
 import torch
 
 from components.finetune.curves import Curves
+from components.finetune.settings import FinetuneSettings
 from components.finetune.training import History, Hyperparameters, fit
 from components.shared import backbones
 from components.shared.artifact import Artifact, Draft, open_artifact, write_artifact
-from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.features import FeatureSplit
-from components.shared.step import Progress, option, required
+from components.shared.step import Progress
 
-STRATEGIES = ("full",)
-POOLINGS = ("auto", "first", "mean")
-PRECISIONS = ("auto", "float32", "bfloat16")
-
-
-@dataclass(frozen=True)
-class FinetuneSettings:
-    """Settings of `finetune`; the fields of `training` in a job, and the backbone."""
-
-    backbone: str = required("the pretrained network: a path, s3://bucket/prefix, or a hub name")
-    experiment: str = option("graft", "MLflow experiment that the curves go to")
-    strategy: str = option("full", "what of the backbone learns: full")
-    epochs: int = option(3, "the most passes over the training examples")
-    learning_rate: float = option(5e-5, "highest learning rate of AdamW")
-    batch_size: int = option(32, "examples a step")
-    weight_decay: float = option(0.01, "of AdamW; not on biases and norms")
-    warmup_ratio: float = option(0.1, "fraction of the steps in which the learning rate rises")
-    max_grad_norm: float = option(1.0, "gradients are clipped to this norm")
-    patience: int = option(2, "epochs without better validation before training stops")
-    pooling: str = option("auto", "how tokens become one vector: auto (as the backbone was trained), first, mean")
-    precision: str = option("auto", "auto (bfloat16 on GPUs that have it, else float32), float32, bfloat16")
-    seed: int = option(42, "of the head, the order of the examples and dropout")
+# What prediction needs, told in the manifest: `register` pins these versions without having torch itself.
+_REQUIREMENTS = ("mlflow", "numpy", "pandas", "safetensors", "tokenizers", "torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -71,7 +51,6 @@ def finetune(features: Path, model: Path, settings: FinetuneSettings) -> Finetun
         InputError: A setting or the backbone is wrong, or the loss is no longer a number.
         ServiceError: The hub, the store or MLflow failed, or the disk is full.
     """
-    _check(settings)
     source = open_artifact(features, "features")
     stored = dataclasses.asdict(settings)
     torch.manual_seed(settings.seed)
@@ -82,7 +61,7 @@ def finetune(features: Path, model: Path, settings: FinetuneSettings) -> Finetun
             Curves(settings.experiment, stored) as curves,
         ):
             history = _train(source, folder, draft, settings, curves)
-            draft.producer |= {"mlflow_run_id": curves.run_id, "mlflow_uri": os.environ.get("MLFLOW_TRACKING_URI", "")}
+            draft.producer |= {"mlflow_run_id": curves.run_id, "requirements": _requirements()}
     best = history.epochs[history.best_epoch - 1]
     return FinetuneReport(
         digest=open_artifact(model, "model").digest,
@@ -146,13 +125,6 @@ def _tell(event: str, entry: dict[str, float], progress: Progress, curves: Curve
         )
 
 
-def _check(settings: FinetuneSettings) -> None:
-    for name, allowed in (("strategy", STRATEGIES), ("pooling", POOLINGS), ("precision", PRECISIONS)):
-        value = getattr(settings, name)
-        if value not in allowed:
-            raise InputError(f"{name} is {value!r}; allowed: {quote_all(allowed)}.{did_you_mean(value, allowed)}")
-
-
 def _precision(wanted: str, device: torch.device) -> str:
     """bfloat16 needs hardware for it: a CPU without such instructions is three times slower than with float32."""
     if wanted != "auto":
@@ -164,6 +136,11 @@ def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContex
     if precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
+
+
+def _requirements() -> dict[str, str]:
+    """Returns the versions that the model was trained with; "+cpu" and the like name a build, not a version."""
+    return {name: importlib.metadata.version(name).partition("+")[0] for name in _REQUIREMENTS}
 
 
 def _name(device: torch.device) -> str:

@@ -41,7 +41,8 @@ class History:
     Attributes:
         steps: Entries with `step`, `epoch` (fraction), `loss` (mean since the last entry), `learning_rate`,
             `gradient_norm` (before clipping).
-        epochs: Entries with `epoch` (from 1), `step`, `train_loss`, `validation_loss`, `accuracy`, `macro_f1`, `seconds`.
+        epochs: Entries with `epoch` (from 1), `step`, `train_loss`, `validation_loss`, `accuracy`, `macro_f1`,
+            `seconds`.
         best_epoch: Whose weights were kept.
         stopped_early: Whether epochs were left out because validation no longer improved.
         padding: The fraction of the computed tokens that was padding.

@@ -23,9 +23,7 @@ class TransformSettings:
     """Settings of `transform`."""
 
     backbone: str = required("the pretrained network: a path, s3://bucket/prefix, or a hub name")
-    max_length: int | None = option(
-        None, "the most tokens of an example; not set: what the backbone takes, at most 512"
-    )
+    max_length: int = option(0, "the most tokens of an example; 0: what the backbone takes, at most 512")
 
 
 @dataclass(frozen=True)

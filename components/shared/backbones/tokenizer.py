@@ -33,14 +33,14 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         ) from error
 
 
-def max_length_of(folder: Path, wanted: int | None) -> int:
-    """Returns how many tokens an example may have: what is wanted, else what the backbone takes, 512 at most.
+def max_length_of(folder: Path, wanted: int) -> int:
+    """Returns how many tokens an example may have: what is wanted, or for 0 what the backbone takes, 512 at most.
 
     Raises:
         InputError: More is wanted than the backbone has positions for.
     """
     limit = position_limit(folder)
-    if wanted is None:
+    if wanted == 0:
         trained = _read(folder, "sentence_bert_config.json").get("max_seq_length") or limit
         return int(min(trained, limit, DEFAULT_MAX_LENGTH))
     if wanted > limit:

@@ -46,8 +46,8 @@ class Task(Protocol):
     def reason_to_reject(self, inputs: Sequence[object], max_characters: int) -> str | None:
         """Returns why a row's inputs cannot be used, or None where they can."""
 
-    def encoder(self, backbone: Path, inputs: int, max_length: int | None) -> Encoder:
-        """Returns the encoder that goes with a backbone's folder, for that many input columns."""
+    def encoder(self, backbone: Path, inputs: int, max_length: int) -> Encoder:
+        """Returns the encoder that goes with a backbone's folder, for that many input columns (0: the backbone's own limit)."""
 
     def baselines(
         self, train: Sequence[Sequence[str]], labels: np.ndarray, test: Sequence[Sequence[str]], seed: int

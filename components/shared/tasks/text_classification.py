@@ -31,7 +31,7 @@ class TextClassification:
                 return "invalid UTF-8"
         return None
 
-    def encoder(self, backbone: Path, inputs: int, max_length: int | None) -> "TextEncoder":
+    def encoder(self, backbone: Path, inputs: int, max_length: int) -> "TextEncoder":
         """Returns an encoder with the backbone's own tokenizer."""
         return TextEncoder(backbone, inputs, max_length)
 
@@ -73,7 +73,7 @@ class TextEncoder:
 
     family = "transformers"
 
-    def __init__(self, backbone: Path, inputs: int, max_length: int | None) -> None:
+    def __init__(self, backbone: Path, inputs: int, max_length: int) -> None:
         self.max_length = max_length_of(backbone, max_length)
         self.tokenizer = load_tokenizer(backbone)
         self.tokenizer.no_padding()

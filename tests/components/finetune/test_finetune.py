@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from components.finetune.finetune import FinetuneSettings, finetune
+from components.finetune.finetune import finetune
+from components.finetune.settings import FinetuneSettings
 from components.shared.artifact import open_artifact
 from components.shared.backbones import family
 from components.shared.errors import InputError

@@ -1,0 +1,12 @@
+"""`python -m components.evaluate`: a model into an evaluation against baselines, with a page."""
+
+from components.evaluate.evaluate import EvaluateSettings, evaluate
+from components.shared.step import command
+
+paths = {
+    "snapshot": "folder of the snapshot",
+    "features": "folder of the features",
+    "model": "folder of the model",
+    "evaluation": "folder to write the evaluation to",
+}
+command(evaluate, EvaluateSettings, paths, doc=__doc__)

@@ -1,0 +1,38 @@
+"""The KFP component of `evaluate`."""
+
+from kfp import dsl
+
+from components.shared.images import TRAINER
+
+
+@dsl.component(base_image=TRAINER, install_kfp_package=False)
+def evaluate(
+    snapshot: dsl.Input[dsl.Dataset],
+    features: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    classification: dsl.Output[dsl.ClassificationMetrics],
+    page: dsl.Output[dsl.HTML],
+    seed: int,
+) -> None:
+    """A model into an evaluation against baselines, with a page to look at."""
+    import shutil
+    from pathlib import Path
+
+    from components.shared.step import run_step
+
+    def step() -> None:
+        from components.evaluate.evaluate import EvaluateSettings, evaluate
+
+        folders = [Path(artifact.path) for artifact in (snapshot, features, model, evaluation)]
+        report = evaluate(*folders, EvaluateSettings(seed=seed))
+        evaluation.metadata.update(digest=report.digest, verdict=report.verdict)
+        for name, value in report.metrics.items():
+            metrics.log_metric(name, value)
+        classification.log_confusion_matrix(report.labels, report.confusion)
+        if report.roc:
+            classification.log_roc_curve(**report.roc)
+        shutil.copyfile(report.report, page.path)
+
+    run_step(step)

@@ -1,0 +1,145 @@
+"""The model's predictions for the test split: written in batches, scored, and the worst mistakes remembered."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from components.evaluate.scores import Outcome, join, outcome_of
+from components.shared import backbones
+from components.shared.artifact import Artifact
+from components.shared.features import FeatureSplit
+from components.shared.snapshot import read_batches
+from components.shared.step import Progress
+
+CHUNK = 8192
+MISTAKES = 20
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test example that was predicted wrong."""
+
+    id: str
+    inputs: tuple[str, ...]
+    label: str
+    predicted: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the model made of the test split.
+
+    Attributes:
+        outcome: Of all examples.
+        mistakes: The most confident ones, most confident first.
+        seconds: Of prediction alone.
+        device: What it ran on.
+    """
+
+    outcome: Outcome
+    mistakes: list[Mistake]
+    seconds: float
+    device: str
+
+
+class Classifier:
+    """A model with a test split of features: gives probabilities for a range of examples."""
+
+    def __init__(self, model: Artifact, features: Artifact, batch_size: int) -> None:
+        self.labels: list[str] = model.read_json("model.json")["labels"]
+        self.family = backbones.family(model.read_json("model.json")["family"])
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = self.family.from_model(model.path).to(self.device)
+        self.padding = self.family.padding_of(model.path)
+        self.split = FeatureSplit(features, "test")
+        self.batch_size = batch_size
+        self.seconds = 0.0
+
+    def probabilities(self, start: int, stop: int) -> np.ndarray:
+        """Returns float32 [stop - start, classes]. In float32, as the model is served."""
+        begun = time.perf_counter()
+        columns = self.split.take(np.arange(start, stop))
+        found = self.family.predict(self.network, columns, self.padding, self.batch_size)
+        self.seconds += time.perf_counter() - begun
+        return found
+
+
+def predict(classifier: Classifier, snapshot: Artifact, path: Path, progress: Progress, share: float) -> Predictions:
+    """Predicts the test split and writes `predictions.parquet`, in bounded memory.
+
+    Columns: `id`, `input_1`, …, `label`, `predicted` (strings), `confidence` (float), `probabilities` (list of float,
+    in the order of the labels).
+
+    Args:
+        classifier: The model and the features.
+        snapshot: Where the examples' ids and inputs are, in the features' order.
+        path: The Parquet file to write.
+        progress: Is told how far it is.
+        share: How much of the progress' total this is.
+    """
+    outcomes, mistakes, done = [], list[Mistake](), 0
+    total = len(classifier.split)
+    names = np.array(classifier.labels, dtype=object)
+    for batch, probabilities, outcome in _write(classifier, snapshot, path, names):
+        outcomes.append(outcome)
+        mistakes = sorted([*mistakes, *_worst(batch, outcome, names)], key=lambda item: (-item.confidence, item.id))
+        mistakes = mistakes[:MISTAKES]
+        done += len(probabilities)
+        rate = done / max(classifier.seconds, 1e-9)
+        progress.update(share * done / total, f"{done:,} of {total:,} test examples · {rate:,.0f} examples/s")
+    device = torch.cuda.get_device_name() if classifier.device.type == "cuda" else "CPU"
+    return Predictions(join(outcomes), mistakes, classifier.seconds, device)
+
+
+def _write(
+    classifier: Classifier, snapshot: Artifact, path: Path, names: np.ndarray
+) -> Iterator[tuple[pa.RecordBatch, np.ndarray, Outcome]]:
+    """Predicts chunk by chunk, writes each and yields it."""
+    writer, start = None, 0
+    try:
+        for batch in read_batches(snapshot, "test", CHUNK):
+            stop = start + batch.num_rows
+            probabilities = classifier.probabilities(start, stop)
+            outcome = outcome_of(probabilities, classifier.split.labels[start:stop])
+            table = _table(batch, probabilities, outcome, names)
+            writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
+            writer.write_table(table)
+            yield batch, probabilities, outcome
+            start = stop
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _table(batch: pa.RecordBatch, probabilities: np.ndarray, outcome: Outcome, names: np.ndarray) -> pa.Table:
+    columns: dict[str, Any] = {name: batch.column(name) for name in batch.schema.names}
+    columns["predicted"] = pa.array(names[outcome.predicted], pa.string())
+    columns["confidence"] = pa.array(outcome.confidence)
+    offsets = np.arange(len(probabilities) + 1, dtype=np.int32) * probabilities.shape[1]
+    columns["probabilities"] = pa.ListArray.from_arrays(pa.array(offsets), pa.array(probabilities.ravel()))
+    return pa.table(columns)
+
+
+def _worst(batch: pa.RecordBatch, outcome: Outcome, names: np.ndarray) -> list[Mistake]:
+    """Returns the most confident mistakes of a chunk."""
+    wrong = np.flatnonzero(~outcome.right)
+    wrong = wrong[np.argsort(-outcome.confidence[wrong], kind="stable")][:MISTAKES]
+    inputs = [name for name in batch.schema.names if name.startswith("input_")]
+    return [
+        Mistake(
+            id=batch.column("id")[place].as_py(),
+            inputs=tuple(batch.column(name)[place].as_py() for name in inputs),
+            label=str(names[outcome.labels[place]]),
+            predicted=str(names[outcome.predicted[place]]),
+            confidence=float(outcome.confidence[place]),
+        )
+        for place in wrong.tolist()
+    ]

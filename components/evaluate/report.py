@@ -1,0 +1,215 @@
+"""The page of an evaluation: one self-contained HTML file, the verdict first. It asks the network for nothing."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from components.evaluate.charts import Line, Scale, interval, line_chart, padded
+from components.evaluate.predictions import Mistake
+from components.evaluate.sources import Sources
+from components.shared.artifact import Artifact, git_commit
+
+MATRIX_CLASSES = 30
+TABLE_CLASSES = 40
+TEXT_CHARACTERS = 500
+REJECTED_ROWS = 10
+_FEW_EXAMPLES = 200  # below this many, the page warns that figures are rough
+
+HEADLINES = {
+    "better": "Better than every baseline",
+    "worse": "Worse than {name}: don’t use this model",
+    "not shown": "No gain shown over {name}",
+}
+
+
+def write_page(
+    path: Path,
+    title: str,
+    sources: Sources,
+    content: Mapping[str, Any],
+    mistakes: Sequence[Mistake],
+    timing: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> None:
+    """Writes the page.
+
+    Args:
+        path: The HTML file.
+        title: What the model is called.
+        sources: What was evaluated.
+        content: What `evaluation.json` holds.
+        mistakes: The most confident ones.
+        timing: How long prediction took, and on what.
+        settings: Of the evaluation.
+    """
+    page = _environment().get_template("report.html.j2")
+    context = {
+        "title": title,
+        "date": datetime.now(UTC).strftime("%-d %B %Y, %H:%M UTC"),
+        "headline": HEADLINES[content["verdict"]].format(name=content["best_baseline"]),
+        "evaluation": content,
+        "few": content["difference"]["examples"] < _FEW_EXAMPLES,
+        "strip": interval(*(content["difference"][name] for name in ("low", "value", "high"))),
+        "rivals": _rivals(content),
+        "training": _training(sources.model),
+        "matrix": _matrix(content),
+        "classes": _classes(content),
+        "calibration": {"x": Scale(0, 1, 40, 292), "y": Scale(0, 1, 268, 16)},
+        "limit": TEXT_CHARACTERS,
+        "inputs": sources.snapshot.read_json("snapshot.json")["inputs"],
+        "mistakes": mistakes,
+        "wrong": round((1 - content["metrics"]["accuracy"]) * content["examples"]),
+        "data": _data(sources.snapshot),
+        "timing": timing,
+        "settings": _settings(sources, settings),
+        "lineage": _lineage(sources),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page.render(context), "utf-8")
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"number": _number, "signed": _signed, "short": _short, "tick": _tick}
+    return environment
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _signed(value: float, digits: int = 3) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def _tick(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
+
+
+def _short(text: object, characters: int) -> str:
+    whole = str(text)
+    return whole if len(whole) <= characters else whole[: characters - 1].rstrip() + "…"
+
+
+def _rivals(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the rows of the first table: the model, then the baselines, best first."""
+    baselines = sorted(content["baselines"].items(), key=lambda item: -(item[1]["accuracy"] or 0))
+    rows = [{"name": "This model", "model": True, **content["metrics"]}]
+    return rows + [{"name": name, "model": False, **metrics} for name, metrics in baselines]
+
+
+def _training(model: Artifact) -> dict[str, Any] | None:
+    """Returns the training curves, where the model's notes tell them."""
+    if "notes/history.json" not in model.files:
+        return None
+    history = model.read_json("notes/history.json")
+    epochs, steps = history["epochs"], history["steps"]
+    if not epochs or not steps:
+        return None
+    last = max(epochs[-1]["epoch"], steps[-1]["epoch"])
+    losses = [
+        Line("training, each step", "faint", [(entry["epoch"], entry["loss"]) for entry in steps]),
+        Line("validation", "model", [(entry["epoch"], entry["validation_loss"]) for entry in epochs], dots=True),
+    ]
+    scores = [
+        Line("accuracy", "model", [(entry["epoch"], entry["accuracy"]) for entry in epochs], dots=True),
+        Line("macro-F1", "second", [(entry["epoch"], entry["macro_f1"]) for entry in epochs], dots=True),
+    ]
+    return {
+        "loss": line_chart(losses, padded([b for line in losses for _, b in line.points], lowest=0.0), last),
+        "score": line_chart(scores, padded([b for line in scores for _, b in line.points], 0.0, 1.0), last),
+        "history": history,
+    }
+
+
+def _matrix(content: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Returns the confusion matrix, of the most confused classes where there are many."""
+    confusion, labels = content["confusion"], content["labels"]
+    if confusion is None:
+        return None
+    count = len(labels)
+    wrong = [sum(confusion[n]) + sum(row[n] for row in confusion) - 2 * confusion[n][n] for n in range(count)]
+    shown = sorted(sorted(range(count), key=lambda n: -wrong[n])[:MATRIX_CLASSES])
+    totals = {n: sum(confusion[n]) for n in shown}
+    rows = [
+        {
+            "label": labels[n],
+            "total": totals[n],
+            "cells": [
+                {
+                    "label": labels[m],
+                    "count": confusion[n][m],
+                    "share": confusion[n][m] / max(totals[n], 1),
+                    "is": n == m,
+                }
+                for m in shown
+            ],
+        }
+        for n in shown
+    ]
+    return {"rows": rows, "labels": [labels[n] for n in shown], "all": count}
+
+
+def _classes(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the rows of the per-class table: lowest F1 first where not all are shown."""
+    rows = content["classes"]
+    if len(rows) > TABLE_CLASSES:
+        rows = sorted((row for row in rows if row["support"]), key=lambda row: row["f1"])[:TABLE_CLASSES]
+    return {"rows": rows, "all": len(content["classes"])}
+
+
+def _data(snapshot: Artifact) -> dict[str, Any]:
+    """Returns what the snapshot holds, and what was left out of it."""
+    told = snapshot.read_json("snapshot.json")
+    counts = {
+        label: {split: told["classes"][split].get(label, 0) for split in told["rows"]} for label in told["labels"]
+    }
+    largest = sorted(counts, key=lambda label: -sum(counts[label].values()))
+    notes = snapshot.read_json("notes/counts.json") if "notes/counts.json" in snapshot.files else {}
+    rejects = []
+    if "notes/rejects.jsonl" in snapshot.files:
+        with snapshot.file("notes/rejects.jsonl").open(encoding="utf-8") as lines:
+            rejects = [json.loads(line) for line in islice(lines, REJECTED_ROWS)]
+    return {
+        "rows": told["rows"],
+        "classes": [(label, counts[label]) for label in largest[:MATRIX_CLASSES]],
+        "largest": sum(counts[largest[0]].values()),
+        "all": len(counts),
+        "source": snapshot.settings.get("source", ""),
+        "read": notes.get("read"),
+        "duplicates": notes.get("duplicates", 0),
+        "rejected": sorted(notes.get("rejected", {}).items(), key=lambda item: -item[1]),
+        "rejects": rejects,
+    }
+
+
+def _settings(sources: Sources, evaluation: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    steps = {
+        "ingest": sources.snapshot.settings,
+        "transform": sources.features.settings,
+        "finetune": sources.model.settings,
+        "evaluate": evaluation,
+    }
+    return [(step, [(name, _plain(value)) for name, value in told.items()]) for step, told in steps.items()]
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _lineage(sources: Sources) -> list[tuple[str, str]]:
+    producer = sources.model.producer
+    rows = [(artifact.kind, artifact.digest) for artifact in (sources.snapshot, sources.features, sources.model)]
+    rows.append(("graft", f"{producer.get('graft', '?')}, trained at commit {producer.get('git_commit') or 'unknown'}"))
+    rows.append(("evaluated at commit", git_commit() or "unknown"))
+    if run := producer.get("mlflow_run_id"):
+        rows.append(("MLflow run", run))
+    return rows

@@ -1,0 +1,24 @@
+"""The KFP component of `register`."""
+
+from kfp import dsl
+
+from components.shared.images import LIGHT
+
+
+@dsl.component(base_image=LIGHT, install_kfp_package=False)
+def register(
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Input[dsl.Artifact],
+    version: dsl.Output[dsl.Artifact],
+    name: str,
+) -> None:
+    """A model into a version in the MLflow registry, with alias `challenger`."""
+    from pathlib import Path
+
+    from components.register import register as step
+    from components.shared.step import run_step
+
+    settings = step.RegisterSettings(name=name, experiment=name)
+    folders = (Path(artifact.path) for artifact in (model, evaluation, version))
+    report = run_step(lambda: step.register(*folders, settings))
+    version.metadata.update(model=report.model, version=report.version, uri=report.uri)

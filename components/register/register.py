@@ -1,0 +1,166 @@
+"""A model and its evaluation into a version in the MLflow registry."""
+
+import dataclasses
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.register.package import requirements, write_package
+from components.register.versions import ensure_version
+from components.shared import tracking
+from components.shared.artifact import Artifact, open_artifact, write_artifact
+from components.shared.errors import InputError
+from components.shared.registry import CHALLENGER, check_name
+from components.shared.step import Progress, option, required
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+_FOLDER = "model"  # in the run's artifacts
+_LOGGED = "graft.logged_model"  # tag of the run: digest of the model that was logged to it as a whole
+
+
+@dataclass(frozen=True)
+class RegisterSettings:
+    """Settings of `register`."""
+
+    name: str = required("the model's name in the registry")
+    experiment: str = option("", "MLflow experiment of the run, where finetune opened none; empty: the model's name")
+
+
+@dataclass(frozen=True)
+class RegisterReport:
+    """What `register` did: the version, whether it is new, and the digest of the artifact that tells it."""
+
+    digest: str
+    model: str
+    version: str
+    aliases: list[str]
+    run_id: str
+    created: bool
+    uri: str
+
+
+def register(model: Path, evaluation: Path, version: Path, settings: RegisterSettings) -> RegisterReport:
+    """Logs a model to the MLflow run that trained it, and makes a version of it with the alias `challenger`.
+
+    The same model registered twice gives one version. A try that was killed leaves no version without tags; the next
+    one goes on where it ended. The artifact holds `version.json`.
+
+    Args:
+        model: The folder of the model to read.
+        evaluation: The folder of its evaluation to read.
+        version: The folder to write.
+        settings: Its name in the registry.
+
+    Raises:
+        InputError: The name cannot be one, the evaluation is of another model, MLflow's address is not set, or it
+            refused the credentials.
+        ServiceError: MLflow or its artifact store failed, or the disk is full.
+    """
+    check_name(settings.name)
+    source, scores = open_artifact(model, "model"), open_artifact(evaluation, "evaluation")
+    _check(source, scores)
+    lineage = {**scores.inputs, **source.lineage(), "evaluation": scores.digest}
+    with write_artifact(version, "version", dataclasses.asdict(settings), lineage) as draft:
+        told = _publish(source, scores, settings)
+        draft.producer["mlflow_run_id"] = told["run_id"]
+        draft.write_json("version.json", told)
+    return RegisterReport(digest=open_artifact(version, "version").digest, **told)
+
+
+def _publish(model: Artifact, evaluation: Artifact, settings: RegisterSettings) -> dict[str, Any]:
+    """Does what others see; every part of it can be done again."""
+    client, name, progress = tracking.client(), settings.name, Progress("register", 3)
+    with tracking.explained("logging the model"):
+        run = _run(client, model, settings)
+        _log_model(client, run, model)
+        progress.update(1, "model logged")
+    with tracking.explained("logging the evaluation"):
+        _log_evaluation(client, run, evaluation)
+        progress.update(2, "evaluation logged")
+    with tracking.explained("making a version"):
+        tags, sentence = _tags(model, evaluation, run), evaluation.read_json("evaluation.json")["sentence"]
+        number, created = ensure_version(client, name, f"{run.info.artifact_uri}/{_FOLDER}", tags, sentence)
+        client.set_registered_model_alias(name, CHALLENGER, number)
+        aliases = sorted(client.get_model_version(name, number).aliases)
+    progress.update(3, f"{name} version {number}" + ("" if created else " was there already"))
+    return {
+        "model": name,
+        "version": number,
+        "aliases": aliases,
+        "run_id": run.info.run_id,
+        "created": created,
+        "uri": f"models:/{name}/{number}",
+    }
+
+
+def _check(model: Artifact, evaluation: Artifact) -> None:
+    found = evaluation.inputs.get("model", "none")
+    if found != model.digest:
+        raise InputError(
+            f"The evaluation at {evaluation.path} is of another model (digest {found[:12]}) than the one at "
+            f"{model.path} ({model.digest[:12]}). Evaluate this model."
+        )
+    requirements(model)
+
+
+def _run(client: "MlflowClient", model: Artifact, settings: RegisterSettings) -> "Run":
+    """Returns the run in which the model was trained; where this server knows none, a run for this model."""
+    from mlflow.exceptions import MlflowException
+
+    if told := model.producer.get("mlflow_run_id"):
+        try:
+            run = client.get_run(told)
+            if run.info.lifecycle_stage == "active":
+                return run
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    experiment = tracking.experiment_id(client, settings.experiment or settings.name)
+    found = client.search_runs([experiment], f"tags.model_digest = '{model.digest}'", max_results=1)
+    if found:
+        return found[0]
+    run = client.create_run(experiment, run_name=settings.name, tags={"model_digest": model.digest})
+    client.set_terminated(run.info.run_id)
+    return run
+
+
+def _log_model(client: "MlflowClient", run: "Run", model: Artifact) -> None:
+    """Logs the model, unless it was: the tag is written after the last file."""
+    if run.data.tags.get(_LOGGED) == model.digest:
+        return
+    with tempfile.TemporaryDirectory(prefix="graft-register-") as scratch:
+        folder = Path(scratch) / _FOLDER
+        write_package(model, folder, run.info.run_id)
+        client.log_artifacts(run.info.run_id, str(folder), _FOLDER)
+    client.set_tag(run.info.run_id, _LOGGED, model.digest)
+
+
+def _log_evaluation(client: "MlflowClient", run: "Run", evaluation: Artifact) -> None:
+    for name in ("evaluation.json", "notes/report.html"):
+        client.log_artifact(run.info.run_id, str(evaluation.file(name)))
+    for name, value in _metrics(evaluation).items():
+        if f"test/{name}" not in run.data.metrics:  # evaluate logs them where it reaches the server
+            client.log_metric(run.info.run_id, f"test/{name}", value)
+
+
+def _metrics(evaluation: Artifact) -> dict[str, float]:
+    metrics: dict[str, Any] = evaluation.read_json("evaluation.json")["metrics"]
+    return {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+
+
+def _tags(model: Artifact, evaluation: Artifact, run: "Run") -> dict[str, str]:
+    tags = {f"test_{name}": f"{value:.6g}" for name, value in _metrics(evaluation).items()}
+    tags |= {f"{kind}_digest": digest for kind, digest in model.lineage().items()}
+    tags |= {
+        "evaluation_digest": evaluation.digest,
+        "verdict": str(evaluation.read_json("evaluation.json")["verdict"]),
+        "task": model.read_json("model.json")["task"],
+        "git_commit": model.producer["git_commit"],
+        "graft_version": model.producer["graft"],
+        "run_id": run.info.run_id,
+    }
+    return {name: value for name, value in tags.items() if value}  # outside of git there is no commit

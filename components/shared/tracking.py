@@ -1,0 +1,151 @@
+"""The connection to MLflow: one client with bounded retries, its errors told in our words.
+
+Address and credentials come from the environment (`MLFLOW_TRACKING_URI`, `MLFLOW_TRACKING_USERNAME`, …), as MLflow
+reads them. An address may hold a password: it is told only through `redact`.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.shared.errors import GraftError, InputError, ServiceError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # MLflow's own 7, with its back-off, take minutes
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # a step tells its own progress
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_UV_AUTO_DETECT": "false",  # a uv.lock in the working directory is not the model's
+}
+_SQLITE = "sqlite:///"
+_REFUSED = re.compile(
+    r"UNAUTHENTICATED|PERMISSION_DENIED|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken"
+    r"|InvalidToken|Unable to locate credentials|error code 40[13]\b|\b40[13] Client Error"
+)
+
+
+def client() -> "MlflowClient":
+    """Returns a client of the MLflow that `MLFLOW_TRACKING_URI` names; it gives up after half a minute of retries.
+
+    Raises:
+        InputError: The variable is not set (MLflow would start a database in the working directory), or leads to a
+            SQLite file that cannot be written.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri:
+        raise InputError(
+            "MLFLOW_TRACKING_URI is not set, so there is no registry to speak to. Set it to the MLflow server "
+            "(https://mlflow.example.com) or to a file (sqlite:////home/me/.graft/mlflow.db); `graft run` sets it."
+        )
+    prepare()
+    if uri.startswith(_SQLITE):
+        _check_database(uri)
+    from mlflow import MlflowClient
+
+    return MlflowClient()
+
+
+def prepare() -> None:
+    """Sets what MLflow reads from the environment: bounded retries where the user set none, and no pickles."""
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+
+
+def experiment_id(client: "MlflowClient", name: str) -> str:
+    """Returns the id of an experiment, which is made where there is none of that name.
+
+    Raises:
+        InputError: It was deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=_artifact_location(name)))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = client.get_experiment_by_name(name)  # another process was faster
+    if found is None or found.lifecycle_stage == "deleted":
+        raise InputError(
+            f"The MLflow experiment {name!r} was deleted. Restore it (mlflow experiments restore), or set experiment "
+            "to another name."
+        )
+    return str(found.experiment_id)
+
+
+@contextlib.contextmanager
+def explained(doing: str) -> Iterator[None]:
+    """Turns the errors of MLflow and of its artifact store into ours.
+
+    Args:
+        doing: What was being done, as in "logging the model".
+
+    Raises:
+        InputError: The credentials were refused, or a value was.
+        ServiceError: MLflow or its store did not answer.
+    """
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException  # type: ignore[import-untyped]
+
+    try:
+        yield
+    except MlflowException as error:
+        raise _explain(doing, error, str(error.error_code)) from error
+    except (RequestException, BotoCoreError, ClientError, Boto3Error) as error:
+        raise _explain(doing, error, "") from error
+
+
+def redact(text: str) -> str:
+    """Returns a text in which addresses hold no user or password any more."""
+    return re.sub(r"://[^/\s@]*@", "://***@", text)
+
+
+def _explain(doing: str, error: Exception, code: str) -> GraftError:
+    where = redact(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    told = redact(f"{error}")
+    if _REFUSED.search(f"{code} {told}"):
+        return InputError(
+            f"MLflow at {where}, or its artifact store, refused these credentials while {doing}: {told}. Set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN), and AWS_* for the store."
+        )
+    if code == "INVALID_PARAMETER_VALUE":
+        return InputError(f"MLflow at {where} did not take a value while {doing}: {told}")
+    return ServiceError(
+        f"MLflow at {where} failed while {doing}: {told}. Check MLFLOW_TRACKING_URI, and whether the server runs."
+    )
+
+
+def _check_database(uri: str) -> None:
+    """MLflow itself would try for an hour to open a SQLite file in a folder that is not there."""
+    folder = _database(uri).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"MLFLOW_TRACKING_URI is {uri}, but {folder} cannot be made ({error.strerror}).") from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"MLFLOW_TRACKING_URI is {uri}, but {folder} may not be written. Name another file.")
+
+
+def _artifact_location(experiment: str) -> str | None:
+    """Beside a SQLite file go its artifacts: MLflow would put them into the working directory. A server decides."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri.startswith(_SQLITE):
+        return None
+    return (_database(uri).parent / "mlflow-artifacts" / re.sub(r"[^\w.-]+", "-", experiment)).as_uri()
+
+
+def _database(uri: str) -> Path:
+    return Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()

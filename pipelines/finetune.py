@@ -1,0 +1,120 @@
+"""The main pipeline: labelled data in, a registered model out."""
+
+from typing import Dict, List, NamedTuple  # noqa: UP035
+
+from kfp import dsl
+
+from components.evaluate.component import evaluate
+from components.finetune.component import finetune
+from components.finetune.settings import FinetuneSettings as Training
+from components.ingest.component import ingest
+from components.ingest.ingest import IngestSettings as Data
+from components.register.component import register
+from components.transform.component import transform
+from components.transform.transform import TransformSettings as Features
+
+Outputs = NamedTuple(
+    "Outputs",
+    [("snapshot", dsl.Dataset), ("features", dsl.Dataset), ("model", dsl.Model), ("evaluation", dsl.Artifact)]
+    + [("page", dsl.HTML), ("version", dsl.Artifact)],
+)
+
+
+@dsl.pipeline(name="graft-finetune", description="Labelled data in, a registered model out.")
+def finetune_pipeline(
+    model: str,
+    source: str,
+    inputs: List[str],
+    label: str,
+    backbone: str,
+    task: str = Data.task,
+    labels: List[str] = [],
+    splits: Dict[str, str] = {},
+    validation_fraction: float = Data.validation_fraction,
+    test_fraction: float = Data.test_fraction,
+    max_rejects: float = Data.max_rejects,
+    max_characters: int = Data.max_characters,
+    strategy: str = Training.strategy,
+    epochs: int = Training.epochs,
+    learning_rate: float = Training.learning_rate,
+    batch_size: int = Training.batch_size,
+    max_length: int = Features.max_length,
+    weight_decay: float = Training.weight_decay,
+    warmup_ratio: float = Training.warmup_ratio,
+    max_grad_norm: float = Training.max_grad_norm,
+    patience: int = Training.patience,
+    pooling: str = Training.pooling,
+    precision: str = Training.precision,
+    seed: int = Training.seed,
+) -> Outputs:
+    """Chains ingest, transform, finetune, evaluate and register.
+
+    Args:
+        model: Name in the registry; also the MLflow experiment.
+        source: Where the data is: a path, s3://bucket/prefix or hf://owner/name[/config].
+        inputs: The columns that hold the input.
+        label: The column that holds the label.
+        backbone: The pretrained network: a path, s3://bucket/prefix or a hub name.
+        task: What is learned.
+        labels: The labels there may be; empty: all that are found.
+        splits: Which given split is to be which; empty: as they are called.
+        validation_fraction: Part of the examples for validation, where none are given.
+        test_fraction: Part of the examples for the test, where none are given.
+        max_rejects: The fraction of rows that may be rejected.
+        max_characters: The longest text that is taken for one.
+        strategy: What of the backbone learns.
+        epochs: The most passes over the training examples.
+        learning_rate: Highest learning rate of AdamW.
+        batch_size: Examples a step.
+        max_length: The most tokens of an example; 0: what the backbone takes, at most 512.
+        weight_decay: Of AdamW; not on biases and norms.
+        warmup_ratio: Fraction of the steps in which the learning rate rises.
+        max_grad_norm: Gradients are clipped to this norm.
+        patience: Epochs without better validation before training stops.
+        pooling: How tokens become one vector: auto (as the backbone was trained), first, mean.
+        precision: auto (bfloat16 on GPUs that have it, else float32), float32, bfloat16.
+        seed: Of the head, the order of the examples, dropout and resampling.
+    """
+    ingested = ingest(
+        source=source,
+        inputs=inputs,
+        label=label,
+        task=task,
+        labels=labels,
+        splits=splits,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        max_rejects=max_rejects,
+        max_characters=max_characters,
+    )
+    snapshot = ingested.set_caching_options(False).outputs["snapshot"]
+    transformed = transform(snapshot=snapshot, backbone=backbone, max_length=max_length)
+    features = transformed.outputs["features"]
+    trained = finetune(
+        features=features,
+        backbone=backbone,
+        experiment=model,
+        strategy=strategy,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        weight_decay=weight_decay,
+        warmup_ratio=warmup_ratio,
+        max_grad_norm=max_grad_norm,
+        patience=patience,
+        pooling=pooling,
+        precision=precision,
+        seed=seed,
+    )
+    network = trained.outputs["model"]
+    evaluated = evaluate(snapshot=snapshot, features=features, model=network, seed=seed)
+    evaluation = evaluated.outputs["evaluation"]
+    registered = register(model=network, evaluation=evaluation, name=model).set_caching_options(False)
+    return Outputs(
+        snapshot=snapshot,
+        features=features,
+        model=network,
+        evaluation=evaluation,
+        page=evaluated.outputs["page"],
+        version=registered.outputs["version"],
+    )

@@ -1,0 +1,217 @@
+"""Runs a pipeline here, through `kfp.local`: the very components that are compiled for a cluster."""
+
+import contextlib
+import datetime
+import io
+import json
+import os
+import re
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from components.shared.artifact import open_artifact
+from components.shared.errors import GraftError, InputError, ServiceError
+from components.shared.step import FAILURE, PROGRESS
+from pipelines.job import Job
+
+RUNNERS = ("subprocess",)
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
+_BEGIN = re.compile(r"Executing task '(?P<step>[\w-]+)'")
+_END = re.compile(r"Task '(?P<step>[\w-]+)' finished with status (?P<status>\w+)")
+_LAST_LINES = 15
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended; `--json` writes it.
+
+    Attributes:
+        metrics: Of the model, on the test split.
+        baselines: Metrics of each baseline, on the same examples.
+        reason: Why it was promoted or not.
+        report: Path of the page.
+        seconds: Of each step, and "total" of the whole run.
+        artifacts: Path of each artifact, by kind.
+    """
+
+    model: str
+    version: str
+    aliases: list[str]
+    metrics: dict[str, float]
+    baselines: dict[str, dict[str, float]]
+    verdict: str
+    promoted: bool
+    reason: str
+    report: str
+    seconds: dict[str, float]
+    artifacts: dict[str, str]
+
+
+def run(job: Job, root: Path, console: Console) -> Result:
+    """Runs the finetune pipeline of a job on this machine.
+
+    Args:
+        job: What to run.
+        root: Holds everything of the embedded default: artifacts, the MLflow store, pages, logs.
+        console: Where progress is shown.
+
+    Raises:
+        InputError: A step found something that the user can mend.
+        ServiceError: A step failed otherwise.
+    """
+    began = time.perf_counter()
+    folder = root.absolute() / "runs" / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S-%f}-{job.model}"
+    folder.mkdir(parents=True)
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{root.absolute() / 'mlflow.db'}")
+    with _Log(folder / "log.txt", console) as log:
+        outputs = _run_pipeline(job.arguments(), folder, log)
+    paths = {name: Path(artifact.path) for name, artifact in outputs.items()}
+    return _result(job, root, paths, {**log.seconds, "total": round(time.perf_counter() - began, 3)})
+
+
+def _run_pipeline(arguments: dict[str, Any], folder: Path, log: "_Log") -> dict[str, Any]:
+    with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log), warnings.catch_warnings():
+        from kfp import local
+
+        from pipelines.finetune import finetune_pipeline
+
+        local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder))
+        try:
+            return dict(finetune_pipeline(**arguments).outputs)
+        except KeyboardInterrupt:
+            _stop_children()
+            raise
+        except RuntimeError as error:  # kfp tells a step's failure so
+            raise log.failure() from error
+
+
+def _stop_children() -> None:
+    """Ends the step that is at work: it removes what it has half-written."""
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.send_signal(2)
+    for child in psutil.wait_procs(children, timeout=20)[1]:
+        child.kill()
+
+
+def _result(job: Job, root: Path, paths: dict[str, Path], seconds: dict[str, float]) -> Result:
+    evaluation = open_artifact(paths["evaluation"], "evaluation").read_json("evaluation.json")
+    version = open_artifact(paths["version"], "version").read_json("version.json")
+    page = root / "reports" / f"{job.model}-{version['version']}.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(paths.pop("page"), page)
+    return Result(
+        model=job.model,
+        version=str(version["version"]),
+        aliases=version["aliases"],
+        metrics=evaluation["metrics"],
+        baselines=evaluation["baselines"],
+        verdict=evaluation["verdict"],
+        promoted=False,
+        reason=f"{evaluation['sentence']} Registered as challenger; promotion is a step of its own.",
+        report=str(page),
+        seconds=seconds,
+        artifacts={name: str(path) for name, path in paths.items()},
+    )
+
+
+@dataclass
+class _Task:
+    name: str
+    bar: Any
+    began: float = field(default_factory=time.perf_counter)
+
+
+class _Log(io.TextIOBase):
+    """Takes all that kfp and the steps print: keeps it in a file, and shows from it which step is how far."""
+
+    def __init__(self, path: Path, console: Console) -> None:
+        self.path, self.console = path, console
+        self.seconds: dict[str, float] = {}
+        self._file = path.open("w", encoding="utf-8")
+        self._partial = ""
+        self._task: _Task | None = None
+        self._failures: list[tuple[str, str]] = []
+        self._lines: list[str] = []
+        self._bars = Progress(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.fields[step]:<10}"),
+            BarColumn(24),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> "_Log":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+        self._file.close()
+
+    def write(self, text: str) -> int:
+        """Takes text; acts on each whole line."""
+        self._file.write(text)
+        *lines, self._partial = (self._partial + text).split("\n")
+        for line in lines:
+            self._look_at(_COLOR.sub("", line))
+        return len(text)
+
+    def flush(self) -> None:
+        """Brings what was taken into the file."""
+        self._file.flush()
+
+    def failure(self) -> GraftError:
+        """Returns the error of the step that failed, in its own words where it had some."""
+        self.flush()
+        name = self._task.name if self._task else "the pipeline"
+        kinds = {kind for kind, _ in self._failures}
+        if kinds:
+            text = "\n".join(line for _, line in self._failures)
+            error = InputError if kinds == {"wrong input"} else ServiceError
+            return error(f"{name}: {text}\nThe whole log: {self.path}")
+        tail = "\n".join(f"  {line}" for line in self._lines[-_LAST_LINES:])
+        return ServiceError(f"{name} failed. Its last lines:\n{tail}\nThe whole log: {self.path}")
+
+    def _look_at(self, line: str) -> None:
+        if found := PROGRESS.match(line):
+            self._show(int(found["percent"]), found["message"])
+        elif found := FAILURE.match(line):
+            self._failures.append((found["kind"], found["line"]))
+        elif found := _BEGIN.search(line):
+            self._begin(found["step"])
+        elif found := _END.search(line):
+            self._end(found["status"] == "SUCCESS")
+        elif line.strip(" -"):
+            self._lines = [*self._lines[-_LAST_LINES:], line.strip()]
+
+    def _begin(self, name: str) -> None:
+        self._task = _Task(name, self._bars.add_task("", total=100, step=name))
+        if not self.console.is_terminal:
+            self.console.print(f"{name} …", highlight=False)
+
+    def _show(self, percent: int, message: str) -> None:
+        if self._task:
+            self._bars.update(self._task.bar, completed=min(percent, 99), description=message)
+
+    def _end(self, succeeded: bool) -> None:
+        assert self._task is not None
+        self.seconds[self._task.name] = round(time.perf_counter() - self._task.began, 3)
+        if succeeded:
+            self._bars.update(self._task.bar, completed=100)
+        if not self.console.is_terminal:
+            state = "done" if succeeded else "failed"
+            self.console.print(f"{self._task.name} {state} in {self.seconds[self._task.name]:.1f} s", highlight=False)

@@ -1,0 +1,44 @@
+from typing import Any
+
+import datasets
+import pytest
+
+from components.ingest.hub import read_hub, rows_of
+from components.shared.errors import InputError, ServiceError
+
+
+def dataset(labels: list[int]) -> Any:
+    """A streamed dataset of the hub's kind, with class numbers."""
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
+    content = [{"text": f"text {number}", "label": label} for number, label in enumerate(labels)]
+    return datasets.Dataset.from_list(content, features=features).to_iterable_dataset()
+
+
+def test_class_numbers_become_names_and_unlabelled_rows_have_none() -> None:
+    splits = {"train": dataset([0, 1]), "test": dataset([-1])}
+    rows = list(rows_of(splits, "hf://x/y", ["text", "label"], "label", {}))
+    assert [(row.split, row.values["label"], row.place) for row in rows] == [
+        ("train", "no", "hf://x/y train:1"),
+        ("train", "yes", "hf://x/y train:2"),
+        ("test", None, "hf://x/y test:1"),
+    ]
+
+
+def test_splits_can_be_chosen() -> None:
+    splits = {"train": dataset([0]), "validation_matched": dataset([1]), "test": dataset([-1])}
+    chosen = {"train": "train", "validation_matched": "test"}
+    rows = list(rows_of(splits, "hf://x/y", ["text", "label"], "label", chosen))
+    assert [(row.split, row.values["label"]) for row in rows] == [("train", "no"), ("test", "yes")]
+
+
+def test_unknown_split_and_column() -> None:
+    splits = {"train": dataset([0])}
+    with pytest.raises(InputError, match="no split 'dev'; it has 'train'"):
+        list(rows_of(splits, "hf://x/y", ["text", "label"], "label", {"dev": "test"}))
+    with pytest.raises(InputError, match="no column 'texts'; it has 'text', 'label'. Did you mean 'text'"):
+        list(rows_of(splits, "hf://x/y", ["texts", "label"], "label", {}))
+
+
+def test_a_hub_out_of_reach_is_a_service_that_failed() -> None:
+    with pytest.raises(ServiceError, match="The hub did not answer for hf://owner/name"):
+        list(read_hub("hf://owner/name", ["text", "label"], "label", {}))
