@@ -2,9 +2,12 @@
 
 import csv
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ |= {
+    "OMP_NUM_THREADS": "1",  # tiny models: threads would only wait for each other
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -20,6 +23,7 @@ from components.ingest.ingest import IngestSettings, ingest
 from components.shared import tasks
 from components.transform.transform import TransformSettings, transform
 from tests.backbones import make_bert
+from tests.servers import s3_server
 
 TRAINING = {"epochs": 4, "learning_rate": 2e-3, "batch_size": 16, "seed": 7}
 
@@ -109,3 +113,26 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.chdir(tmp_path)  # where MLflow's default puts artifacts: ./mlruns
     return uri
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of an S3 endpoint over HTTP with a bucket "bucket"; the environment leads to it."""
+    import boto3
+
+    with s3_server() as address:
+        for name, value in s3_environment(address).items():
+            monkeypatch.setenv(name, value)
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="bucket")
+        yield client
+
+
+def s3_environment(address: str) -> dict[str, str]:
+    """Returns the environment that leads boto3 to an endpoint."""
+    return {
+        "AWS_ENDPOINT_URL_S3": address,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from components.shared.errors import InputError
 
 DEFAULT_MAX_LENGTH = 512
+_VOCABULARIES = ("vocab.txt", "vocab.json")
 _NO_LIMIT = 1_000_000  # tokenizer_config.json says 1e30 where there is no limit
 
 
@@ -22,6 +23,8 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     try:
         if file.exists():
             return Tokenizer.from_file(str(file))
+        if not any((folder / name).exists() for name in _VOCABULARIES) and not list(folder.glob("*.model")):
+            raise FileNotFoundError("neither a tokenizer.json nor a vocabulary is there")  # transformers makes one up
         from transformers import AutoTokenizer
 
         converted = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)

@@ -1,34 +1,170 @@
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from components.finetune.batches import epoch_batches
 from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
 from components.shared.artifact import open_artifact
 from components.shared.backbones import family
-from components.shared.errors import InputError
+from components.shared.errors import InputError, ServiceError
 from components.shared.features import FeatureSplit
+from tests.backbones import make_bert
 from tests.conftest import TRAINING
+from tests.servers import free_port
 
 
-def test_it_learns(model: Path, features: Path) -> None:
-    history = json.loads((model / "notes/history.json").read_text())
-    losses = [entry["train_loss"] for entry in history["epochs"]]
-    assert losses[-1] < 0.5 * losses[0]
-    assert max(entry["accuracy"] for entry in history["epochs"]) > 0.9
+def history_of(model: Path) -> dict[str, list[dict[str, float]]]:
+    found: dict[str, list[dict[str, float]]] = json.loads((model / "notes/history.json").read_text())
+    return found
+
+
+def test_it_learns(model: Path) -> None:
+    epochs = history_of(model)["epochs"]
+    assert epochs[-1]["train_loss"] < 0.5 * epochs[0]["train_loss"]
+    assert max(epoch["accuracy"] for epoch in epochs) > 0.9
 
 
 def test_pairs_learn(pair_model: Path) -> None:
-    history = json.loads((pair_model / "notes/history.json").read_text())
-    assert history["epochs"][-1]["train_loss"] < history["epochs"][0]["train_loss"]
+    epochs = history_of(pair_model)["epochs"]
+    assert epochs[-1]["train_loss"] < epochs[0]["train_loss"]
 
 
-@pytest.mark.usefixtures("model")
-def test_same_seed_same_bytes(features: Path, model: Path, backbone: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes(features: Path, model: Path, backbone: Path, tmp_path: Path) -> None:
     again = finetune(features, tmp_path / "again", FinetuneSettings(str(backbone), **TRAINING))
     assert again.digest == open_artifact(model, "model").digest
     other = finetune(features, tmp_path / "other", FinetuneSettings(str(backbone), **{**TRAINING, "seed": 8}))
     assert other.digest != again.digest
+
+
+def test_a_saved_model_predicts_from_raw_text_as_it_did_from_features(
+    pair_model: Path, pair_features: Path, pair_snapshot: Path
+) -> None:
+    from components.shared.backbones.transformers import Predictor
+    from tests.components.transform.test_transform import texts_of
+
+    kind = family("transformers")
+    split = FeatureSplit(open_artifact(pair_features, "features"), "test")
+    expected = kind.predict(kind.from_model(pair_model), split.all(), kind.padding_of(pair_model), 16)
+    texts = texts_of(pair_snapshot, "test")
+    found = Predictor(pair_model).probabilities([texts[id_] for id_ in split])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["first", "mean"])
+def test_pooling_can_be_set(features: Path, backbone: Path, tmp_path: Path, pooling: str) -> None:
+    finetune(features, tmp_path / "m", FinetuneSettings(str(backbone), epochs=1, pooling=pooling))
+    assert json.loads((tmp_path / "m/model.json").read_text())["pooling"] == pooling
+
+
+def test_padding_changes_nothing(model: Path) -> None:
+    """A text alone, and the same text padded in a batch with a longer one."""
+    from components.shared.backbones.transformers import Predictor
+
+    predictor = Predictor(model)
+    alone = predictor.probabilities([("soup and salt",)])
+    beside = predictor.probabilities(
+        [("soup and salt",), ("a sail and a mast near the old deck under the small tide",)]
+    )
+    np.testing.assert_allclose(alone[0], beside[0], atol=1e-6)
+
+
+def test_batches_hold_every_example_once_and_hardly_any_padding() -> None:
+    lengths = np.random.default_rng(0).integers(3, 200, size=5000)
+    batches = list(epoch_batches(lengths, 16, seed=1, epoch=0))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(5000))
+    computed = sum(len(batch) * lengths[batch].max() for batch in batches)
+    assert lengths.sum() / computed > 0.97
+    assert [b.tolist() for b in epoch_batches(lengths, 16, seed=1, epoch=0)] == [b.tolist() for b in batches]
+    assert [b.tolist() for b in epoch_batches(lengths, 16, seed=1, epoch=1)] != [b.tolist() for b in batches]
+    means = [lengths[batch].mean() for batch in batches]
+    assert abs(np.corrcoef(means[:-1], means[1:])[0, 1]) < 0.2  # long batches do not come in a row
+
+
+def test_training_stops_early_and_keeps_the_best_epoch(pair_features: Path, backbone: Path, tmp_path: Path) -> None:
+    settings = FinetuneSettings(str(backbone), **{**TRAINING, "epochs": 30, "patience": 2})
+    report = finetune(pair_features, tmp_path / "m", settings)
+    epochs = history_of(tmp_path / "m")["epochs"]
+    assert len(epochs) < 30
+    assert len(epochs) == report.best_epoch + 2
+    assert report.validation["macro_f1"] == max(epoch["macro_f1"] for epoch in epochs)
+    kind, split = family("transformers"), FeatureSplit(open_artifact(pair_features, "features"), "validation")
+    found = kind.predict(kind.from_model(tmp_path / "m"), split.all(), 0, 32)
+    assert (found.argmax(1) == split.labels).mean() == pytest.approx(report.validation["accuracy"])
+
+
+def test_a_loss_that_is_no_number_names_step_and_examples(features: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = make_bert(tmp_path / "backbone")
+    weights = load_file(folder / "model.safetensors")
+    weights["encoder.layer.0.output.dense.weight"][0, 0] = torch.nan
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"The loss is no longer a number at step 1 \(epoch 1\)") as caught:
+        finetune(features, tmp_path / "m", FinetuneSettings(str(folder), batch_size=4))
+    named = re.findall(r"[0-9a-f]{32}", str(caught.value))
+    assert len(named) == 4
+    assert set(named) <= set(FeatureSplit(open_artifact(features, "features"), "train"))
+    assert not (tmp_path / "m").exists()
+
+
+def test_bfloat16_trains_too(features: Path, backbone: Path, tmp_path: Path) -> None:
+    finetune(features, tmp_path / "m", FinetuneSettings(str(backbone), **TRAINING, precision="bfloat16"))
+    epochs = history_of(tmp_path / "m")["epochs"]
+    assert epochs[-1]["train_loss"] < epochs[0]["train_loss"]
+
+
+def test_wrong_settings_are_refused_with_the_nearest_name() -> None:
+    with pytest.raises(InputError, match="pooling is 'men'; allowed: 'auto', 'first', 'mean'. Did you mean 'mean'"):
+        FinetuneSettings("x", pooling="men")
+
+
+def test_curves_and_settings_go_to_mlflow(registry: str, features: Path, backbone: Path, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    settings = FinetuneSettings(str(backbone), experiment="curves", epochs=2)
+    report = finetune(features, tmp_path / "m", settings)
+    client = MlflowClient(registry)
+    run = client.get_run(report.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["learning_rate"] == "5e-05"
+    accuracies = client.get_metric_history(report.run_id, "validation/accuracy")
+    assert [point.value for point in accuracies] == [
+        epoch["accuracy"] for epoch in history_of(tmp_path / "m")["epochs"]
+    ]
+    assert len(client.get_metric_history(report.run_id, "train/loss")) == len(history_of(tmp_path / "m")["steps"])
+
+
+def test_mlflow_out_of_reach_is_told_before_training(
+    features: Path, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    with pytest.raises(ServiceError, match="MLflow at http://127.0.0.1"):
+        finetune(features, tmp_path / "m", FinetuneSettings(str(backbone)))
+    assert not (tmp_path / "m").exists()
+
+
+def test_ctrl_c_ends_with_130_and_leaves_nothing(features: Path, backbone: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "components.finetune", "--features", str(features), "--model", str(tmp_path / "m")]
+    options = ["--backbone", str(backbone), "--epochs", "1000", "--patience", "1000"]
+    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch 1:"):
+            break
+    os.kill(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "graft: interrupted" in output
+    assert "Traceback" not in output + errors
+    assert not (tmp_path / "m").exists()

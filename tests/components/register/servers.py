@@ -27,7 +27,9 @@ def serving(arguments: Sequence[str], folder: Path, health: str, python: str = s
     command = [python, "-m", "mlflow", *arguments, "--host", "127.0.0.1", "--port", str(port)]
     log = folder / f"server-{port}.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=folder, env=_environment(python), stdout=output, stderr=output, start_new_session=True
+        )
     try:
         _wait(process, f"http://127.0.0.1:{port}{health}", log)
         yield f"http://127.0.0.1:{port}"
@@ -35,6 +37,12 @@ def serving(arguments: Sequence[str], folder: Path, health: str, python: str = s
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _environment(python: str) -> dict[str, str]:
+    """MLflow starts uvicorn by its name; its runner of background jobs is of no use here."""
+    path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:

@@ -1,0 +1,77 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.register.register import RegisterSettings, register
+from components.shared import registry as models
+from components.shared import tracking
+from components.shared.errors import InputError
+from tests.components.register.evaluations import write_evaluation
+
+
+@pytest.fixture(scope="module")
+def registered(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a registered model: one version, challenger."""
+    folder = tmp_path_factory.mktemp("registry")
+    evaluation = write_evaluation(model, folder / "evaluation")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        register(model, evaluation, folder / "version", RegisterSettings("boats"))
+        yield "boats"
+
+
+def test_what_the_registry_holds(registered: str) -> None:
+    (summary,) = models.list_models()
+    assert (summary.name, summary.versions, summary.aliases) == (registered, 1, {"challenger": "1"})
+    assert (summary.metrics, summary.verdict) == ({"accuracy": 0.9, "macro_f1": 0.89}, "better")
+    (version,) = models.show_model(registered)
+    assert (version.model, version.version, version.aliases) == (registered, "1", ["challenger"])
+    assert version.created.endswith("+00:00")
+
+
+def test_the_champion_goes_before_the_challenger(registered: str) -> None:
+    assert models.resolve("boats") == "models:/boats/1"  # the challenger: there is no champion yet
+    client = tracking.client()
+    version = client.get_model_version(registered, "1")
+    client.create_model_version(registered, version.source, version.run_id)
+    client.set_registered_model_alias(registered, "champion", "2")
+    assert models.resolve("boats") == models.resolve("boats@champion") == "models:/boats/2"
+    assert models.resolve("boats@challenger") == models.resolve("models:/boats@challenger") == "models:/boats/1"
+    assert models.resolve("boats/1") == "models:/boats/1"
+    client.delete_model_version(registered, "2")
+
+
+def test_predicting_with_a_version_or_with_the_artifact(registered: str, model: Path) -> None:
+    rows = [("the old oven near some soup",), ("a mast by the harbour",), ("",)]
+    from_registry, from_artifact = models.load(registered), models.load(str(model))
+    assert from_registry.inputs == from_artifact.inputs == ["text"]
+    np.testing.assert_allclose(from_registry.probabilities(rows), from_artifact.probabilities(rows), atol=1e-6)
+    told = from_registry.predict(rows)
+    assert [row["label"] for row in told[:2]] == ["kitchen", "ship"]
+    assert told[0]["confidence"] == told[0]["probabilities"]["kitchen"] > 0.5
+    assert from_registry.predict([]) == from_artifact.predict([]) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("boat", "no model 'boat'; there are 'boats'. Did you mean 'boats'?"),
+        ("boats@challenge", "no alias 'challenge'; .* Did you mean 'challenger'?"),
+        ("boats@champion", "it has aliases 'challenger' and versions '1'"),
+        ("boats/7", "no version '7'; it has '1'"),
+        ("boats@", "boats@champion or boats/1 was expected"),
+        ("./boats", "A model was expected at boats"),
+    ],
+)
+@pytest.mark.usefixtures("registered")
+def test_what_is_not_there(wrong: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        models.load(wrong)
+
+
+def test_an_empty_registry(registry: str) -> None:
+    assert models.list_models() == []
+    with pytest.raises(InputError, match="it has none yet"):
+        models.show_model("boats")
