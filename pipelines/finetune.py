@@ -1,6 +1,6 @@
 """The main pipeline: labelled data in, a registered model out."""
 
-from typing import Dict, List, NamedTuple  # noqa: UP035
+from typing import NamedTuple
 
 from kfp import dsl
 
@@ -13,23 +13,28 @@ from components.register.component import register
 from components.transform.component import transform
 from components.transform.transform import TransformSettings as Features
 
-Outputs = NamedTuple(
-    "Outputs",
-    [("snapshot", dsl.Dataset), ("features", dsl.Dataset), ("model", dsl.Model), ("evaluation", dsl.Artifact)]
-    + [("page", dsl.HTML), ("version", dsl.Artifact)],
-)
+
+class Outputs(NamedTuple):
+    """The artifacts that a run leaves."""
+
+    snapshot: dsl.Dataset
+    features: dsl.Dataset
+    model: dsl.Model
+    evaluation: dsl.Artifact
+    page: dsl.HTML
+    version: dsl.Artifact
 
 
 @dsl.pipeline(name="graft-finetune", description="Labelled data in, a registered model out.")
 def finetune_pipeline(
     model: str,
     source: str,
-    inputs: List[str],
+    inputs: list[str],
     label: str,
     backbone: str,
     task: str = Data.task,
-    labels: List[str] = [],
-    splits: Dict[str, str] = {},
+    labels: list[str] = [],  # noqa: B006 (compiled, never called)
+    splits: dict[str, str] = {},  # noqa: B006
     validation_fraction: float = Data.validation_fraction,
     test_fraction: float = Data.test_fraction,
     max_rejects: float = Data.max_rejects,

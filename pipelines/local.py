@@ -3,14 +3,12 @@
 import contextlib
 import datetime
 import io
-import json
 import os
 import re
 import shutil
-import sys
+import tempfile
 import time
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,11 +78,13 @@ def run(job: Job, root: Path, console: Console) -> Result:
 
 
 def _run_pipeline(arguments: dict[str, Any], folder: Path, log: "_Log") -> dict[str, Any]:
-    with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log), warnings.catch_warnings():
+    with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log), _scratch(folder):
         from kfp import local
+        from kfp.local import subprocess_task_handler
 
         from pipelines.finetune import finetune_pipeline
 
+        subprocess_task_handler.replace_python_executable = _replace_python
         local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder))
         try:
             return dict(finetune_pipeline(**arguments).outputs)
@@ -93,6 +93,29 @@ def _run_pipeline(arguments: dict[str, Any], folder: Path, log: "_Log") -> dict[
             raise
         except RuntimeError as error:  # kfp tells a step's failure so
             raise log.failure() from error
+
+
+@contextlib.contextmanager
+def _scratch(folder: Path) -> Iterator[None]:
+    """Gives what kfp and the steps need for a while a place on the disk of the run, and clears it afterwards."""
+    before = os.environ.get("TMPDIR")
+    with tempfile.TemporaryDirectory(dir=folder, prefix="scratch-") as scratch:
+        os.environ["TMPDIR"] = scratch
+        try:
+            yield
+        finally:
+            os.environ.pop("TMPDIR")
+            if before is not None:
+                os.environ["TMPDIR"] = before
+
+
+def _replace_python(command: Sequence[str], executable: str) -> list[str]:
+    """Puts this Python into a task's command.
+
+    kfp 2.17 replaces "python3" in the task's arguments too, where it may be part of a path (lib/python3.11/…).
+    """
+    script = next(number for number, part in enumerate(command) if '"$@"' in part)
+    return [part.replace("python3", executable) if i <= script else part for i, part in enumerate(command)]
 
 
 def _stop_children() -> None:

@@ -59,7 +59,7 @@ def file_server(answers: Mapping[str, tuple[int, Mapping[str, str], bytes]]) -> 
     """Starts an HTTP server that gives fixed answers (status, headers, body) by path, and 404 for all others."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             status, headers, body = answers.get(self.path.partition("?")[0], (404, {}, b"{}"))
             self.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **headers}.items():

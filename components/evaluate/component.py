@@ -25,8 +25,13 @@ def evaluate(
     def step() -> None:
         from components.evaluate.evaluate import EvaluateSettings, evaluate
 
-        folders = [Path(artifact.path) for artifact in (snapshot, features, model, evaluation)]
-        report = evaluate(*folders, EvaluateSettings(seed=seed))
+        report = evaluate(
+            snapshot=Path(snapshot.path),
+            features=Path(features.path),
+            model=Path(model.path),
+            evaluation=Path(evaluation.path),
+            settings=EvaluateSettings(seed=seed),
+        )
         evaluation.metadata.update(digest=report.digest, verdict=report.verdict)
         for name, value in report.metrics.items():
             metrics.log_metric(name, value)

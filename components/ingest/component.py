@@ -1,7 +1,5 @@
 """The KFP component of `ingest`."""
 
-from typing import Dict, List  # noqa: UP035 (kfp reads these annotations in a module of its own)
-
 from kfp import dsl
 
 from components.shared.images import LIGHT
@@ -11,11 +9,11 @@ from components.shared.images import LIGHT
 def ingest(
     snapshot: dsl.Output[dsl.Dataset],
     source: str,
-    inputs: List[str],
+    inputs: list[str],
     label: str,
     task: str,
-    labels: List[str],
-    splits: Dict[str, str],
+    labels: list[str],
+    splits: dict[str, str],
     validation_fraction: float,
     test_fraction: float,
     max_rejects: float,

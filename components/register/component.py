@@ -19,6 +19,5 @@ def register(
     from components.shared.step import run_step
 
     settings = step.RegisterSettings(name=name, experiment=name)
-    folders = (Path(artifact.path) for artifact in (model, evaluation, version))
-    report = run_step(lambda: step.register(*folders, settings))
+    report = run_step(lambda: step.register(Path(model.path), Path(evaluation.path), Path(version.path), settings))
     version.metadata.update(model=report.model, version=report.version, uri=report.uri)

@@ -47,7 +47,10 @@ class Task(Protocol):
         """Returns why a row's inputs cannot be used, or None where they can."""
 
     def encoder(self, backbone: Path, inputs: int, max_length: int) -> Encoder:
-        """Returns the encoder that goes with a backbone's folder, for that many input columns (0: the backbone's own limit)."""
+        """Returns the encoder that goes with a backbone's folder, for that many input columns.
+
+        A `max_length` of 0 is the backbone's own limit.
+        """
 
     def baselines(
         self, train: Sequence[Sequence[str]], labels: np.ndarray, test: Sequence[Sequence[str]], seed: int

@@ -48,9 +48,13 @@ def test_another_kind_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_error_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), write_artifact(tmp_path / "a", "snapshot", {}) as draft:
-        (draft.path / "data.txt").write_text("half")
-        _ = 1 / 0
+    def fail() -> None:
+        with write_artifact(tmp_path / "a", "snapshot", {}) as draft:
+            (draft.path / "data.txt").write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert not (tmp_path / "a").exists()
 
 
