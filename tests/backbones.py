@@ -49,3 +49,15 @@ def make_tokenizer() -> Tokenizer:
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
     )
     return tokenizer
+
+
+def make_broken_bert(folder: Path) -> Path:
+    """Writes such a BERT with a weight that is no number; returns the folder."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    make_bert(folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["encoder.layer.0.output.dense.weight"][0, 0] = torch.nan
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    return folder

@@ -54,10 +54,11 @@ def client() -> "MlflowClient":
 
 
 def prepare() -> None:
-    """Sets what MLflow reads from the environment: bounded retries where the user set none, and no pickles."""
+    """Sets what MLflow reads from the environment: bounded retries where the user set none; no pickles, no chatter."""
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it would print the address with its password
 
 
 def experiment_id(client: "MlflowClient", name: str) -> str:

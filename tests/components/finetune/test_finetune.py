@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from components.finetune.batches import epoch_batches
 from components.finetune.finetune import finetune
@@ -17,7 +16,7 @@ from components.shared.artifact import open_artifact
 from components.shared.backbones import family
 from components.shared.errors import InputError, ServiceError
 from components.shared.features import FeatureSplit
-from tests.backbones import make_bert
+from tests.backbones import make_broken_bert
 from tests.conftest import TRAINING
 from tests.servers import free_port
 
@@ -103,12 +102,7 @@ def test_training_stops_early_and_keeps_the_best_epoch(pair_features: Path, back
 
 
 def test_a_loss_that_is_no_number_names_step_and_examples(features: Path, tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    folder = make_bert(tmp_path / "backbone")
-    weights = load_file(folder / "model.safetensors")
-    weights["encoder.layer.0.output.dense.weight"][0, 0] = torch.nan
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    folder = make_broken_bert(tmp_path / "backbone")
     with pytest.raises(InputError, match=r"The loss is no longer a number at step 1 \(epoch 1\)") as caught:
         finetune(features, tmp_path / "m", FinetuneSettings(str(folder), batch_size=4))
     named = re.findall(r"[0-9a-f]{32}", str(caught.value))

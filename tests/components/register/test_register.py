@@ -95,6 +95,23 @@ def test_the_same_model_twice_is_one_version(model: Path, evaluation: Path, tmp_
 
 
 @pytest.mark.usefixtures("registry")
+def test_a_request_that_is_sent_twice_is_one_version(
+    model: Path, evaluation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    create = MlflowClient.create_model_version
+
+    def create_twice(*arguments: object, **options: object) -> object:
+        create(*arguments, **options)
+        return create(*arguments, **options)
+
+    monkeypatch.setattr(MlflowClient, "create_model_version", create_twice)
+    report = register(model, evaluation, tmp_path / "version", DEMO)
+    assert [version.version for version in models.show_model("demo")] == [report.version] == ["1"]
+
+
+@pytest.mark.usefixtures("registry")
 def test_another_model_takes_the_alias(model: Path, evaluation: Path, other: Path, tmp_path: Path) -> None:
     register(model, evaluation, tmp_path / "first", DEMO)
     report = register(other, write_evaluation(other, tmp_path / "evaluation"), tmp_path / "second", DEMO)

@@ -41,15 +41,24 @@ def post(address: str, content: object) -> tuple[int, dict]:
         return error.code, json.load(error)
 
 
-def test_over_http(model: Path, evaluation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_over_http(
+    model: Path,
+    evaluation: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     store = ["--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db", "--artifacts-destination", f"{tmp_path}/store"]
     with serving(["server", *store, "--workers", "1"], tmp_path, "/health") as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("://", "://ada:pass-of-ada@"))
         assert register(model, evaluation, tmp_path / "first", DEMO).created
         assert not register(model, evaluation, tmp_path / "second", DEMO).created
         assert [summary.aliases for summary in registry.list_models()] == [{"challenger": "1"}]
         found = registry.load("demo").probabilities([(text,) for text in TEXTS])
     np.testing.assert_allclose(found, expected(model), atol=1e-6)
+    assert "pass-of-ada" not in "".join(capfd.readouterr())
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert [file for file in files if b"pass-of-ada" in file.read_bytes()] == []
 
 
 @pytest.mark.slow
@@ -74,10 +83,10 @@ def test_served(model: Path, evaluation: Path, tmp_path: Path) -> None:
 def test_in_an_environment_of_its_own(model: Path, evaluation: Path, tmp_path: Path, registry: str) -> None:
     """Installs the model's own requirements (several GB with torch) into a new environment, and predicts there."""
     report = register(model, evaluation, tmp_path / "version", DEMO)
-    tracking.client().download_artifacts(report.run_id, "model/requirements.txt", str(tmp_path))
+    requirements = tracking.client().download_artifacts(report.run_id, "model/requirements.txt")
     venv.create(tmp_path / "venv", with_pip=True)
     python = str(tmp_path / "venv" / "bin" / "python")
-    install = [python, "-m", "pip", "install", "--quiet", "--no-cache-dir", "-r", "model/requirements.txt"]
+    install = [python, "-m", "pip", "install", "--quiet", "--no-cache-dir", "-r", requirements]
     subprocess.run(install, cwd=tmp_path, check=True, timeout=900)
     done = subprocess.run(
         [python, "-c", PREDICT, json.dumps(TEXTS)],

@@ -1,0 +1,44 @@
+# make demo   sets up, and runs the main job on real text that needs no download
+# make test   sets up, and runs the tests
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+.PHONY: setup demo test test-environment lint lock clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer was expected; none is on the PATH (make PYTHON=/path/to/python3)."; exit 1; }
+	@echo "setting up $(VENV) (some minutes: torch is large)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes --no-deps --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	@$(BIN)/python examples/make_aws_operations.py
+	@$(BIN)/graft run examples/aws-operations.yaml --json .graft/demo.json
+
+test: setup
+	@$(BIN)/python -m pytest
+
+# What takes minutes: the registered model in a fresh environment made from its own requirements.
+test-environment: setup
+	@$(BIN)/python -m pytest -m slow
+
+lint: setup
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+# Resolves the dependencies anew; uv is needed for this alone.
+lock:
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) .graft .mypy_cache .pytest_cache .ruff_cache build *.egg-info

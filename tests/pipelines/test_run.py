@@ -1,0 +1,233 @@
+"""The whole pipeline as a user runs it: the command in a process of its own, on a model made on the spot."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+
+from components.shared import tasks
+from components.shared.artifact import open_artifact
+from tests.backbones import make_broken_bert
+from tests.conftest import TRAINING, s3_environment, write_csv
+from tests.servers import mlflow_server, s3_server
+
+SECRET = "a-secret-key-that-nobody-may-see"
+
+
+def graft(
+    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "pipelines.cli", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env={**os.environ, **(environment or {})}, capture_output=True, text=True, timeout=300
+    )
+
+
+def write_job(path: Path, source: str, backbone: str, **changes: Any) -> Path:
+    data = {"source": source, "inputs": ["text"], "label": "topic"}
+    job = {"model": "topics", "task": "text-classification", "data": data, "backbone": backbone, "training": TRAINING}
+    path.write_text(yaml.safe_dump({**job, **changes}))
+    return path
+
+
+def sample_csv(path: Path, count: int = 400) -> Path:
+    rows = tasks.get("text-classification").sample(count, seed=1)
+    return write_csv(path, [{"text": row["input_1"], "topic": row["label"]} for row in rows])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Iterator[tuple[Path, Any]]:
+    """A folder in which a job was run, and what the command printed."""
+    folder = tmp_path_factory.mktemp("run")
+    sample_csv(folder / "data/topics.csv")
+    write_job(folder / "job.yaml", "data", str(backbone))
+    yield folder, graft("run", "job.yaml", "--json", "result.json", folder=folder)
+
+
+def test_a_run_ends_with_a_table_a_version_and_a_page(finished: tuple[Path, Any]) -> None:
+    folder, done = finished
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^ *topics +[01]\.\d{4} +[01]\.\d{4}", done.stdout, re.MULTILINE)
+    assert "version  topics 1 @challenger" in done.stdout
+    page = re.search(r"page +(\S+)", done.stdout)
+    assert page is not None
+    assert (folder / page[1]).read_text().lstrip().lower().startswith("<!doctype html>")
+    assert [line.split()[0] for line in done.stderr.splitlines() if " done in " in line] == [
+        "ingest",
+        "transform",
+        "finetune",
+        "evaluate",
+        "register",
+    ]
+    assert "KFP Executor" not in done.stdout + done.stderr
+
+
+def test_the_result_is_written_as_json(finished: tuple[Path, Any]) -> None:
+    result = json.loads((finished[0] / "result.json").read_text())
+    assert (result["model"], result["version"], result["aliases"]) == ("topics", "1", ["challenger"])
+    assert result["metrics"]["accuracy"] > 0.9
+    assert set(result["baselines"]) == {"Majority class", "TF-IDF"}
+    assert result["promoted"] is False
+    assert set(result["seconds"]) == {"ingest", "transform", "finetune", "evaluate", "register", "total"}
+    for kind, path in result["artifacts"].items():
+        assert open_artifact(Path(path), kind).digest
+    version = open_artifact(Path(result["artifacts"]["version"]), "version")
+    assert set(version.inputs) == {"snapshot", "features", "model", "evaluation"}
+
+
+def test_everything_is_under_the_root_and_nothing_else_is_left(finished: tuple[Path, Any]) -> None:
+    folder, _ = finished
+    assert {path.name for path in folder.iterdir()} == {"data", "job.yaml", "result.json", ".graft"}
+    assert not list(folder.glob(".graft/runs/*/scratch-*"))
+
+
+def test_the_model_can_be_listed_shown_and_asked(finished: tuple[Path, Any]) -> None:
+    folder, _ = finished
+    listed = graft("models", "list", folder=folder)
+    assert "topics" in listed.stdout
+    assert "challenger → 1" in listed.stdout
+    shown = graft("models", "show", "topics", folder=folder)
+    assert "topics 1 @challenger" in shown.stdout
+    asked = graft("predict", "topics", "salt in the soup and a knife by the pan", folder=folder)
+    assert asked.returncode == 0, asked.stderr
+    answer = json.loads(asked.stdout)
+    assert answer["label"] == "kitchen"
+    assert answer["confidence"] == max(answer["probabilities"].values())
+
+
+def test_a_file_of_rows_can_be_asked(finished: tuple[Path, Any]) -> None:
+    folder, _ = finished
+    rows = tasks.get("text-classification").sample(30, seed=9)
+    write_csv(folder / "data/new.csv", [{"text": row["input_1"]} for row in rows])
+    asked = graft("predict", "topics@challenger", "data/new.csv", folder=folder)
+    (folder / "data/new.csv").unlink()
+    labels = [json.loads(line)["label"] for line in asked.stdout.splitlines()]
+    assert sum(label == row["label"] for label, row in zip(labels, rows, strict=True)) > 25
+
+
+def test_the_same_job_gives_the_same_digests_and_no_second_version(finished: tuple[Path, Any]) -> None:
+    folder, _ = finished
+    assert graft("run", "job.yaml", "--json", "again.json", folder=folder).returncode == 0
+    first, second = (json.loads((folder / name).read_text()) for name in ("result.json", "again.json"))
+    (folder / "again.json").unlink()
+    for kind in ("snapshot", "features", "model"):
+        digests = {open_artifact(Path(result["artifacts"][kind]), kind).digest for result in (first, second)}
+        assert len(digests) == 1, kind
+    assert second["version"] == "1"
+
+
+def test_on_s3_and_a_real_mlflow_server(tmp_path: Path, backbone: Path) -> None:
+    """Data, backbone and the registry's artifacts in object storage; the registry behind HTTP."""
+    with s3_server() as endpoint:
+        credentials = {**s3_environment(endpoint), "AWS_SECRET_ACCESS_KEY": SECRET}
+        client = boto3.client("s3", endpoint_url=endpoint, aws_access_key_id="key", aws_secret_access_key=SECRET)
+        client.create_bucket(Bucket="bucket")
+        sample_csv(tmp_path / "topics.csv")
+        client.upload_file(str(tmp_path / "topics.csv"), "bucket", "raw/topics.csv")
+        for file in backbone.iterdir():
+            client.upload_file(str(file), "bucket", f"backbones/tiny/{file.name}")
+        job = write_job(tmp_path / "job.yaml", "s3://bucket/raw", "s3://bucket/backbones/tiny")
+        server = {**credentials, "MLFLOW_S3_ENDPOINT_URL": endpoint}
+        with mlflow_server(tmp_path, "s3://bucket/mlflow", server) as address:
+            environment = {**credentials, "MLFLOW_TRACKING_URI": address}
+            done = graft("run", str(job), "--json", "result.json", folder=tmp_path, environment=environment)
+            assert done.returncode == 0, done.stderr
+            listed = client.list_objects_v2(Bucket="bucket", Prefix="mlflow/")["Contents"]
+            assert any(item["Key"].endswith("model.safetensors") for item in listed)
+            asked = graft("predict", "topics", "sail and mast on the deck", folder=tmp_path, environment=environment)
+            assert json.loads(asked.stdout)["label"] == "ship", asked.stderr
+    text = "".join(path.read_text(errors="ignore") for path in (tmp_path / ".graft").rglob("*") if path.is_file())
+    assert SECRET not in text + done.stdout + done.stderr
+
+
+class TestBadInput:
+    """Exit code 2, one message that names the mend, no traceback, no version."""
+
+    def refuse(self, folder: Path, message: str, *changes: str, environment: Mapping[str, str] | None = None) -> None:
+        settings = [part for change in changes for part in ("--set", change)]
+        done = graft("run", "job.yaml", *settings, folder=folder, environment=environment)
+        assert done.returncode == 2, done.stderr
+        assert re.search(message, done.stderr), done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        assert not list(folder.glob(".graft/reports/*"))
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path, backbone: Path) -> Path:
+        sample_csv(tmp_path / "data/topics.csv")
+        write_job(tmp_path / "job.yaml", "data", str(backbone))
+        return tmp_path
+
+    def test_misspelt_field(self, folder: Path) -> None:
+        self.refuse(folder, "training.epoch: there is no such field.*Did you mean 'epochs'", "training.epoch=1")
+
+    def test_unknown_task(self, folder: Path) -> None:
+        self.refuse(folder, "task: found 'translation'; allowed: 'text-classification'", "task=translation")
+
+    def test_unknown_backbone(self, folder: Path) -> None:
+        self.refuse(folder, "transform: There is no backbone at './nowhere'", "backbone=./nowhere")
+
+    def test_unknown_column(self, folder: Path) -> None:
+        self.refuse(folder, "ingest: topics.csv has no column 'txt'.*Did you mean 'text'", "data.inputs=[txt]")
+
+    def test_missing_data(self, folder: Path) -> None:
+        self.refuse(folder, "There is no file or folder 'nowhere'", "data.source=nowhere")
+
+    def test_bucket_that_does_not_exist(self, folder: Path) -> None:
+        with s3_server() as endpoint:
+            environment = s3_environment(endpoint)
+            self.refuse(folder, "The bucket of s3://no", "data.source=s3://no", environment=environment)
+
+    def test_loss_that_is_no_number(self, folder: Path) -> None:
+        make_broken_bert(folder / "broken")
+        self.refuse(folder, "finetune: The loss is no longer a number at step 1", "backbone=./broken")
+
+
+def test_a_path_with_python3_in_it_reaches_the_steps(tmp_path: Path, backbone: Path) -> None:
+    """kfp's runner replaces "python3" by the interpreter, wherever it stands in a task's arguments."""
+    sample_csv(tmp_path / "lib/python3.11/topics.csv", 100)
+    write_job(tmp_path / "job.yaml", "lib/python3.11", "./nowhere")
+    done = graft("run", "job.yaml", folder=tmp_path)
+    assert "ingest done" in done.stderr
+    assert "transform: There is no backbone" in done.stderr
+
+
+def test_ctrl_c_in_training_leaves_nothing_registered(tmp_path: Path, backbone: Path) -> None:
+    sample_csv(tmp_path / "data/topics.csv")
+    training = {**TRAINING, "epochs": 5000, "patience": 5000}
+    write_job(tmp_path / "job.yaml", "data", str(backbone), training=training)
+    command = [sys.executable, "-m", "pipelines.cli", "run", "job.yaml"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 120
+    while not any("epoch 1:" in log.read_text() for log in tmp_path.glob(".graft/runs/*/log.txt")):
+        assert time.monotonic() < end, "training never began"
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in output + errors
+    assert not list(tmp_path.glob(".graft/runs/*/*/finetune/model"))
+    listed = graft("models", "list", folder=tmp_path)
+    assert "The registry holds no model yet" in listed.stdout
+    assert not any("components.finetune" in line or "executor_main" in line for line in processes_of(tmp_path))
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Returns the command lines of all processes that work in a folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if (path / "cwd").resolve() == folder:
+                found.append((path / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
