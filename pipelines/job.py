@@ -14,6 +14,7 @@ from components.finetune.settings import FinetuneSettings as TrainingDefaults
 from components.ingest.ingest import IngestSettings as DataDefaults
 from components.shared import tasks
 from components.shared.errors import InputError, did_you_mean, quote_all
+from components.shared.registry import check_name
 from components.transform.transform import TransformSettings as FeatureDefaults
 
 
@@ -30,8 +31,10 @@ def _one_of(allowed: Sequence[str]) -> AfterValidator:
 
 
 def _registry_name(value: str) -> str:
-    if any(character in value for character in "/:@"):
-        raise PydanticCustomError("name", "a name without '/', ':' or '@' is expected")
+    try:
+        check_name(value)
+    except InputError as error:
+        raise PydanticCustomError("name", "{reason}", {"reason": str(error)}) from error
     return value
 
 
@@ -155,7 +158,9 @@ def _explain(errors: Sequence[ErrorDetails]) -> Iterator[str]:
     for error in errors:
         path = ".".join(str(part) for part in error["loc"])
         found = f"found {_shorten(error['input'])}"
-        if error["type"] == "extra_forbidden":
+        if error["type"] == "name":
+            yield f"{path}: {error['msg']}"
+        elif error["type"] == "extra_forbidden":
             *parents, name = error["loc"]
             known = _fields(Job, parents)
             yield f"{path}: there is no such field; allowed: {quote_all(known, 20)}.{did_you_mean(str(name), known)}"

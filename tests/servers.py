@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from moto.server import ThreadedMotoServer
+
+_PATIENCE = 120  # seconds until a server must answer
 
 
 @contextlib.contextmanager
@@ -27,31 +28,6 @@ def s3_server() -> Iterator[str]:
         yield f"http://{host}:{port}"
     finally:
         server.stop()
-
-
-@contextlib.contextmanager
-def mlflow_server(folder: Path, artifacts: str, environment: Mapping[str, str]) -> Iterator[str]:
-    """Starts a real MLflow server process with a SQLite store and proxied artifacts; gives its address."""
-    port = free_port()
-    command = [
-        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", f"sqlite:///{folder / 'server.db'}", "--artifacts-destination", artifacts),
-    ]
-    log = folder / "server.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **environment}, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health", process, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(15)
 
 
 @contextlib.contextmanager
@@ -91,12 +67,46 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path, seconds: float = 90) -> None:
-    """Waits until an address answers; fails with the server's log if it ends or takes too long."""
-    end = time.monotonic() + seconds
+@contextlib.contextmanager
+def serving(
+    arguments: Sequence[str],
+    folder: Path,
+    health: str = "/health",
+    python: str = sys.executable,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[str]:
+    """Runs `python -m mlflow ARGUMENTS --host … --port …` in a folder; gives its address once `health` answers."""
+    port = free_port()
+    command = [python, "-m", "mlflow", *arguments, "--host", "127.0.0.1", "--port", str(port)]
+    log = folder / f"server-{port}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**_environment(python), **(environment or {})},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        _wait(process, f"http://127.0.0.1:{port}{health}", log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _environment(python: str) -> dict[str, str]:
+    """MLflow starts uvicorn by its name; its runner of background jobs is of no use here."""
+    path = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    end = time.monotonic() + _PATIENCE
     while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-            urllib.request.urlopen(address, timeout=2)
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5):
             return
         time.sleep(0.2)
-    raise AssertionError(f"{address} did not answer:\n{log.read_text()[-3000:]}")
+    raise AssertionError(f"{address} did not answer:\n{log.read_text(errors='replace')[-4000:]}")

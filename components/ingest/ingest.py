@@ -23,7 +23,7 @@ from components.shared.step import Progress, option, required
 
 _MAX_CLASSES = 10_000
 _MAX_FLOAT_CLASSES = 10  # ratings of 0.5, 1.0, … 5.0 are classes; more are measurements
-_BUCKET_BYTES = 64 << 20
+_BUCKET_BYTES = 32 << 20
 _HUB_BYTES = 4 << 30  # assumed where the size is not known
 
 

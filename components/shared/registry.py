@@ -225,7 +225,7 @@ def _version(entry: "ModelVersion", aliases: list[str]) -> Version:
 
 
 def _time(milliseconds: int | None) -> str:
-    return datetime.fromtimestamp((milliseconds or 0) / 1000, UTC).isoformat(timespec="seconds")
+    return datetime.fromtimestamp((milliseconds or 0) / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _load_artifact(folder: Path) -> Loaded:

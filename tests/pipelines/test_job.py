@@ -40,7 +40,7 @@ def test_all_faults_are_told_at_once_with_path_found_allowed_and_nearest(tmp_pat
     message = refusal(path)
     assert message.splitlines()[0] == f"{path} has 11 faults:"
     for line in [
-        "model: found 'a/b'; a name without '/', ':' or '@' is expected",
+        "model: 'a/b' cannot be a model's name: it holds '/'. A name such as 'aws-operations' can.",
         "task: found 'text-clasification'; allowed: 'text-classification'. Did you mean 'text-classification'?",
         "data.source: found 3; input should be a valid string",
         "data.inputs: found 'text'; input should be a valid list",

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from components.shared import tasks
 from components.shared.artifact import open_artifact
 from tests.backbones import make_broken_bert
 from tests.conftest import TRAINING, s3_environment, write_csv
-from tests.servers import mlflow_server, s3_server
+from tests.servers import s3_server, serving
 
 SECRET = "a-secret-key-that-nobody-may-see"
 
@@ -46,12 +46,12 @@ def sample_csv(path: Path, count: int = 400) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> Iterator[tuple[Path, Any]]:
+def finished(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> tuple[Path, Any]:
     """A folder in which a job was run, and what the command printed."""
     folder = tmp_path_factory.mktemp("run")
     sample_csv(folder / "data/topics.csv")
     write_job(folder / "job.yaml", "data", str(backbone))
-    yield folder, graft("run", "job.yaml", "--json", "result.json", folder=folder)
+    return folder, graft("run", "job.yaml", "--json", "result.json", folder=folder)
 
 
 def test_a_run_ends_with_a_table_a_version_and_a_page(finished: tuple[Path, Any]) -> None:
@@ -138,7 +138,13 @@ def test_on_s3_and_a_real_mlflow_server(tmp_path: Path, backbone: Path) -> None:
             client.upload_file(str(file), "bucket", f"backbones/tiny/{file.name}")
         job = write_job(tmp_path / "job.yaml", "s3://bucket/raw", "s3://bucket/backbones/tiny")
         server = {**credentials, "MLFLOW_S3_ENDPOINT_URL": endpoint}
-        with mlflow_server(tmp_path, "s3://bucket/mlflow", server) as address:
+        store = [
+            "--backend-store-uri",
+            f"sqlite:///{tmp_path}/mlflow.db",
+            "--artifacts-destination",
+            "s3://bucket/mlflow",
+        ]
+        with serving(["server", *store, "--workers", "1"], tmp_path, environment=server) as address:
             environment = {**credentials, "MLFLOW_TRACKING_URI": address}
             done = graft("run", str(job), "--json", "result.json", folder=tmp_path, environment=environment)
             assert done.returncode == 0, done.stderr

@@ -18,8 +18,8 @@ from components.shared.artifact import open_artifact
 from components.shared.backbones import family
 from components.shared.errors import InputError, ServiceError
 from tests.components.register.evaluations import REPORT, write_evaluation
-from tests.components.register.servers import free_port
 from tests.conftest import TRAINING
+from tests.servers import free_port
 
 DEMO = RegisterSettings("demo")
 TEXTS = ["the old oven near some soup", "a mast by the harbour"]

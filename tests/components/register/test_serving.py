@@ -13,7 +13,7 @@ import pytest
 from components.register.register import RegisterSettings, register
 from components.shared import registry, tracking
 from components.shared.backbones import family
-from tests.components.register.servers import serving
+from tests.servers import serving
 
 DEMO = RegisterSettings("demo")
 TEXTS = ["the old oven near some soup", "a mast by the harbour"]

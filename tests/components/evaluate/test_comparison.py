@@ -1,0 +1,73 @@
+"""The interval agrees with resampling example by example; the verdict follows the interval."""
+
+import numpy as np
+import pytest
+
+from components.evaluate import comparison
+from components.evaluate.comparison import paired_difference, sentence_of, verdict_of
+
+
+def rights(both: int, model_only: int, baseline_only: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which examples the model and the baseline have right."""
+    counts = [both, model_only, baseline_only, neither]
+    return np.repeat([True, True, False, False], counts), np.repeat([True, False, True, False], counts)
+
+
+def test_interval_agrees_with_resampling_example_by_example() -> None:
+    model, baseline = rights(200, 60, 30, 110)
+    found = paired_difference(model, baseline, seed=1)
+    each = model.astype(float) - baseline
+    drawn = np.random.default_rng(2).integers(0, len(each), (10_000, len(each)))
+    low, high = np.quantile(each[drawn].mean(1), (0.025, 0.975))
+    assert found.value == pytest.approx(0.075)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.003)
+
+
+def test_same_seed_same_interval() -> None:
+    assert paired_difference(*rights(9, 5, 3, 2), seed=4) == paired_difference(*rights(9, 5, 3, 2), seed=4)
+
+
+@pytest.mark.parametrize(
+    ("counts", "verdict"),
+    [
+        ((300, 80, 20, 0), "better"),
+        ((300, 20, 80, 0), "worse"),
+        ((300, 52, 48, 0), "not shown"),
+        ((9, 0, 0, 1), "not shown"),
+    ],
+)
+def test_verdict_follows_the_interval(counts: tuple[int, int, int, int], verdict: str) -> None:
+    assert verdict_of(paired_difference(*rights(*counts), seed=0)) == verdict
+
+
+def test_better_is_not_shown_while_a_baseline_is_missing() -> None:
+    gain, loss = (paired_difference(*rights(300, *counts, 0), seed=0) for counts in ((80, 20), (20, 80)))
+    assert verdict_of(gain, complete=False) == "not shown"
+    assert verdict_of(loss, complete=False) == "worse"
+
+
+@pytest.mark.parametrize(
+    ("counts", "says"),
+    [
+        ((300, 80, 20, 0), "better than every baseline: accuracy 0.950 against 0.800 (TF-IDF), a difference of +0.150"),
+        ((300, 20, 80, 0), "Don't use it."),
+        ((300, 52, 48, 0), "No gain over the best baseline was shown"),
+    ],
+)
+def test_sentence_says_the_verdict_with_its_numbers(counts: tuple[int, int, int, int], says: str) -> None:
+    model, baseline = rights(*counts)
+    difference = paired_difference(model, baseline, seed=0)
+    accuracy = (float(model.mean()), float(baseline.mean()))
+    sentence = sentence_of(verdict_of(difference), difference, accuracy, "TF-IDF", complete=True)
+    assert says in sentence
+    assert f"{difference.low:+.3f} to {difference.high:+.3f}" in sentence
+    assert "on 400 test examples" in sentence
+
+
+def test_best_baseline_is_the_most_accurate_then_the_surest() -> None:
+    told = {
+        "a": {"accuracy": 0.7, "log_loss": 0.9},
+        "b": {"accuracy": 0.8, "log_loss": 0.9},
+        "c": {"accuracy": 0.8, "log_loss": 0.5},
+    }
+    assert comparison.best_of(told) == "c"

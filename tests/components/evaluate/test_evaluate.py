@@ -1,0 +1,163 @@
+"""From three artifacts to an evaluation: what it holds, what it refuses, what it tells MLflow."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from components.evaluate.evaluate import EvaluateReport, EvaluateSettings, evaluate
+from components.shared import tasks, tracking
+from components.shared.artifact import Artifact, open_artifact, write_artifact
+from components.shared.errors import InputError
+
+
+def evaluation_of(report: EvaluateReport) -> Artifact:
+    return open_artifact(report.report.parent.parent, "evaluation")
+
+
+def test_evaluation_of_single_texts(report: EvaluateReport, model: Path) -> None:
+    evaluation = evaluation_of(report)
+    told = evaluation.read_json("evaluation.json")
+    assert evaluation.digest == report.digest
+    assert evaluation.inputs == open_artifact(model, "model").lineage()
+    assert set(report.metrics) == {"accuracy", "macro_f1", "log_loss", "ece", "roc_auc"}
+    assert report.metrics["accuracy"] > 0.9
+    assert report.best_baseline == "TF-IDF"
+    assert set(report.baselines) == {"Majority class", "TF-IDF"}
+    assert set(told) >= {
+        "metrics", "baselines", "best_baseline", "difference", "verdict", "sentence",
+        "classes", "confusion", "reliability", "roc",
+    }  # fmt: skip
+    assert np.sum(report.confusion) == told["examples"] == sum(row["support"] for row in told["classes"])
+    assert report.sentence == told["sentence"]
+
+
+def test_predictions_are_those_that_were_scored(report: EvaluateReport) -> None:
+    table = pq.read_table(evaluation_of(report).file("predictions.parquet"))
+    assert table.column_names == ["id", "input_1", "label", "predicted", "confidence", "probabilities"]
+    rows = table.to_pylist()
+    assert np.mean([row["label"] == row["predicted"] for row in rows]) == pytest.approx(report.metrics["accuracy"])
+    for row in rows:
+        assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-5)
+        assert row["confidence"] == max(row["probabilities"])
+        assert row["predicted"] == report.labels[int(np.argmax(row["probabilities"]))]
+
+
+def test_predictions_agree_with_prediction_from_raw_text(report: EvaluateReport, model: Path) -> None:
+    from components.shared.backbones.transformers import Predictor
+
+    rows = pq.read_table(evaluation_of(report).file("predictions.parquet")).to_pylist()[:20]
+    found = Predictor(model, "cpu").probabilities([[row["input_1"]] for row in rows])
+    np.testing.assert_allclose(found, [row["probabilities"] for row in rows], atol=1e-5)
+
+
+def test_evaluation_of_pairs(pair_report: EvaluateReport) -> None:
+    table = pq.read_table(evaluation_of(pair_report).file("predictions.parquet"))
+    assert {"input_1", "input_2"} <= set(table.column_names)
+    assert set(pair_report.baselines) == {"Majority class", "TF-IDF", "TF-IDF cosine"}
+    best = pair_report.baselines[pair_report.best_baseline]["accuracy"]
+    assert pair_report.difference["value"] == pytest.approx(pair_report.metrics["accuracy"] - best)
+
+
+def test_same_inputs_give_the_same_evaluation(
+    report: EvaluateReport, snapshot: Path, features: Path, model: Path, tmp_path: Path
+) -> None:
+    settings = EvaluateSettings(title="kitchen-or-ship")
+    assert evaluate(snapshot, features, model, tmp_path / "again", settings).digest == report.digest
+
+
+def test_chunks_change_nothing(
+    report: EvaluateReport, snapshot: Path, features: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.evaluate.predictions.CHUNK", 7)
+    chunked = evaluate(snapshot, features, model, tmp_path / "chunked", EvaluateSettings())
+    assert chunked.metrics == pytest.approx(report.metrics, abs=1e-5)
+    assert chunked.confusion == report.confusion
+    ids = [pq.read_table(evaluation_of(it).file("predictions.parquet"))["id"] for it in (chunked, report)]
+    assert ids[0].equals(ids[1])
+
+
+def test_failed_baselines_leave_an_evaluation_that_shows_no_gain(
+    snapshot: Path, features: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("empty <vocabulary>")
+
+    monkeypatch.setattr(type(tasks.get("text-classification")), "baselines", fail)
+    report = evaluate(snapshot, features, model, tmp_path / "evaluation", EvaluateSettings())
+    assert report.difference["low"] > 0  # over the majority class
+    assert report.verdict == "not shown"
+    assert "not all baselines could be fitted" in report.sentence
+    assert "empty &lt;vocabulary&gt;" in report.report.read_text("utf-8")
+
+
+@pytest.mark.parametrize("which", ["snapshot", "features", "model"])
+def test_changed_file_is_named(which: str, snapshot: Path, features: Path, model: Path, tmp_path: Path) -> None:
+    folders = {"snapshot": snapshot, "features": features, "model": model}
+    copy = folders[which] = Path(shutil.copytree(folders[which], tmp_path / which))
+    file = copy / {"snapshot": "test-00000.parquet", "features": "test.arrow", "model": "model.safetensors"}[which]
+    with file.open("r+b") as stream:
+        stream.seek(100)
+        stream.write(b"changed")
+    with pytest.raises(InputError, match=str(file)):
+        evaluate(**folders, evaluation=tmp_path / "evaluation", settings=EvaluateSettings())
+    assert not (tmp_path / "evaluation").exists()
+
+
+def test_features_of_another_snapshot_are_refused(
+    snapshot: Path, pair_snapshot: Path, pair_features: Path, model: Path, tmp_path: Path
+) -> None:
+    digest = open_artifact(pair_snapshot, "snapshot").digest[:12]
+    with pytest.raises(InputError, match=f"features at {pair_features} was made from snapshot {digest}"):
+        evaluate(snapshot, pair_features, model, tmp_path / "evaluation", EvaluateSettings())
+
+
+def test_model_of_other_features_is_refused(snapshot: Path, features: Path, pair_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="model at .* was made from snapshot"):
+        evaluate(snapshot, features, pair_model, tmp_path / "evaluation", EvaluateSettings())
+
+
+def test_setting_below_one_is_refused() -> None:
+    with pytest.raises(InputError, match="baseline_examples is 0"):
+        EvaluateSettings(baseline_examples=0)
+
+
+def model_of_run(model: Path, run_id: str, folder: Path) -> Path:
+    """Copies a model as if it had been trained in that MLflow run."""
+    source = open_artifact(model, "model")
+    with write_artifact(folder, "model", source.settings, source.inputs) as draft:
+        for name in source.files:
+            (draft.path / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(source.file(name), draft.path / name)
+        draft.producer["mlflow_run_id"] = run_id
+    return folder
+
+
+def test_metrics_go_to_the_run_of_the_model(
+    snapshot: Path, features: Path, model: Path, tmp_path: Path, registry: str
+) -> None:
+    client = tracking.client()
+    run_id = client.create_run(tracking.experiment_id(client, "graft")).info.run_id
+    trained = model_of_run(model, run_id, tmp_path / "model")
+    report = evaluate(snapshot, features, trained, tmp_path / "evaluation", EvaluateSettings())
+    logged = client.get_run(run_id).data.metrics
+    assert logged["test/accuracy"] == pytest.approx(report.metrics["accuracy"])
+    assert logged["baseline/tf-idf/accuracy"] == pytest.approx(report.baselines["TF-IDF"]["accuracy"])
+    assert evaluation_of(report).producer["mlflow_run_id"] == run_id
+
+
+def test_run_that_is_gone_loses_nothing(
+    snapshot: Path, features: Path, model: Path, tmp_path: Path, registry: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = model_of_run(model, "0" * 32, tmp_path / "model")
+    report = evaluate(snapshot, features, trained, tmp_path / "evaluation", EvaluateSettings())
+    assert evaluation_of(report).digest == report.digest
+    assert "MLflow did not take the test metrics" in capsys.readouterr().out
+
+
+def test_evaluation_holds_no_number_that_is_none_of_json(report: EvaluateReport) -> None:
+    text = evaluation_of(report).file("evaluation.json").read_text("utf-8")
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))

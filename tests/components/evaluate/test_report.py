@@ -1,0 +1,125 @@
+"""The page: whole in itself, quiet in a browser, and deaf to what stands in the data."""
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from components.evaluate.charts import Scale, padded
+from components.evaluate.evaluate import EvaluateReport
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+REPORTS = ["report", "pair_report", "hostile_report"]
+
+
+class Elements(HTMLParser):
+    """Collects the names of all elements, all attributes, and the text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(params=REPORTS)
+def page(request: pytest.FixtureRequest) -> Path:
+    found: EvaluateReport = request.getfixturevalue(request.param)
+    return found.report
+
+
+def test_page_is_whole_in_itself(page: Path) -> None:
+    text = page.read_text("utf-8")
+    elements = Elements(text)
+    assert elements.names.isdisjoint({"script", "img", "iframe", "object", "embed", "form", "base"})
+    references = [
+        value for name, value in elements.attributes if name in ("src", "href", "srcset", "action", "xlink:href")
+    ]
+    assert references == ["data:,"]  # the icon: nothing, so that no browser asks for one
+    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
+    assert style
+    assert not re.search(r"url\(|@import", style[1])
+    assert not any("url(" in (value or "") for name, value in elements.attributes if name == "style")
+    assert not [name for name, _ in elements.attributes if name.startswith("on")]
+    assert len(text) < 1_000_000
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_browser_has_nothing_to_complain_of(page: Path, tmp_path: Path) -> None:
+    quiet = ["background-networking", "component-update", "gpu", "sync"]
+    options = ["--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in quiet)]
+    options += ["--enable-logging=stderr", "--dump-dom", f"--user-data-dir={tmp_path / 'profile'}"]
+    done = subprocess.run(
+        [str(CHROMIUM), *options, page.as_uri()], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "CONSOLE" not in done.stderr, done.stderr
+    assert "<title>taken over" not in done.stdout
+    assert "</main>" in done.stdout
+
+
+def test_page_begins_with_the_verdict_and_its_numbers(report: EvaluateReport) -> None:
+    text = report.report.read_text("utf-8")
+    body = Elements(text[text.index("<main>") : text.index("Against the baselines")]).text
+    assert "kitchen-or-ship" in body
+    assert report.sentence in body
+    assert f"{report.metrics['accuracy']:.3f}" in body
+
+
+def test_page_shows_every_part(report: EvaluateReport) -> None:
+    text = report.report.read_text("utf-8")
+    headings = re.findall(r"<h2>(.*?)</h2>", text)
+    assert headings == [
+        "Against the baselines", "Training", "Confusion", "Calibration", "Classes", "Most confident mistakes", "Data",
+        "Settings and lineage",
+    ]  # fmt: skip
+    for told in (*report.labels, "learning_rate", "TF-IDF", "Majority class", "exact duplicates", "epoch 4 of 4"):
+        assert told in text
+
+
+def test_data_cannot_become_html(hostile_report: EvaluateReport) -> None:
+    text = hostile_report.report.read_text("utf-8")
+    elements = Elements(text)
+    assert elements.names.isdisjoint({"script", "img"})
+    assert "<i>html</i>" in elements.text  # shown as text
+    assert "<b>title</b>" in elements.text
+    assert "ספנות & סירות" in elements.text
+    assert "&lt;script&gt;" in text  # of the rejected row
+    assert "missing label" in elements.text
+    assert "and more " * 70 not in elements.text  # long texts are cut
+
+
+def test_model_that_learned_nothing_is_not_praised(hostile_report: EvaluateReport) -> None:
+    assert hostile_report.verdict != "better"
+    heading = re.search(r"<h1>(.*?)</h1>", hostile_report.report.read_text("utf-8"))
+    assert heading
+    assert heading[1].startswith(("Worse than TF-IDF", "No gain shown over"))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (-0.013, 0.12, [0, 0.05, 0.1]),
+        (0, 3, [0, 1, 2, 3]),
+        (97, 1003, [200, 400, 600, 800, 1000]),
+    ],
+)
+def test_ticks_are_round_numbers(low: float, high: float, ticks: list[float]) -> None:
+    assert Scale(low, high, 0, 100).ticks() == ticks
+
+
+def test_range_has_air_around_a_single_value() -> None:
+    low, high = padded([0.4, 0.4])
+    assert low < 0.4 < high
+    assert padded([1.0], highest=1.0)[1] == 1.0
