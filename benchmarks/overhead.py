@@ -1,8 +1,8 @@
 """What `graft run` costs outside the steps' own work, and how fast the light steps start.
 
-The same job, once through `graft run` (kfp.local, a process a step) and once as five calls in one warm process;
-what remains between the two is overhead: starting processes, imports, kfp. Then, for each light step, a process that
-imports all that the step needs.
+The same job three ways: through `graft run` (kfp.local, a process a step), as the five own commands of the steps, one after
+the other, and as five calls in one warm process. Against the commands it is kfp and graft that is measured; against the
+warm process also five starts of Python with all that a step imports (torch, transformers, scikit-learn, MLflow).
 
     python benchmarks/overhead.py [ROUNDS]
 """
@@ -39,12 +39,18 @@ def main(rounds: int) -> None:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
         job = prepare(folder)
         run_through_kfp(folder, job)  # makes the database
-        runs = [(run_through_kfp(folder, job), run_directly(folder, number)) for number in range(rounds)]
-    kfp, direct = (statistics.median(side) for side in zip(*runs, strict=True))
-    overhead = statistics.median(left - right for left, right in runs)
-    print(f"graft run {kfp:.1f} s, the same five functions in one warm process {direct:.1f} s: {overhead:.1f} s over")
+        ways = (
+            lambda n: run_through_kfp(folder, job),
+            lambda n: run_commands(folder, n),
+            lambda n: run_calls(folder, n),
+        )
+        times = [[way(number) for way in ways] for number in range(rounds)]
+    through_kfp, commands, calls = (statistics.median(side) for side in zip(*times, strict=True))
+    over = [statistics.median(row[0] - row[other] for row in times) for other in (1, 2)]
+    print(f"graft run {through_kfp:.1f} s; five commands {commands:.1f} s; five calls in a warm process {calls:.1f} s")
+    print(f"graft run takes {over[0]:.1f} s more than the commands, {over[1]:.1f} s more than the calls")
     for step, imports in IMPORTS.items():
-        starts = [start(f"{imports}") for _ in range(rounds + 1)][1:]
+        starts = [start(imports) for _ in range(rounds + 1)][1:]
         print(f"{step} starts in {statistics.median(starts):.2f} s")
 
 
@@ -67,7 +73,31 @@ def run_through_kfp(folder: Path, job: Path) -> float:
     return timed(lambda: subprocess.run(command, check=True, capture_output=True))
 
 
-def run_directly(folder: Path, number: int) -> float:
+def run_commands(folder: Path, number: int) -> float:
+    """Returns the seconds of `python -m components.<step>`, five times."""
+    at, backbone = folder / f"commands-{number}", ["--backbone", str(encoder_folder())]
+    folders = {
+        name: [f"--{name}", str(at / name)] for name in ("snapshot", "features", "model", "evaluation", "version")
+    }
+    snapshot, features, model, evaluation, version = folders.values()
+    data = ["--source", str(folder / "data"), "--inputs", "operation", "description", "--label", "label"]
+    commands = {
+        "ingest": [*snapshot, *data, "--max-rejects", "1"],
+        "transform": [*snapshot, *features, *backbone],
+        "finetune": [*features, *model, *backbone, "--epochs", "1", "--experiment", "overhead"],
+        "evaluate": [*snapshot, *features, *model, *evaluation],
+        "register": [*model, *evaluation, *version, "--name", "overhead"],
+    }
+
+    def run() -> None:
+        for step, options in commands.items():
+            command = [sys.executable, "-m", f"components.{step}", *options]
+            subprocess.run(command, check=True, capture_output=True)
+
+    return timed(run)
+
+
+def run_calls(folder: Path, number: int) -> float:
     """Returns the seconds of the five steps as functions, all imports done."""
     from components.evaluate.evaluate import EvaluateSettings, evaluate
     from components.finetune.finetune import finetune

@@ -23,9 +23,9 @@ class Scale:
         share = (value - self.low) / ((self.high - self.low) or 1.0)
         return round(self.start + share * (self.stop - self.start), 2)
 
-    def ticks(self, count: int = 5) -> list[float]:
-        """Returns about `count` round values within the axis."""
-        step = _round_step((self.high - self.low) / count)
+    def ticks(self, count: int = 5, least: float = 0.0) -> list[float]:
+        """Returns about `count` round values within the axis, at steps of at least `least`."""
+        step = max(_round_step((self.high - self.low) / count), least)
         first = math.ceil(round(self.low / step, 6))
         last = math.floor(round(self.high / step, 6))
         return [round(number * step, 10) for number in range(first, last + 1)]
@@ -42,7 +42,7 @@ class Line:
 
 
 def line_chart(lines: Sequence[Line], y_range: tuple[float, float], x_high: float) -> dict[str, Any]:
-    """Returns a chart with the x axis from 0; `mark` can be drawn at a value of x."""
+    """Returns a chart with the x axis from 0."""
     x, y = Scale(0, x_high, 44, 470), Scale(*y_range, 216, 12)
     return {
         "x": x,
@@ -51,7 +51,7 @@ def line_chart(lines: Sequence[Line], y_range: tuple[float, float], x_high: floa
             {
                 "name": line.name,
                 "look": line.look,
-                "path": _path(_thin(line.points), x, y),
+                "path": path(_thin(line.points), x, y),
                 "dots": [(x(a), y(b)) for a, b in line.points] if line.dots else [],
             }
             for line in lines
@@ -59,24 +59,27 @@ def line_chart(lines: Sequence[Line], y_range: tuple[float, float], x_high: floa
     }
 
 
-def padded(values: Sequence[float], lowest: float | None = None, highest: float | None = None) -> tuple[float, float]:
-    """Returns a range around values with some air, ending at `lowest` and `highest` where these are given."""
+def path(points: Sequence[Point], x: Scale, y: Scale) -> str:
+    """Returns a line through points as the `d` of an SVG path."""
+    return "M" + "L".join(f"{x(a)} {y(b)}" for a, b in points) if points else ""
+
+
+def padded(values: Sequence[float], span: float, highest: float | None = None) -> tuple[float, float]:
+    """Returns a range around values with some air, within 0 and `highest`.
+
+    It is at least `span` wide where there is room: what differs by a hair should look so.
+    """
     low, high = min(values), max(values)
-    air = 0.08 * (high - low) or 0.05 * abs(high) or 0.05
-    low, high = low - air, high + air
-    return (low if lowest is None else max(low, lowest), high if highest is None else min(high, highest))
+    air = max(0.08 * (high - low), (span - (high - low)) / 2)
+    return max(low - air, 0.0), high + air if highest is None else min(high + air, highest)
 
 
 def interval(low: float, value: float, high: float) -> dict[str, Any]:
     """Returns the strip that shows an interval and 0."""
-    reach = max(abs(low), abs(high), 0.005)
-    ends = (min(low, 0.0) - 0.12 * reach, max(high, 0.0) + 0.12 * reach)
+    reach = max(abs(low), abs(high), 0.02)
+    ends = (min(low, 0.0) - 0.15 * reach, max(high, 0.0) + 0.15 * reach)
     x = Scale(*ends, 8, 632)
     return {"x": x, "low": x(low), "value": x(value), "high": x(high), "zero": x(0.0), "ticks": x.ticks(6)}
-
-
-def _path(points: Sequence[Point], x: Scale, y: Scale) -> str:
-    return "M" + "L".join(f"{x(a)} {y(b)}" for a, b in points) if points else ""
 
 
 def _thin(points: Sequence[Point]) -> Sequence[Point]:

@@ -9,16 +9,18 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from components.evaluate.charts import Line, Scale, interval, line_chart, padded
+from components.evaluate.charts import Line, Scale, interval, line_chart, padded, path
 from components.evaluate.predictions import Mistake
 from components.evaluate.sources import Sources
 from components.shared.artifact import Artifact, git_commit
+from components.shared.snapshot import SPLITS
 
 MATRIX_CLASSES = 30
 TABLE_CLASSES = 40
 TEXT_CHARACTERS = 500
 REJECTED_ROWS = 10
 _FEW_EXAMPLES = 200  # below this many, the page warns that figures are rough
+_UNIT = {"x": Scale(0, 1, 40, 292), "y": Scale(0, 1, 268, 16)}  # axes of what lies between 0 and 1
 
 HEADLINES = {
     "better": "Better than every baseline",
@@ -28,7 +30,7 @@ HEADLINES = {
 
 
 def write_page(
-    path: Path,
+    file: Path,
     title: str,
     sources: Sources,
     content: Mapping[str, Any],
@@ -39,7 +41,7 @@ def write_page(
     """Writes the page.
 
     Args:
-        path: The HTML file.
+        file: The HTML file.
         title: What the model is called.
         sources: What was evaluated.
         content: What `evaluation.json` holds.
@@ -59,7 +61,8 @@ def write_page(
         "training": _training(sources.model),
         "matrix": _matrix(content),
         "classes": _classes(content),
-        "calibration": {"x": Scale(0, 1, 40, 292), "y": Scale(0, 1, 268, 16)},
+        "unit": _UNIT,
+        "roc": _roc(content),
         "limit": TEXT_CHARACTERS,
         "inputs": sources.snapshot.read_json("snapshot.json")["inputs"],
         "mistakes": mistakes,
@@ -69,8 +72,8 @@ def write_page(
         "settings": _settings(sources, settings),
         "lineage": _lineage(sources),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page.render(context), "utf-8")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(page.render(context), "utf-8")
 
 
 def _environment() -> Environment:
@@ -87,7 +90,8 @@ def _number(value: float | None, digits: int = 3) -> str:
 
 
 def _signed(value: float, digits: int = 3) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")
+    written = f"{value:+.{digits}f}"
+    return written.replace("-", "−") if float(written) else written[1:]
 
 
 def _tick(value: float) -> str:
@@ -116,7 +120,7 @@ def _training(model: Artifact) -> dict[str, Any] | None:
         return None
     last = max(epochs[-1]["epoch"], steps[-1]["epoch"])
     losses = [
-        Line("training, each step", "faint", [(entry["epoch"], entry["loss"]) for entry in steps]),
+        Line("training", "faint", [(entry["epoch"], entry["loss"]) for entry in steps]),
         Line("validation", "model", [(entry["epoch"], entry["validation_loss"]) for entry in epochs], dots=True),
     ]
     scores = [
@@ -124,10 +128,16 @@ def _training(model: Artifact) -> dict[str, Any] | None:
         Line("macro-F1", "second", [(entry["epoch"], entry["macro_f1"]) for entry in epochs], dots=True),
     ]
     return {
-        "loss": line_chart(losses, padded([b for line in losses for _, b in line.points], lowest=0.0), last),
-        "score": line_chart(scores, padded([b for line in scores for _, b in line.points], 0.0, 1.0), last),
+        "loss": line_chart(losses, padded([b for line in losses for _, b in line.points], 0.1), last),
+        "score": line_chart(scores, padded([b for line in scores for _, b in line.points], 0.1, 1.0), last),
         "history": history,
     }
+
+
+def _roc(content: Mapping[str, Any]) -> str | None:
+    """Returns the ROC curve as an SVG path, where there is one."""
+    curve = content["roc"]
+    return curve and path(list(zip(curve["fpr"], curve["tpr"], strict=True)), _UNIT["x"], _UNIT["y"])
 
 
 def _matrix(content: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -169,9 +179,7 @@ def _classes(content: Mapping[str, Any]) -> dict[str, Any]:
 def _data(snapshot: Artifact) -> dict[str, Any]:
     """Returns what the snapshot holds, and what was left out of it."""
     told = snapshot.read_json("snapshot.json")
-    counts = {
-        label: {split: told["classes"][split].get(label, 0) for split in told["rows"]} for label in told["labels"]
-    }
+    counts = {label: {split: told["classes"][split].get(label, 0) for split in SPLITS} for label in told["labels"]}
     largest = sorted(counts, key=lambda label: -sum(counts[label].values()))
     notes = snapshot.read_json("notes/counts.json") if "notes/counts.json" in snapshot.files else {}
     rejects = []
@@ -179,9 +187,8 @@ def _data(snapshot: Artifact) -> dict[str, Any]:
         with snapshot.file("notes/rejects.jsonl").open(encoding="utf-8") as lines:
             rejects = [json.loads(line) for line in islice(lines, REJECTED_ROWS)]
     return {
-        "rows": told["rows"],
+        "rows": {split: told["rows"][split] for split in SPLITS},
         "classes": [(label, counts[label]) for label in largest[:MATRIX_CLASSES]],
-        "largest": sum(counts[largest[0]].values()),
         "all": len(counts),
         "source": snapshot.settings.get("source", ""),
         "read": notes.get("read"),

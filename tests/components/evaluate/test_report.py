@@ -120,6 +120,6 @@ def test_ticks_are_round_numbers(low: float, high: float, ticks: list[float]) ->
 
 
 def test_range_has_air_around_a_single_value() -> None:
-    low, high = padded([0.4, 0.4])
+    low, high = padded([0.4, 0.4], span=0.1)
     assert low < 0.4 < high
-    assert padded([1.0], highest=1.0)[1] == 1.0
+    assert padded([1.0], span=0.1, highest=1.0)[1] == 1.0

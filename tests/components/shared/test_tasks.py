@@ -1,0 +1,89 @@
+"""Over the registry of tasks: a new task is tested the day it is added."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.finetune.finetune import finetune
+from components.finetune.settings import FinetuneSettings
+from components.ingest.ingest import IngestSettings, ingest
+from components.shared import backbones, tasks
+from components.shared.artifact import open_artifact
+from components.shared.errors import InputError
+from components.shared.features import FeatureSplit
+from components.transform.transform import TransformSettings, transform
+from tests.conftest import TRAINING, write_csv
+
+
+@pytest.fixture(params=tasks.names())
+def task(request: pytest.FixtureRequest) -> Any:
+    return tasks.get(request.param)
+
+
+def test_there_is_a_task() -> None:
+    assert "text-classification" in tasks.names()
+
+
+def test_its_sample_can_be_learned_from_data_to_model(task: Any, backbone: Path, tmp_path: Path) -> None:
+    write_csv(tmp_path / "data.csv", task.sample(400, seed=5))
+    ingest(tmp_path / "snapshot", IngestSettings(str(tmp_path / "data.csv"), ["input_1"], "label", task=task.name))
+    transform(tmp_path / "snapshot", tmp_path / "features", TransformSettings(str(backbone)))
+    finetune(tmp_path / "features", tmp_path / "model", FinetuneSettings(str(backbone), **TRAINING))
+    told = open_artifact(tmp_path / "model", "model").read_json("model.json")
+    family = backbones.family(told["family"])
+    split = FeatureSplit(open_artifact(tmp_path / "features", "features"), "test")
+    network = family.from_model(tmp_path / "model")
+    predicted = family.predict(network, split.all(), family.padding_of(tmp_path / "model"), 32).argmax(1)
+    assert (predicted == split.labels).mean() > 0.9
+
+
+def test_its_baselines_give_probabilities(task: Any) -> None:
+    rows = task.sample(200, seed=6)
+    labels = sorted({row["label"] for row in rows})
+    numbers = np.array([labels.index(row["label"]) for row in rows])
+    for count in task.input_counts:
+        inputs = [[row["input_1"] for row in rows]] * count
+        found = task.baselines([c[:150] for c in inputs], numbers[:150], [c[150:] for c in inputs], seed=0)
+        assert found
+        for probabilities in found.values():
+            assert probabilities.shape == (50, len(labels))
+            np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
+
+
+def test_it_rejects_what_is_no_input(task: Any) -> None:
+    good = task.sample(1, seed=0)[0]["input_1"]
+    assert task.reason_to_reject([good], 100_000) is None
+    assert task.reason_to_reject([None], 100_000)
+    assert task.reason_to_reject([""], 100_000)
+
+
+def test_an_unknown_task_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(InputError, match="no task 'text-clasification'(?s:.*)Did you mean 'text-classification'"):
+        tasks.get("text-clasification")
+
+
+def test_a_task_is_one_file_that_registers_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "made_up_task.py").write_text(
+        "from types import SimpleNamespace\n"
+        "from components.shared.tasks import register\n"
+        "register(SimpleNamespace(name='made-up', input_counts=(1,)))\n"
+    )
+    monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(tmp_path)])
+    monkeypatch.setattr(tasks, "_TASKS", dict(tasks._TASKS))
+    assert "made-up" in tasks.names()
+    assert tasks.get("made-up").input_counts == (1,)
+
+
+def test_light_steps_import_no_torch() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, components.ingest.ingest, components.transform.transform, components.register.register\n"
+        "import pipelines.cli, pipelines.job, pipelines.finetune\n"
+        "from components.shared import tasks; tasks.names()\n"
+        "assert 'torch' not in sys.modules and 'sklearn' not in sys.modules, 'a heavy import at the top'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
