@@ -1,6 +1,6 @@
 """The main pipeline: labelled data in, a registered model out."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import dsl
 
@@ -23,6 +23,11 @@ class Outputs(NamedTuple):
     evaluation: dsl.Artifact
     page: dsl.HTML
     version: dsl.Artifact
+
+
+def _chosen(component: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """Returns those of the pipeline's parameters that a component takes, by name."""
+    return {name: given[name] for name in component.component_spec.inputs if name in given}
 
 
 @dsl.pipeline(name="graft-finetune", description="Labelled data in, a registered model out.")
@@ -80,37 +85,11 @@ def finetune_pipeline(
         precision: auto (bfloat16 on GPUs that have it, else float32), float32, bfloat16.
         seed: Of the head, the order of the examples, dropout and resampling.
     """
-    ingested = ingest(
-        source=source,
-        inputs=inputs,
-        label=label,
-        task=task,
-        labels=labels,
-        splits=splits,
-        validation_fraction=validation_fraction,
-        test_fraction=test_fraction,
-        max_rejects=max_rejects,
-        max_characters=max_characters,
-    )
-    snapshot = ingested.set_caching_options(False).outputs["snapshot"]
-    transformed = transform(snapshot=snapshot, backbone=backbone, max_length=max_length)
-    features = transformed.outputs["features"]
-    trained = finetune(
-        features=features,
-        backbone=backbone,
-        experiment=model,
-        strategy=strategy,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        weight_decay=weight_decay,
-        warmup_ratio=warmup_ratio,
-        max_grad_norm=max_grad_norm,
-        patience=patience,
-        pooling=pooling,
-        precision=precision,
-        seed=seed,
-    )
+    given = dict(locals())
+    ingested = ingest(**_chosen(ingest, given)).set_caching_options(False)
+    snapshot = ingested.outputs["snapshot"]
+    features = transform(snapshot=snapshot, **_chosen(transform, given)).outputs["features"]
+    trained = finetune(features=features, experiment=model, **_chosen(finetune, given))
     network = trained.outputs["model"]
     evaluated = evaluate(snapshot=snapshot, features=features, model=network, seed=seed)
     evaluation = evaluated.outputs["evaluation"]

@@ -222,7 +222,7 @@ class _Log(io.TextIOBase):
             self._lines = [*self._lines[-_LAST_LINES:], line.strip()]
 
     def _begin(self, name: str) -> None:
-        self._task = _Task(name, self._bars.add_task("", total=100, step=name))
+        self._task = _Task(name, self._bars.add_task("starting", total=100, step=name))
         if not self.console.is_terminal:
             self.console.print(f"{name} …", highlight=False)
 

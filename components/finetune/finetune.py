@@ -86,6 +86,7 @@ def _train(source: Artifact, folder: Path, draft: Draft, settings: FinetuneSetti
     )
     steps_an_epoch = -(-len(splits[0]) // settings.batch_size)
     progress = Progress("finetune", settings.epochs * steps_an_epoch)
+    progress.update(0, f"{len(splits[0]):,} examples, {_name(device)}, {precision}, {pooling} pooling")
     history = fit(
         network,
         family,

@@ -6,10 +6,16 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from components.evaluate.charts import Scale, padded
 from components.evaluate.evaluate import EvaluateReport
+from components.evaluate.report import write_page
+from components.evaluate.scores import class_metrics, most_confused, outcome_of
+from components.evaluate.sources import open_sources
+from components.shared.artifact import open_artifact
+from components.shared.metrics import confusion_matrix
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 REPORTS = ["report", "pair_report", "hostile_report"]
@@ -104,6 +110,31 @@ def test_model_that_learned_nothing_is_not_praised(hostile_report: EvaluateRepor
     heading = re.search(r"<h1>(.*?)</h1>", hostile_report.report.read_text("utf-8"))
     assert heading
     assert heading[1].startswith(("Worse than TF-IDF", "No gain shown over"))
+
+
+@pytest.mark.parametrize("count", [60, 300])
+def test_many_classes_stay_readable(
+    count: int, report: EvaluateReport, snapshot: Path, features: Path, model: Path, tmp_path: Path
+) -> None:
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, count, 3000)
+    outcome = outcome_of(draw.dirichlet(np.ones(count), 3000) + np.eye(count)[labels] * 0.02, labels)
+    confusion = confusion_matrix(outcome.labels, outcome.predicted, count)
+    names = [f"class {number:03d}" for number in range(count)]
+    told = open_artifact(report.report.parent.parent, "evaluation").read_json("evaluation.json")
+    told |= {"labels": names, "classes": class_metrics(outcome, names), "roc": None, "examples": 3000}
+    told |= {
+        "most_confused": most_confused(confusion, names),
+        "confusion": confusion.tolist() if count <= 200 else None,
+    }
+    timing = {"examples_per_second": 1.0, "device": "CPU"}
+    write_page(tmp_path / "page.html", "many", open_sources(snapshot, features, model), told, [], timing, {})
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert "Most often confused" in text
+    assert f"The 40 with the lowest F1 of {count}" in text
+    assert ("The 30 most confused of 60 classes" in text) == (count == 60)
+    assert text.count('<th scope="col"') == (30 if count == 60 else 0)
+    assert len(text) < 1_000_000
 
 
 @pytest.mark.parametrize(
