@@ -82,7 +82,7 @@ def finetune_pipeline(
         max_grad_norm: Gradients are clipped to this norm.
         patience: Epochs without better validation before training stops.
         pooling: How tokens become one vector: auto (as the backbone was trained), first, mean.
-        precision: auto (bfloat16 on GPUs that have it, else float32), float32, bfloat16.
+        precision: auto (bfloat16 where the hardware has it, else float32), float32, bfloat16.
         seed: Of the head, the order of the examples, dropout and resampling.
     """
     given = dict(locals())
@@ -91,7 +91,7 @@ def finetune_pipeline(
     features = transform(snapshot=snapshot, **_chosen(transform, given)).outputs["features"]
     trained = finetune(features=features, experiment=model, **_chosen(finetune, given))
     network = trained.outputs["model"]
-    evaluated = evaluate(snapshot=snapshot, features=features, model=network, seed=seed)
+    evaluated = evaluate(snapshot=snapshot, features=features, model=network, title=model, seed=seed)
     evaluation = evaluated.outputs["evaluation"]
     registered = register(model=network, evaluation=evaluation, name=model).set_caching_options(False)
     return Outputs(

@@ -26,7 +26,7 @@ from components.transform.transform import TransformSettings, transform
 from tests.backbones import make_bert
 from tests.servers import s3_server
 
-TRAINING = {"epochs": 4, "learning_rate": 2e-3, "batch_size": 16, "seed": 7}
+TRAINING = {"epochs": 4, "learning_rate": 2e-3, "batch_size": 16, "seed": 7, "precision": "float32"}
 
 
 def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:

@@ -14,6 +14,7 @@ def evaluate(
     metrics: dsl.Output[dsl.Metrics],
     classification: dsl.Output[dsl.ClassificationMetrics],
     page: dsl.Output[dsl.HTML],
+    title: str,
     seed: int,
 ) -> None:
     """A model into an evaluation against baselines, with a page to look at."""
@@ -30,12 +31,13 @@ def evaluate(
             features=Path(features.path),
             model=Path(model.path),
             evaluation=Path(evaluation.path),
-            settings=EvaluateSettings(seed=seed),
+            settings=EvaluateSettings(title=title, seed=seed),
         )
         evaluation.metadata.update(digest=report.digest, verdict=report.verdict)
         for name, value in report.metrics.items():
             metrics.log_metric(name, value)
-        classification.log_confusion_matrix(report.labels, report.confusion)
+        if report.confusion:
+            classification.log_confusion_matrix(report.labels, report.confusion)
         if report.roc:
             classification.log_roc_curve(**report.roc)
         shutil.copyfile(report.report, page.path)

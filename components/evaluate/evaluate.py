@@ -12,7 +12,6 @@ from components.evaluate.predictions import Classifier, Predictions, predict
 from components.evaluate.report import write_page
 from components.evaluate.scores import class_metrics, metrics_of, most_confused, reliability, roc
 from components.evaluate.sources import Sources, open_sources
-from components.evaluate.tracking import log_metrics
 from components.shared import metrics
 from components.shared.artifact import Draft, open_artifact, write_artifact
 from components.shared.errors import InputError
@@ -94,11 +93,8 @@ def evaluate(
     """
     sources = open_sources(snapshot, features, model)
     stored = dataclasses.asdict(settings)
-    run_id = sources.model.producer.get("mlflow_run_id", "")
     with write_artifact(evaluation, "evaluation", stored, sources.model.lineage()) as draft:
-        draft.producer["mlflow_run_id"] = run_id
         content = _evaluate(sources, draft, settings)
-    log_metrics(run_id, content["metrics"], {name: told["accuracy"] for name, told in content["baselines"].items()})
     return EvaluateReport(
         digest=open_artifact(evaluation, "evaluation").digest,
         metrics=_defined(content["metrics"]),

@@ -127,10 +127,13 @@ def _tell(event: str, entry: dict[str, float], progress: Progress, curves: Curve
 
 
 def _precision(wanted: str, device: torch.device) -> str:
-    """bfloat16 needs hardware for it: a CPU without such instructions is three times slower than with float32."""
+    """bfloat16 only where the hardware has it: a CPU without such instructions is three times slower than in float32."""
     if wanted != "auto":
         return wanted
-    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    capabilities = torch.cpu.get_capabilities()
+    return "bfloat16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "float32"
 
 
 def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:

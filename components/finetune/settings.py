@@ -29,7 +29,7 @@ class FinetuneSettings:
     max_grad_norm: float = option(1.0, "gradients are clipped to this norm")
     patience: int = option(2, "epochs without better validation before training stops")
     pooling: str = option("auto", "how tokens become one vector: auto (as the backbone was trained), first, mean")
-    precision: str = option("auto", "auto (bfloat16 on GPUs that have it, else float32), float32, bfloat16")
+    precision: str = option("auto", "auto (bfloat16 where the hardware has it, else float32), float32, bfloat16")
     seed: int = option(42, "of the head, the order of the examples and dropout")
 
     def __post_init__(self) -> None:

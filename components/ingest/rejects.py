@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from components.shared.errors import InputError
@@ -18,13 +19,17 @@ class Rejects:
         self.reasons: Counter[str] = Counter()
         self._first: dict[str, str] = {}
 
-    def add(self, place: str, reason: str, inputs: object, label: object) -> None:
+    def add(self, place: str, reason: str, inputs: Sequence[object], label: object) -> None:
         """Adds a row; the reason's part in brackets is detail, and not counted apart."""
         kind = reason.split(" (")[0]
         self.reasons[kind] += 1
-        excerpt = str(inputs)[:_EXCERPT]
         self._first.setdefault(kind, f"{place}: {reason}")
-        row = {"place": place, "reason": reason, "inputs": excerpt, "label": str(label)[:_EXCERPT]}
+        row = {
+            "place": place,
+            "reason": reason,
+            "inputs": [str(value)[:_EXCERPT] for value in inputs],
+            "label": str(label)[:_EXCERPT],
+        }
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     @property

@@ -142,9 +142,12 @@ def _log_model(client: "MlflowClient", run: "Run", model: Artifact) -> None:
 def _log_evaluation(client: "MlflowClient", run: "Run", evaluation: Artifact) -> None:
     for name in ("evaluation.json", "notes/report.html"):
         client.log_artifact(run.info.run_id, str(evaluation.file(name)))
-    for name, value in _metrics(evaluation).items():
-        if f"test/{name}" not in run.data.metrics:  # evaluate logs them where it reaches the server
-            client.log_metric(run.info.run_id, f"test/{name}", value)
+    values = {f"test/{name}": value for name, value in _metrics(evaluation).items()}
+    for name, metrics in evaluation.read_json("evaluation.json")["baselines"].items():
+        values[f"baseline/{name}/accuracy"] = metrics["accuracy"]
+    for name, value in values.items():
+        if name not in run.data.metrics:  # where the same model was registered before
+            client.log_metric(run.info.run_id, name, value)
 
 
 def _metrics(evaluation: Artifact) -> dict[str, float]:

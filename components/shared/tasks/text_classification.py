@@ -42,7 +42,9 @@ class TextClassification:
         from scipy.sparse import hstack
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=200_000, dtype=np.float32)
+        # The fit keeps some 20 float64 copies of the coefficients, features times classes: bound their product.
+        most = min(200_000, max(1_000, 10_000_000 // (int(labels.max()) + 1)))
+        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=most, dtype=np.float32)
         words.fit([text for column in train for text in column])
         seen, unseen = ([words.transform(column) for column in part] for part in (train, test))
         results = {"TF-IDF": _logistic_regression(hstack(seen, "csr"), labels, hstack(unseen, "csr"), seed)}

@@ -1,4 +1,4 @@
-"""From three artifacts to an evaluation: what it holds, what it refuses, what it tells MLflow."""
+"""From three artifacts to an evaluation: what it holds, what it refuses."""
 
 import json
 import shutil
@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.evaluate.evaluate import EvaluateReport, EvaluateSettings, evaluate
-from components.shared import tasks, tracking
-from components.shared.artifact import Artifact, open_artifact, write_artifact
+from components.shared import tasks
+from components.shared.artifact import Artifact, open_artifact
 from components.shared.errors import InputError
 
 
@@ -123,39 +123,6 @@ def test_model_of_other_features_is_refused(snapshot: Path, features: Path, pair
 def test_setting_below_one_is_refused() -> None:
     with pytest.raises(InputError, match="baseline_examples is 0"):
         EvaluateSettings(baseline_examples=0)
-
-
-def model_of_run(model: Path, run_id: str, folder: Path) -> Path:
-    """Copies a model as if it had been trained in that MLflow run."""
-    source = open_artifact(model, "model")
-    with write_artifact(folder, "model", source.settings, source.inputs) as draft:
-        for name in source.files:
-            (draft.path / name).parent.mkdir(exist_ok=True)
-            shutil.copyfile(source.file(name), draft.path / name)
-        draft.producer["mlflow_run_id"] = run_id
-    return folder
-
-
-def test_metrics_go_to_the_run_of_the_model(
-    snapshot: Path, features: Path, model: Path, tmp_path: Path, registry: str
-) -> None:
-    client = tracking.client()
-    run_id = client.create_run(tracking.experiment_id(client, "graft")).info.run_id
-    trained = model_of_run(model, run_id, tmp_path / "model")
-    report = evaluate(snapshot, features, trained, tmp_path / "evaluation", EvaluateSettings())
-    logged = client.get_run(run_id).data.metrics
-    assert logged["test/accuracy"] == pytest.approx(report.metrics["accuracy"])
-    assert logged["baseline/tf-idf/accuracy"] == pytest.approx(report.baselines["TF-IDF"]["accuracy"])
-    assert evaluation_of(report).producer["mlflow_run_id"] == run_id
-
-
-def test_run_that_is_gone_loses_nothing(
-    snapshot: Path, features: Path, model: Path, tmp_path: Path, registry: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    trained = model_of_run(model, "0" * 32, tmp_path / "model")
-    report = evaluate(snapshot, features, trained, tmp_path / "evaluation", EvaluateSettings())
-    assert evaluation_of(report).digest == report.digest
-    assert "MLflow did not take the test metrics" in capsys.readouterr().out
 
 
 def test_evaluation_holds_no_number_that_is_none_of_json(report: EvaluateReport) -> None:

@@ -112,7 +112,7 @@ def test_a_loss_that_is_no_number_names_step_and_examples(features: Path, tmp_pa
 
 
 def test_bfloat16_trains_too(features: Path, backbone: Path, tmp_path: Path) -> None:
-    finetune(features, tmp_path / "m", FinetuneSettings(str(backbone), **TRAINING, precision="bfloat16"))
+    finetune(features, tmp_path / "m", FinetuneSettings(str(backbone), **{**TRAINING, "precision": "bfloat16"}))
     epochs = history_of(tmp_path / "m")["epochs"]
     assert epochs[-1]["train_loss"] < epochs[0]["train_loss"]
 
