@@ -1,7 +1,7 @@
 """What `graft run` costs outside the steps' own work, and how fast the light steps start.
 
-The same job three ways: through `graft run` (kfp.local, a process a step), as the five own commands of the steps, one after
-the other, and as five calls in one warm process. Against the commands it is kfp and graft that is measured; against the
+The same job three ways: through `graft run` (kfp.local, a process a step), as the steps' own commands one after the
+other, and as five calls in one warm process. Against the commands it is kfp and graft that is measured; against the
 warm process also five starts of Python with all that a step imports (torch, transformers, scikit-learn, MLflow).
 
     python benchmarks/overhead.py [ROUNDS]

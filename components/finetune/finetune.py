@@ -127,7 +127,7 @@ def _tell(event: str, entry: dict[str, float], progress: Progress, curves: Curve
 
 
 def _precision(wanted: str, device: torch.device) -> str:
-    """bfloat16 only where the hardware has it: a CPU without such instructions is three times slower than in float32."""
+    """bfloat16 only where the hardware has it: without, a CPU is three times slower with it than in float32."""
     if wanted != "auto":
         return wanted
     if device.type == "cuda":

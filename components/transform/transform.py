@@ -1,5 +1,6 @@
 """A snapshot into features: what the backbone eats, in Arrow files that training maps into memory."""
 
+import collections
 import dataclasses
 import itertools
 import tempfile
@@ -16,6 +17,8 @@ from components.shared.artifact import Artifact, Draft, open_artifact, write_art
 from components.shared.snapshot import SPLITS, read_batches
 from components.shared.step import Progress, option, required
 from components.shared.tasks import Encoder
+
+_AHEAD = 3  # batches
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def _encode_splits(source: Artifact, draft: Draft, encoder: Encoder, labels: lis
 def _encode_batches(
     batches: Iterator[pa.RecordBatch], encoder: Encoder, labels: list[str], schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
-    """Encodes on all cores (the tokenizer's own threads) while this thread reads and writes."""
+    """Encodes on all cores: while the tokenizer's threads are at one batch, Python turns another into Arrow."""
 
     def encode(batch: pa.RecordBatch) -> pa.RecordBatch:
         names = [name for name in batch.schema.names if name.startswith("input_")]
@@ -100,10 +103,8 @@ def _encode_batches(
         index = pc.index_in(batch.column("label"), pa.array(labels)).cast(pa.int32())
         return pa.record_batch([batch.column("id"), *arrays, index], schema=schema)
 
-    with ThreadPoolExecutor(1) as pool:
-        waiting = None
-        for batch in itertools.chain(batches, [None]):
-            following = pool.submit(encode, batch) if batch is not None else None
-            if waiting is not None:
-                yield waiting.result()
-            waiting = following
+    with ThreadPoolExecutor(_AHEAD) as pool:
+        waiting = collections.deque(pool.submit(encode, batch) for batch in itertools.islice(batches, _AHEAD))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(encode, batch) for batch in itertools.islice(batches, 1))

@@ -1,5 +1,6 @@
 """text-classification: one text, or a pair of texts, belongs to one of several classes."""
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -104,7 +105,7 @@ class TextEncoder:
 def _lists(values: list[list[int]], kind: type[np.integer[Any]]) -> pa.ListArray:
     offsets = np.zeros(len(values) + 1, np.int32)
     np.cumsum([len(item) for item in values], out=offsets[1:])
-    flat = np.fromiter((number for item in values for number in item), kind, count=int(offsets[-1]))
+    flat = np.fromiter(itertools.chain.from_iterable(values), kind, count=int(offsets[-1]))
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
 
 
