@@ -28,7 +28,7 @@ training: {{epochs: 1, batch_size: 32}}
 IMPORTS = {
     "ingest": "import components.ingest.ingest",
     "transform": "import components.transform.transform",
-    "register": "import components.register.register",
+    "register": "import components.register.register, mlflow.tracking",
 }
 
 

@@ -53,7 +53,7 @@ def list_models(arguments: argparse.Namespace) -> None:
         aliases = ", ".join(f"{alias} → {version}" for alias, version in sorted(model.aliases.items()))
         accuracy = model.metrics.get("accuracy")
         shown = "" if accuracy is None else f"{accuracy:.4f}"
-        table.add_row(model.name, str(model.versions), aliases, shown, model.verdict, model.updated)
+        table.add_row(model.name, str(model.versions), aliases, shown, model.verdict, model.updated[:10])
     Console().print(table if table.row_count else "The registry holds no model yet; graft run registers one.")
 
 

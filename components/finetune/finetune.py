@@ -119,10 +119,9 @@ def _tell(event: str, entry: dict[str, float], progress: Progress, curves: Curve
     else:
         names = {"validation_loss": "loss", "accuracy": "accuracy", "macro_f1": "macro_f1"}
         curves.log({short: entry[name] for name, short in names.items()}, step, "validation/")
-        print(
+        progress.line(
             f"epoch {entry['epoch']:.0f}: training loss {entry['train_loss']:.4f}, validation loss "
-            f"{entry['validation_loss']:.4f}, accuracy {entry['accuracy']:.4f}, macro-F1 {entry['macro_f1']:.4f}",
-            flush=True,
+            f"{entry['validation_loss']:.4f}, accuracy {entry['accuracy']:.4f}, macro-F1 {entry['macro_f1']:.4f}"
         )
 
 

@@ -1,9 +1,8 @@
 """The training loop: AdamW, warm-up and linear decay, clipping, early stopping. To be read in one sitting."""
 
 import contextlib
-import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ from components.shared.backbones import Family
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
 
+_VALIDATED_AT_ONCE = 8192  # examples
 _FLUSH_STEPS = 10  # how often the loss is brought from the device, looked at and told
 
 
@@ -115,7 +115,7 @@ def fit(
         listener("epoch", history.epochs[-1])
         if (score := (scores["macro_f1"], -scores["validation_loss"])) > best:
             best, history.best_epoch = score, epoch + 1
-            best_weights = copy.deepcopy(network.state_dict()) if epoch + 1 < settings.epochs else None
+            best_weights = _copy(network.state_dict()) if epoch + 1 < settings.epochs else None
         elif epoch + 1 - history.best_epoch >= settings.patience:
             history.stopped_early = epoch + 1 < settings.epochs
             break
@@ -174,6 +174,11 @@ class _Steps:
         )
 
 
+def _copy(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies weights into the memory of the host: that of the GPU is for training."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()}
+
+
 def _loss(network: nn.Module, family: Family, padding: int, train: FeatureSplit, indices: np.ndarray) -> Tensor:
     device = next(network.parameters()).device
     batch = {name: tensor.to(device) for name, tensor in family.collate(train.take(indices), padding).items()}
@@ -185,11 +190,16 @@ def _validate(
     network: nn.Module, family: Family, padding: int, split: FeatureSplit, batch_size: int, autocast: Callable[[], Any]
 ) -> dict[str, float]:
     network.eval()
-    with autocast():
-        probabilities = family.predict(network, split.all(), padding, 2 * batch_size)
-    confusion = metrics.confusion_matrix(split.labels, probabilities.argmax(1), probabilities.shape[1])
+    confusion, loss = np.zeros((), np.int64), 0.0
+    for start in range(0, len(split), _VALIDATED_AT_ONCE):
+        chosen = np.arange(start, min(start + _VALIDATED_AT_ONCE, len(split)))
+        labels = split.labels[chosen]
+        with autocast():
+            probabilities = family.predict(network, split.take(chosen), padding, 2 * batch_size)
+        confusion = confusion + metrics.confusion_matrix(labels, probabilities.argmax(1), probabilities.shape[1])
+        loss += metrics.log_loss(probabilities, labels) * len(chosen)
     return {
-        "validation_loss": metrics.log_loss(probabilities, split.labels),
+        "validation_loss": loss / len(split),
         "accuracy": metrics.accuracy(confusion),
         "macro_f1": metrics.macro_f1(confusion),
     }

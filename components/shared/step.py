@@ -41,6 +41,10 @@ class Progress:
             self._last = now
             self._tell(min(done / self.total, 1.0), message)
 
+    def line(self, text: str) -> None:
+        """Prints a line that stays, above the bar."""
+        print(f"\r\033[K{text}" if self._terminal else text, flush=True)
+
     def rate(self, done: float) -> float:
         """Returns how much was done a second so far."""
         return done / max(time.monotonic() - self._begun, 1e-9)

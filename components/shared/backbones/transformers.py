@@ -16,6 +16,7 @@ from safetensors.torch import load_model, save_model
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
+from transformers.utils.logging import disable_progress_bar
 
 
 class Network(nn.Module):
@@ -58,6 +59,7 @@ class Network(nn.Module):
 
 def from_backbone(folder: Path, pooling: str, outputs: int) -> Network:
     """Returns the pretrained encoder of a backbone's folder with a new head (drawn from torch's global generator)."""
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     encoder, loading = AutoModel.from_pretrained(
         folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True,
         output_loading_info=True,
