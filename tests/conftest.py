@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ os.environ |= {
 for name in ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
     os.environ.pop(name, None)
 
+# What libraries leave in the temporary folder goes with the session, in the tests' own child processes too.
+SCRATCH = tempfile.mkdtemp(prefix="graft-tests-")
+os.environ["TMPDIR"] = tempfile.tempdir = SCRATCH
+
 import pytest
 
 from components.ingest.ingest import IngestSettings, ingest
@@ -27,6 +32,11 @@ from tests.backbones import make_bert
 from tests.servers import s3_server
 
 TRAINING = {"epochs": 4, "learning_rate": 2e-3, "batch_size": 16, "seed": 7, "precision": "float32"}
+
+
+def pytest_unconfigure() -> None:
+    """Clears the temporary folder of the session."""
+    shutil.rmtree(SCRATCH, ignore_errors=True)
 
 
 def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
@@ -40,13 +50,12 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
 
 
 def pairs(count: int) -> list[dict[str, str]]:
-    """Pairs of sample texts: "same" if both are of one class."""
+    """Pairs of sample texts, one of each class: which comes first?"""
     rows = tasks.get("text-classification").sample(2 * count, seed=3)
     made = []
-    for number in range(count):
-        left, right = rows[number], rows[count + (number if number % 4 < 2 else (number + 1) % count)]
-        label = "same" if left["label"] == right["label"] else "different"
-        made.append({"left": left["input_1"], "right": right["input_1"], "label": label})
+    for number in range(0, 2 * count, 2):
+        first, second = (rows[number], rows[number + 1])[:: 1 if number % 4 else -1]
+        made.append({"left": first["input_1"], "right": second["input_1"], "label": f"{first['label']} first"})
     return made
 
 

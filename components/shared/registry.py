@@ -4,6 +4,7 @@ A version is named as in `models:/NAME@alias`: "NAME" (its champion, else its ch
 """
 
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -242,7 +243,8 @@ def _load_registered(uri: str) -> Loaded:
     import mlflow.pyfunc
 
     try:
-        model = mlflow.pyfunc.load_model(uri)
+        with tempfile.TemporaryDirectory(prefix="graft-model-") as scratch:  # MLflow would leave its download behind
+            model = mlflow.pyfunc.load_model(uri, dst_path=scratch)
     except ModuleNotFoundError as error:
         raise _missing(error) from error
     labels, schema = (model.metadata.metadata or {}).get("labels"), model.metadata.get_input_schema()
