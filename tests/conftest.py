@@ -112,7 +112,7 @@ def pair_model(pair_features: Path, backbone: Path) -> Path:
     from components.finetune.settings import FinetuneSettings
 
     folder = pair_features.parent / "model"
-    finetune(pair_features, folder, FinetuneSettings(str(backbone), **TRAINING))
+    finetune(pair_features, folder, FinetuneSettings(str(backbone), **{**TRAINING, "epochs": 15, "patience": 15}))
     return folder
 
 
