@@ -28,7 +28,8 @@ training: {{epochs: 1, batch_size: 32}}
 IMPORTS = {
     "ingest": "import components.ingest.ingest",
     "transform": "import components.transform.transform",
-    "register": "import components.register.register, mlflow.tracking",
+    "register": "import components.register.register",
+    "register, with the MLflow that it imports on its way,": "import components.register.register, mlflow.tracking",
 }
 
 
