@@ -22,7 +22,6 @@ from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.step import FAILURE, PROGRESS
 from pipelines.job import Job
 
-RUNNERS = ("subprocess",)
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _BEGIN = re.compile(r"Executing task '(?P<step>[\w-]+)'")
 _END = re.compile(r"Task '(?P<step>[\w-]+)' finished with status (?P<status>\w+)")

@@ -13,7 +13,7 @@ from components.evaluate.report import write_page
 from components.evaluate.scores import class_metrics, metrics_of, most_confused, reliability, roc
 from components.evaluate.sources import Sources, open_sources
 from components.shared import metrics
-from components.shared.artifact import Draft, open_artifact, write_artifact
+from components.shared.artifact import Draft, write_artifact
 from components.shared.errors import InputError
 from components.shared.step import Progress, option
 
@@ -96,7 +96,7 @@ def evaluate(
     with write_artifact(evaluation, "evaluation", stored, sources.model.lineage()) as draft:
         content = _evaluate(sources, draft, settings)
     return EvaluateReport(
-        digest=open_artifact(evaluation, "evaluation").digest,
+        digest=draft.digest,
         metrics=_defined(content["metrics"]),
         baselines={name: _defined(values) for name, values in content["baselines"].items()},
         report=evaluation / PAGE,

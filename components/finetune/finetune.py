@@ -64,7 +64,7 @@ def finetune(features: Path, model: Path, settings: FinetuneSettings) -> Finetun
             draft.producer |= {"mlflow_run_id": curves.run_id, "requirements": _requirements()}
     best = history.epochs[history.best_epoch - 1]
     return FinetuneReport(
-        digest=open_artifact(model, "model").digest,
+        digest=draft.digest,
         run_id=curves.run_id,
         best_epoch=history.best_epoch,
         validation={name: best[name] for name in ("validation_loss", "accuracy", "macro_f1")},
@@ -97,16 +97,22 @@ def _train(source: Artifact, folder: Path, draft: Draft, settings: FinetuneSetti
         lambda event, entry: _tell(event, entry, progress, curves, settings),
     )
     progress.update(progress.total, f"kept epoch {history.best_epoch} of {len(history.epochs)}")
-    network.cpu().save(draft.path)
-    encoding = [name for name in source.files if name not in ("features.json",) and not name.endswith(".arrow")]
-    for name in encoding:
-        shutil.copyfile(source.file(name), draft.path / name)
+    _save(network.cpu(), source, draft)
+    notes: dict[str, Any] = {"device": _name(device), "precision": precision, "pooling": pooling}
+    notes["parameters"] = sum(parameter.numel() for parameter in network.parameters())
+    draft.write_json("notes/history.json", {**dataclasses.asdict(history), **notes})
+    return history
+
+
+def _save(network: Any, source: Artifact, draft: Draft) -> None:
+    """Writes weights and configuration, and of the features what encoded them: all that prediction needs."""
+    network.save(draft.path)
+    for name in source.files:
+        if name != "features.json" and not name.endswith(".arrow"):
+            shutil.copyfile(source.file(name), draft.path / name)
+    told = source.read_json("features.json")
     kept = {name: told[name] for name in ("task", "family", "inputs", "labels", "columns")}
     draft.write_json("model.json", {**kept, **network.describe()})
-    notes = {**dataclasses.asdict(history), "device": _name(device), "precision": precision}
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    draft.write_json("notes/history.json", {**notes, "parameters": parameters, "pooling": pooling})
-    return history
 
 
 def _tell(event: str, entry: dict[str, float], progress: Progress, curves: Curves, settings: FinetuneSettings) -> None:

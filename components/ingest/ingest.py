@@ -16,7 +16,7 @@ from components.ingest.rejects import Rejects
 from components.ingest.rows import Row, data_files, read_rows
 from components.ingest.shards import ShardWriter
 from components.shared import tasks
-from components.shared.artifact import Draft, open_artifact, write_artifact
+from components.shared.artifact import Draft, write_artifact
 from components.shared.errors import InputError, quote_all
 from components.shared.snapshot import SPLITS
 from components.shared.step import Progress, option, required
@@ -78,8 +78,7 @@ def ingest(snapshot: Path, settings: IngestSettings) -> IngestReport:
         raise InputError(f"data.splits leads to {quote_all(wrong)}; only {quote_all(SPLITS)} are splits.")
     with write_artifact(snapshot, "snapshot", dataclasses.asdict(settings)) as draft:
         counts = _Ingestion(draft, settings).run()
-    digest = open_artifact(snapshot, "snapshot").digest
-    return IngestReport(digest=digest, **counts)
+    return IngestReport(digest=draft.digest, **counts)
 
 
 class _Ingestion:

@@ -68,7 +68,7 @@ def register(model: Path, evaluation: Path, version: Path, settings: RegisterSet
         told = _publish(source, scores, settings)
         draft.producer["mlflow_run_id"] = told["run_id"]
         draft.write_json("version.json", told)
-    return RegisterReport(digest=open_artifact(version, "version").digest, **told)
+    return RegisterReport(digest=draft.digest, **told)
 
 
 def _publish(model: Artifact, evaluation: Artifact, settings: RegisterSettings) -> dict[str, Any]:

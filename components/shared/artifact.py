@@ -66,10 +66,17 @@ class Artifact:
 
 @dataclass
 class Draft:
-    """An artifact that is being written: put files under `path`, and what was learned on the way into `producer`."""
+    """An artifact that is being written: put files under `path`, and what was learned on the way into `producer`.
+
+    Attributes:
+        path: The folder.
+        producer: See `Artifact`.
+        digest: See `Artifact`; known once the block is left.
+    """
 
     path: Path
     producer: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""
 
     def write_json(self, name: str, value: Any) -> None:
         """Writes a JSON file, with sorted keys so that equal values give equal bytes."""
@@ -155,10 +162,11 @@ def _complete(draft: Draft, kind: str, settings: Mapping[str, Any], inputs: Mapp
     files = {p.relative_to(draft.path).as_posix(): {"sha256": sha256(p), "size": p.stat().st_size} for p in paths}
     told = {name: entry["sha256"] for name, entry in files.items() if not name.startswith(NOTES)}
     content = json.dumps([kind, told], sort_keys=True)
+    draft.digest = hashlib.sha256(content.encode()).hexdigest()
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
-        "digest": hashlib.sha256(content.encode()).hexdigest(),
+        "digest": draft.digest,
         "files": files,
         "inputs": dict(inputs),
         "settings": settings,

@@ -68,7 +68,7 @@ def transform(snapshot: Path, features: Path, settings: TransformSettings) -> Tr
             draft.write_json("features.json", {**content, "columns": columns, "family": encoder.family})
     total = sum(told["rows"].values())
     return TransformReport(
-        digest=open_artifact(features, "features").digest,
+        digest=draft.digest,
         rows=told["rows"],
         mean_length=sum(length * count for length, count in lengths.items()) / total,
         at_max_length=lengths.get(encoder.max_length, 0),
