@@ -65,55 +65,58 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bert(tmp_path_factory.mktemp("backbone"))
 
 
+def make_snapshot(folder: Path, rows: list[dict[str, str]], inputs: list[str], label: str) -> Path:
+    """Ingests rows into `folder/snapshot`."""
+    source = write_csv(folder / "data.csv", rows)
+    ingest(folder / "snapshot", IngestSettings(str(source), inputs, label))
+    return folder / "snapshot"
+
+
+def make_features(snapshot: Path, backbone: Path) -> Path:
+    """Transforms a snapshot into features beside it."""
+    transform(snapshot, snapshot.parent / "features", TransformSettings(str(backbone)))
+    return snapshot.parent / "features"
+
+
+def make_model(features: Path, backbone: Path, **training: Any) -> Path:
+    """Trains a model on features, beside them."""
+    from components.finetune.finetune import finetune
+    from components.finetune.settings import FinetuneSettings
+
+    finetune(features, features.parent / "model", FinetuneSettings(str(backbone), **{**TRAINING, **training}))
+    return features.parent / "model"
+
+
 @pytest.fixture(scope="session")
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("single")
-    rows = tasks.get("text-classification").sample(400, seed=1)
-    source = write_csv(folder / "data.csv", [{"text": row["input_1"], "topic": row["label"]} for row in rows])
-    ingest(folder / "snapshot", IngestSettings(str(source), ["text"], "topic"))
-    return folder / "snapshot"
+    sample = tasks.get("text-classification").sample(400, seed=1)
+    rows = [{"text": row["input_1"], "topic": row["label"]} for row in sample]
+    return make_snapshot(tmp_path_factory.mktemp("single"), rows, ["text"], "topic")
 
 
 @pytest.fixture(scope="session")
 def features(snapshot: Path, backbone: Path) -> Path:
-    folder = snapshot.parent / "features"
-    transform(snapshot, folder, TransformSettings(str(backbone)))
-    return folder
+    return make_features(snapshot, backbone)
 
 
 @pytest.fixture(scope="session")
 def model(features: Path, backbone: Path) -> Path:
-    from components.finetune.finetune import finetune
-    from components.finetune.settings import FinetuneSettings
-
-    folder = features.parent / "model"
-    finetune(features, folder, FinetuneSettings(str(backbone), **TRAINING))
-    return folder
+    return make_model(features, backbone)
 
 
 @pytest.fixture(scope="session")
 def pair_snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pair")
-    source = write_csv(folder / "data.csv", pairs(400))
-    ingest(folder / "snapshot", IngestSettings(str(source), ["left", "right"], "label"))
-    return folder / "snapshot"
+    return make_snapshot(tmp_path_factory.mktemp("pair"), pairs(400), ["left", "right"], "label")
 
 
 @pytest.fixture(scope="session")
 def pair_features(pair_snapshot: Path, backbone: Path) -> Path:
-    folder = pair_snapshot.parent / "features"
-    transform(pair_snapshot, folder, TransformSettings(str(backbone)))
-    return folder
+    return make_features(pair_snapshot, backbone)
 
 
 @pytest.fixture(scope="session")
 def pair_model(pair_features: Path, backbone: Path) -> Path:
-    from components.finetune.finetune import finetune
-    from components.finetune.settings import FinetuneSettings
-
-    folder = pair_features.parent / "model"
-    finetune(pair_features, folder, FinetuneSettings(str(backbone), **{**TRAINING, "epochs": 15, "patience": 15}))
-    return folder
+    return make_model(pair_features, backbone, epochs=15, patience=15)
 
 
 @pytest.fixture(scope="session")
