@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from components.shared.errors import GraftError
+from components.shared.errors import GraftError, ServiceError
 from components.shared.step import INTERRUPTED
 from pipelines.job import load_job
 
@@ -162,6 +162,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GraftError as error:
         print(f"graft: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(f"graft: {error}", file=sys.stderr)
+        return ServiceError.exit_code
     except KeyboardInterrupt:
         print("graft: interrupted; nothing half-done was kept", file=sys.stderr)
         return INTERRUPTED

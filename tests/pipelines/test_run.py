@@ -198,6 +198,14 @@ class TestBadInput:
         self.refuse(folder, "finetune: The loss is no longer a number at step 1", "backbone=./broken")
 
 
+def test_a_root_that_cannot_be_made_is_a_failure_of_the_machine(tmp_path: Path, backbone: Path) -> None:
+    write_job(tmp_path / "job.yaml", "data", str(backbone))
+    done = graft("run", "job.yaml", "--root", "job.yaml/root", folder=tmp_path)
+    assert done.returncode == 1
+    assert "Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_path_with_python3_in_it_reaches_the_steps(tmp_path: Path, backbone: Path) -> None:
     """kfp's runner replaces "python3" by the interpreter, wherever it stands in a task's arguments."""
     sample_csv(tmp_path / "lib/python3.11/topics.csv", 100)
