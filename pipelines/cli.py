@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from components.shared import tracking
 from components.shared.errors import GraftError, ServiceError
 from components.shared.step import INTERRUPTED
 from pipelines.job import load_job
@@ -47,7 +47,7 @@ def list_models(arguments: argparse.Namespace) -> None:
     """Lists the models of the registry."""
     from components.shared import registry
 
-    _use_registry(arguments.root)
+    tracking.use_embedded(arguments.root)
     table = Table("model", "versions", "aliases", "accuracy", "verdict", "updated", box=None, header_style="bold")
     for model in registry.list_models():
         aliases = ", ".join(f"{alias} → {version}" for alias, version in sorted(model.aliases.items()))
@@ -61,7 +61,7 @@ def show_model(arguments: argparse.Namespace) -> None:
     """Shows the versions of a model."""
     from components.shared import registry
 
-    _use_registry(arguments.root)
+    tracking.use_embedded(arguments.root)
     console = Console()
     for version in registry.show_model(arguments.model):
         aliases = f" @{' @'.join(version.aliases)}" if version.aliases else ""
@@ -75,7 +75,7 @@ def predict(arguments: argparse.Namespace) -> None:
     from components.shared import registry
     from pipelines.inputs import read_inputs
 
-    _use_registry(arguments.root)
+    tracking.use_embedded(arguments.root)
     model = registry.load(arguments.model)
     for batch in read_inputs(arguments.input, model.inputs):
         for row in model.predict(batch):
@@ -178,14 +178,10 @@ def _tell_result(result: "Result", console: Console) -> None:
         table.add_row(name, f"{metrics['accuracy']:.4f}", f"{metrics['macro_f1']:.4f}")
     aliases = " ".join(f"@{alias}" for alias in result.aliases)
     console.print(table)
-    console.print(f"\n{result.reason}", highlight=False, soft_wrap=True)
+    console.print(f"\n{result.reason}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"version  {result.model} {result.version} {aliases}", highlight=False)
-    console.print(f"page     {result.report}", highlight=False, soft_wrap=True)
+    console.print(f"page     {result.report}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"time     {result.seconds['total']:.0f} s", highlight=False)
-
-
-def _use_registry(root: Path) -> None:
-    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{root.absolute() / 'mlflow.db'}")
 
 
 if __name__ == "__main__":

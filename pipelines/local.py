@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from components.shared import tracking
 from components.shared.artifact import open_artifact
 from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.step import FAILURE, PROGRESS
@@ -69,7 +71,7 @@ def run(job: Job, root: Path, console: Console) -> Result:
     began = time.perf_counter()
     folder = root.absolute() / "runs" / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S-%f}-{job.model}"
     folder.mkdir(parents=True)
-    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{root.absolute() / 'mlflow.db'}")
+    tracking.use_embedded(root)
     with _Log(folder / "log.txt", console) as log:
         outputs = _run_pipeline(job.arguments(), folder, log)
     paths = {name: Path(artifact.path) for name, artifact in outputs.items()}
@@ -122,7 +124,7 @@ def _stop_children() -> None:
     children = psutil.Process().children(recursive=True)
     for child in children:
         with contextlib.suppress(psutil.NoSuchProcess):
-            child.send_signal(2)
+            child.send_signal(signal.SIGINT)
     for child in psutil.wait_procs(children, timeout=20)[1]:
         child.kill()
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from components.ingest.rows import Row
-from components.shared.errors import InputError, ServiceError, did_you_mean, quote_all
+from components.ingest.rows import Row, check_columns
+from components.shared.errors import InputError, ServiceError, quote_all
 from components.shared.snapshot import SPLITS
 
 PREFIX = "hf://"
@@ -41,7 +41,7 @@ def rows_of(
         features = dataset[name].features or {}
         class_names = getattr(features.get(label), "names", None)
         for number, values in enumerate(dataset[name], 1):
-            _check_columns(source, values, columns)
+            check_columns(source, list(values), columns)
             wanted = {column: values[column] for column in columns}
             if class_names is not None and wanted[label] is not None:
                 index = int(wanted[label])
@@ -67,11 +67,3 @@ def _load(source: str) -> Mapping[str, Any]:
         raise InputError(f"{source} cannot be read: {error}") from error
     except OSError as error:  # ConnectionError too
         raise ServiceError(f"The hub did not answer for {source}: {error}. Check the network (HF_ENDPOINT).") from error
-
-
-def _check_columns(source: str, found: Mapping[str, Any], columns: Sequence[str]) -> None:
-    for column in columns:
-        if column not in found:
-            raise InputError(
-                f"{source} has no column {column!r}; it has {quote_all(found)}.{did_you_mean(column, found)}"
-            )

@@ -131,7 +131,7 @@ def _read_csv(path: Path, name: str, columns: Sequence[str]) -> Iterator[tuple[i
     with _open_text(path, name) as text:
         rows = csv.reader((line.replace("\0", "\ufffd") for line in text), delimiter=delimiter)
         header = next(rows, [])
-        _check_columns(name, header, columns)
+        check_columns(name, header, columns)
         for fields in rows:
             if not fields:
                 continue
@@ -146,7 +146,7 @@ def _read_json(path: Path, name: str, columns: Sequence[str]) -> Iterator[tuple[
     with _open_text(path, name) as text:
         rows = (_parse_json(number, line) for number, line in enumerate(text, 1) if line.strip())
         first = list(itertools.islice(rows, _PEEK))
-        _check_columns(name, list(dict.fromkeys(key for _, values, _ in first for key in values)), columns)
+        check_columns(name, list(dict.fromkeys(key for _, values, _ in first for key in values)), columns)
         yield from itertools.chain(first, rows)
 
 
@@ -160,7 +160,7 @@ def _parse_json(number: int, line: str) -> tuple[int, Values, str | None]:
 
 def _read_parquet(path: Path, name: str, columns: Sequence[str]) -> Iterator[tuple[int, Values, str | None]]:
     with pq.ParquetFile(path) as file:
-        _check_columns(name, file.schema_arrow.names, columns)
+        check_columns(name, file.schema_arrow.names, columns)
         number = 0
         for batch in file.iter_batches(batch_size=4096, columns=list(columns)):
             lists = {column: _values(batch.column(column)) for column in columns}
@@ -179,7 +179,8 @@ def _values(array: pa.Array) -> list[Any]:
     return values
 
 
-def _check_columns(name: str, found: Sequence[str], columns: Sequence[str]) -> None:
+def check_columns(name: str, found: Sequence[str], columns: Sequence[str]) -> None:
+    """Raises `InputError` where a column that is needed is not among those found."""
     for column in columns:
         if column not in found:
             raise InputError(

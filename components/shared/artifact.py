@@ -108,9 +108,9 @@ def write_artifact(
         _complete(draft, kind, settings, inputs or {})
     except BaseException as error:
         shutil.rmtree(path, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        if _is_disk_full(error):
             raise ServiceError(
-                f"The disk is full: writing the {kind} to {path} failed ({error.strerror}). "
+                f"The disk is full: writing the {kind} to {path} failed ({error}). "
                 "Nothing half-written was left. Free some space, or choose another disk (graft run --root DIR)."
             ) from error
         raise
@@ -146,6 +146,13 @@ def sha256(path: Path) -> str:
     """Returns the sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    """Tells by the operating system's words, too: tokenizers and safetensors raise errors without a number."""
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return True
+    return isinstance(error, Exception) and any(os.strerror(code) in str(error) for code in _DISK_FULL)
 
 
 def _claim(path: Path) -> None:

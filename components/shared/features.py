@@ -53,10 +53,6 @@ class FeatureSplit(Sequence[str]):
         places = list(zip(chunks.tolist(), positions.tolist(), strict=True))
         return {name: [column.row(*place) for place in places] for name, column in self._columns.items()}
 
-    def all(self) -> Mapping[str, list[np.ndarray]]:
-        """Returns the features of all examples."""
-        return self.take(np.arange(len(self)))
-
 
 def _ragged(column: pa.ChunkedArray) -> _Ragged:
     return _Ragged([c.values.to_numpy() for c in column.chunks], [c.offsets.to_numpy() for c in column.chunks])

@@ -1,4 +1,7 @@
-"""The images that the steps run in; a deployment replaces them by those it has, pinned by digest."""
+"""The images that the steps run in; a deployment replaces them by those it has, pinned by digest.
+
+"python" is in their names because kfp.local warns of any other.
+"""
 
 LIGHT = "graft/light-python:0.1.0"
 """Without torch: ingest, transform, register."""

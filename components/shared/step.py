@@ -121,11 +121,8 @@ def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], 
         parser.add_argument(_flag(field.name), nargs="+", metavar="NAME", **options)
     elif origin is dict:
         parser.add_argument(_flag(field.name), type=json.loads, metavar="JSON", **options)
-    elif hint is bool:
-        parser.add_argument(_flag(field.name), action=argparse.BooleanOptionalAction, **options)
     else:
-        kinds = [kind for kind in (typing.get_args(hint) or (hint,)) if kind is not type(None)]
-        parser.add_argument(_flag(field.name), type=kinds[0], metavar=kinds[0].__name__.upper(), **options)
+        parser.add_argument(_flag(field.name), type=hint, metavar=hint.__name__.upper(), **options)
 
 
 def _flag(name: str) -> str:

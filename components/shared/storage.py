@@ -4,8 +4,9 @@ Credentials and endpoint come from the environment (`AWS_*`, `AWS_ENDPOINT_URL_S
 """
 
 import contextlib
+import fnmatch
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,12 +60,14 @@ def local_copy(uri: str) -> Iterator[Path]:
         yield path
 
 
-def download_folder(uri: str, folder: Path) -> None:
-    """Copies every object below an S3 prefix into a local folder, under the same names."""
+def download_folder(uri: str, folder: Path, patterns: Sequence[str]) -> None:
+    """Copies the objects below an S3 prefix whose names fit a pattern into a local folder, under the same names."""
     files = list_files(uri)
     if not files:
         raise InputError(f"{uri} holds no object. Give the prefix that holds the files.")
     for file in files:
+        if not any(fnmatch.fnmatch(file.name, pattern) for pattern in patterns):
+            continue
         path = folder / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
         _download(*_split(file.uri), path)

@@ -53,6 +53,11 @@ def client() -> "MlflowClient":
     return MlflowClient()
 
 
+def use_embedded(root: Path) -> None:
+    """Leads MLflow to a SQLite file in `root`, unless `MLFLOW_TRACKING_URI` leads somewhere."""
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"{_SQLITE}{root.absolute() / 'mlflow.db'}")
+
+
 def prepare() -> None:
     """Sets what MLflow reads from the environment: bounded retries where the user set none; no pickles, no chatter."""
     for name, value in _DEFAULTS.items():

@@ -21,3 +21,4 @@ def transform(
     settings = step.TransformSettings(backbone=backbone, max_length=max_length)
     report = run_step(lambda: step.transform(Path(snapshot.path), Path(features.path), settings))
     features.metadata.update(digest=report.digest, rows=report.rows, mean_length=report.mean_length)
+    features.metadata.update(at_max_length=report.at_max_length)

@@ -105,5 +105,5 @@ def test_every_field_of_a_job_is_a_parameter_of_the_pipeline_with_the_same_defau
     parameters = inspect.signature(finetune_pipeline.pipeline_func).parameters
     assert set(arguments) == set(parameters)
     for name, parameter in parameters.items():
-        if parameter.default is not inspect.Parameter.empty and name not in ("inputs", "labels"):
+        if parameter.default is not inspect.Parameter.empty:
             assert arguments[name] == parameter.default, name

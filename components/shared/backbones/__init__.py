@@ -18,6 +18,13 @@ from components.shared.errors import InputError, ServiceError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+_HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
+_SMALL_FILES = [
+    "config.json", "tokenizer*.json", "special_tokens_map.json", "vocab.*", "merges.txt", "*.model",
+    "modules.json", "sentence_bert_config.json", "1_Pooling/config.json",
+]  # fmt: skip
+_WEIGHTS = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
+
 
 class Family(Protocol):
     """What a family's file offers."""
@@ -49,14 +56,6 @@ def family(name: str) -> Family:
     return cast(Family, importlib.import_module(f"{__name__}.{name}"))
 
 
-_HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
-_SMALL_FILES = [
-    "config.json", "tokenizer*.json", "special_tokens_map.json", "vocab.*", "merges.txt", "*.model",
-    "modules.json", "sentence_bert_config.json", "1_Pooling/config.json",
-]  # fmt: skip
-_WEIGHTS = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
-
-
 def fetch(backbone: str, scratch: Path, weights: bool = True) -> Path:
     """Brings a backbone onto this machine.
 
@@ -72,15 +71,16 @@ def fetch(backbone: str, scratch: Path, weights: bool = True) -> Path:
         InputError: There is no such backbone, or it has no safetensors.
         ServiceError: The hub or the store did not answer.
     """
+    patterns = _SMALL_FILES + (_WEIGHTS if weights else [])
     if storage.is_s3(backbone):
-        storage.download_folder(backbone, scratch)
+        storage.download_folder(backbone, scratch, patterns)
         folder = scratch
     elif (path := Path(backbone).expanduser()).is_dir():
         folder = path
     elif backbone.startswith((".", "/", "~")) or not _HUB_NAME.match(backbone):
         raise InputError(f"There is no backbone at {backbone!r} (looked from {Path.cwd()}). Check the path.")
     else:
-        folder = _fetch_from_hub(backbone, weights)
+        folder = _fetch_from_hub(backbone, patterns)
     _check(backbone, folder, weights)
     return folder
 
@@ -96,11 +96,10 @@ def pooling_of(folder: Path) -> str:
     return "mean" if is_mean else "first"
 
 
-def _fetch_from_hub(name: str, weights: bool) -> Path:
+def _fetch_from_hub(name: str, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFoundError  # type: ignore[attr-defined]
 
-    patterns = _SMALL_FILES + (_WEIGHTS if weights else [])
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except GatedRepoError as error:

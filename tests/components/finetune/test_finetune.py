@@ -56,7 +56,9 @@ def test_a_saved_model_predicts_from_raw_text_as_it_did_from_features(
 
     kind = family("transformers")
     split = FeatureSplit(open_artifact(pair_features, "features"), "test")
-    expected = kind.predict(kind.from_model(pair_model), split.all(), kind.padding_of(pair_model), 16)
+    expected = kind.predict(
+        kind.from_model(pair_model), split.take(np.arange(len(split))), kind.padding_of(pair_model), 16
+    )
     texts = texts_of(pair_snapshot, "test")
     found = Predictor(pair_model).probabilities([texts[id_] for id_ in split])
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -106,7 +108,7 @@ def test_training_stops_early_and_keeps_the_best_epoch(backbone: Path, tmp_path:
     assert len(epochs) == report.best_epoch + 2
     assert report.validation["macro_f1"] == max(epoch["macro_f1"] for epoch in epochs)
     kind, split = family("transformers"), FeatureSplit(open_artifact(tmp_path / "f", "features"), "validation")
-    found = kind.predict(kind.from_model(tmp_path / "m"), split.all(), 0, 32)
+    found = kind.predict(kind.from_model(tmp_path / "m"), split.take(np.arange(len(split))), 0, 32)
     assert (found.argmax(1) == split.labels).mean() == pytest.approx(report.validation["accuracy"])
 
 

@@ -79,7 +79,19 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
-def test_a_full_disk_leaves_nothing_and_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "write",
+    [
+        "(draft.path / 'data').write_bytes(b'x' * 2_000_000)",
+        "import pyarrow as pa, pyarrow.parquet as pq, os; "
+        "pq.write_table(pa.table({'a': [os.urandom(2_000_000)]}), draft.path / 'data.parquet')",
+        "import numpy, safetensors.numpy as st; st.save_file({'a': numpy.zeros(2_000_000)}, draft.path / 'data')",
+        "import tokenizers; words = {f'word number {n} of many': n for n in range(100_000)}; "
+        "tokenizers.Tokenizer(tokenizers.models.WordLevel(words)).save(str(draft.path / 'tokenizer.json'))",
+    ],
+    ids=["python", "pyarrow", "safetensors", "tokenizers"],
+)
+def test_a_full_disk_leaves_nothing_and_says_so(tmp_path: Path, write: str) -> None:
     """A file-size limit of the process stands for the disk's: the operating system refuses the write."""
     code = (
         "import resource, signal, sys, pathlib\n"
@@ -87,7 +99,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(tmp_path: Path) -> None:
         "from components.shared.step import run_step\n"
         "def step():\n"
         "    with write_artifact(pathlib.Path(sys.argv[1]), 'snapshot', {}) as draft:\n"
-        "        (draft.path / 'data').write_bytes(b'x' * 2_000_000)\n"
+        f"        {write}\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))\n"
         "run_step(step)\n"

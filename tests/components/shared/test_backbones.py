@@ -32,8 +32,11 @@ def test_a_path_is_taken_as_it_is(backbone: Path, tmp_path: Path) -> None:
 def test_a_prefix_in_s3_is_downloaded(s3: Any, backbone: Path, tmp_path: Path) -> None:
     for file in backbone.iterdir():
         s3.upload_file(str(file), "bucket", f"models/tiny/{file.name}")
+    s3.put_object(Bucket="bucket", Key="models/tiny/pytorch_model.bin", Body=b"a pickle")
     folder = backbones.fetch("s3://bucket/models/tiny", tmp_path / "scratch")
     assert {file.name for file in folder.iterdir()} == {file.name for file in backbone.iterdir()}
+    light = backbones.fetch("s3://bucket/models/tiny", tmp_path / "light", weights=False)
+    assert {file.name for file in light.iterdir()} == {"config.json", "tokenizer.json"}
 
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ def test_a_copy_of_an_object_is_gone_after_the_block(s3: Any) -> None:
 def test_a_prefix_becomes_a_folder(s3: Any, tmp_path: Path) -> None:
     s3.put_object(Bucket="bucket", Key="m/config.json", Body=b"{}")
     s3.put_object(Bucket="bucket", Key="m/1_Pooling/config.json", Body=b"{}")
-    storage.download_folder("s3://bucket/m", tmp_path)
+    s3.put_object(Bucket="bucket", Key="m/other/config.json", Body=b"{}")
+    storage.download_folder("s3://bucket/m", tmp_path, ["config.json", "1_Pooling/*"])
     assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.json")) == [
         "1_Pooling/config.json",
         "config.json",
