@@ -71,11 +71,14 @@ def test_pooling_can_be_set(features: Path, backbone: Path, tmp_path: Path, pool
     assert json.loads((tmp_path / "m/model.json").read_text())["pooling"] == pooling
 
 
-def test_padding_changes_nothing(model: Path) -> None:
+@pytest.mark.parametrize("pooling", ["first", "mean"])
+def test_padding_changes_nothing(features: Path, backbone: Path, tmp_path: Path, pooling: str) -> None:
     """A text alone, and the same text padded in a batch with a longer one."""
     from components.shared.backbones.transformers import Predictor
 
-    predictor = Predictor(model)
+    settings = FinetuneSettings(str(backbone), **{**TRAINING, "epochs": 1}, pooling=pooling)
+    finetune(features, tmp_path / "model", settings)
+    predictor = Predictor(tmp_path / "model")
     alone = predictor.probabilities([("soup and salt",)])
     beside = predictor.probabilities(
         [("soup and salt",), ("a sail and a mast near the old deck under the small tide",)]
