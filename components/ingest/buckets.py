@@ -5,53 +5,62 @@ examples come out sorted by identity: the same content gives the same order, how
 """
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-_BUFFER = 8192  # rows
+_BUFFER = 8192  # rows, or
+_BUFFER_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A checked example: its identity (hash of the inputs), split, label, inputs and place in the source."""
+    """A checked example: its identity (hash of the inputs), split, label, place in the source, and inputs."""
 
     id: str
     split: str
     label: str
-    inputs: tuple[str, ...]
     place: str
+    inputs: tuple[str | bytes, ...]
+
+    @property
+    def size(self) -> int:
+        """How much room its inputs take, in characters or bytes."""
+        return sum(map(len, self.inputs))
 
 
-def identity(inputs: Sequence[str]) -> str:
+def identity(inputs: Sequence[str | bytes]) -> str:
     """Returns the identity of an example, 32 hex digits: blake2b over its inputs and nothing else."""
     digest = hashlib.blake2b(digest_size=16)
-    for text in inputs:
-        encoded = text.encode()
-        digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    for value in inputs:
+        encoded = value.encode() if isinstance(value, str) else value
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
     return digest.hexdigest()
 
 
 class Buckets:
     """Collects examples in 2^bits files and gives them back bucket by bucket, settled and sorted."""
 
-    def __init__(self, folder: Path, inputs: int, bits: int) -> None:
-        self._names = ["id", "split", "label", "place", *(f"input_{n + 1}" for n in range(inputs))]
-        self._schema = pa.schema([(name, pa.string()) for name in self._names])
+    def __init__(self, folder: Path, input_types: Sequence[pa.DataType], bits: int) -> None:
+        told = [(name, pa.string()) for name in ("id", "split", "label", "place")]
+        self._schema = pa.schema([*told, *((f"input_{n}", kind) for n, kind in enumerate(input_types, 1))])
         self._bits = bits
         self._paths = [folder / f"bucket-{number:03d}.arrow" for number in range(1 << bits)]
         self._writers = [pa.ipc.new_stream(str(path), self._schema) for path in self._paths]
-        self._waiting: list[list[tuple[str, ...]]] = [[] for _ in self._paths]
-        self._count = 0
+        self._waiting: list[list[tuple[str | bytes, ...]]] = [[] for _ in self._paths]
+        self._count = self._bytes = 0
 
     def add(self, example: Example) -> None:
         """Adds an example to its bucket."""
         number = int(example.id[:4], 16) >> (16 - self._bits)
         self._waiting[number].append((example.id, example.split, example.label, example.place, *example.inputs))
         self._count += 1
-        if self._count % _BUFFER == 0:
+        self._bytes += example.size
+        if self._count == _BUFFER or self._bytes >= _BUFFER_BYTES:
             self._flush()
 
     def settle(self, set_aside: Callable[[Example, str], None], drop: Callable[[], None]) -> Iterator[Example]:
@@ -65,31 +74,31 @@ class Buckets:
         for writer in self._writers:
             writer.close()
         for path in self._paths:
-            examples = self._read(path)
-            path.unlink()
-            start = 0
-            while start < len(examples):
-                end = start + 1
-                while end < len(examples) and examples[end].id == examples[start].id:
-                    end += 1
-                if kept := _settle_group(examples[start:end], set_aside, drop):
+            for group in self._read(path):
+                if kept := _settle_group(group, set_aside, drop):
                     yield kept
-                start = end
+            path.unlink()
 
     def _flush(self) -> None:
+        self._count = self._bytes = 0
         for number, rows in enumerate(self._waiting):
             if rows:
-                arrays = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+                columns = zip(self._schema.types, zip(*rows, strict=True), strict=True)
+                arrays = [pa.array(column, kind) for kind, column in columns]
                 self._writers[number].write_batch(pa.record_batch(arrays, schema=self._schema))
                 rows.clear()
 
-    def _read(self, path: Path) -> list[Example]:
-        with pa.ipc.open_stream(str(path)) as reader:
-            columns = [column.to_pylist() for column in reader.read_all().columns]
-        rows = zip(*columns, strict=True)
-        examples = [Example(id_, split, label, tuple(inputs), place) for id_, split, label, place, *inputs in rows]
-        # The place decides between exact duplicates, and only there: it is no part of what is kept.
-        return sorted(examples, key=lambda example: example.id)
+    def _read(self, path: Path) -> Iterator[list[Example]]:
+        """Yields the examples of a bucket, those of one identity together; their inputs are read then, and once."""
+        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+            table = reader.read_all()
+            ids, splits, labels, places = (table.column(number).to_pylist() for number in range(4))
+            # The place decides between exact duplicates, and only there: it is no part of what is kept.
+            order = sorted(range(len(ids)), key=ids.__getitem__)
+            for id_, rows in itertools.groupby(order, key=ids.__getitem__):
+                group = list(rows)
+                inputs = tuple(column[group[0]].as_py() for column in table.columns[4:])
+                yield [Example(id_, splits[row], labels[row], places[row], inputs) for row in group]
 
 
 _PRECEDENCE = {"test": 0, "validation": 1, "train": 2, "": 3}

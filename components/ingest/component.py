@@ -18,24 +18,15 @@ def ingest(
     test_fraction: float,
     max_rejects: float,
     max_characters: int,
+    max_pixels: int,
 ) -> None:
     """Labelled data into a snapshot: checked, split, immutable."""
+    given = dict(locals())
     from pathlib import Path
 
     from components.ingest import ingest as step
     from components.shared.step import run_step
 
-    settings = step.IngestSettings(
-        source=source,
-        inputs=inputs,
-        label=label,
-        task=task,
-        labels=labels,
-        splits=splits,
-        validation_fraction=validation_fraction,
-        test_fraction=test_fraction,
-        max_rejects=max_rejects,
-        max_characters=max_characters,
-    )
-    report = run_step(lambda: step.ingest(Path(snapshot.path), settings))
+    target = Path(given.pop("snapshot").path)
+    report = run_step(lambda: step.ingest(target, step.IngestSettings(**given)))
     snapshot.metadata.update(digest=report.digest, rows=report.rows, rejected=report.rejected)

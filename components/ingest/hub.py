@@ -1,9 +1,10 @@
 """Rows of a dataset on the Hugging Face hub (`hf://owner/name` or `hf://owner/name/config`), streamed."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from components.ingest.rows import Row, check_columns
+from components.ingest.rows import Row, check_columns, class_name
 from components.shared.errors import InputError, ServiceError, quote_all
 from components.shared.snapshot import SPLITS
 
@@ -38,15 +39,33 @@ def rows_of(
     if not chosen:
         raise InputError(f"{source} has the splits {quote_all(dataset)}; say in data.splits which is to be which.")
     for name, split in chosen.items():
-        features = dataset[name].features or {}
-        class_names = getattr(features.get(label), "names", None)
-        for number, values in enumerate(dataset[name], 1):
+        names = getattr((dataset[name].features or {}).get(label), "names", None)
+        for number, values in enumerate(_undecoded(dataset[name]), 1):
             check_columns(source, list(values), columns)
-            wanted = {column: values[column] for column in columns}
-            if class_names is not None and wanted[label] is not None:
-                index = int(wanted[label])
-                wanted[label] = class_names[index] if 0 <= index < len(class_names) else None  # -1: not labelled
+            wanted = {column: _content(values[column]) for column in columns}
+            if names is not None:
+                wanted[label] = class_name(wanted[label], names)
             yield Row(f"{source} {name}:{number}", split, wanted)
+
+
+def _undecoded(split: Any) -> Any:
+    """Returns a split whose images come as the bytes of their files, not decoded."""
+    for column, feature in (split.features or {}).items():
+        if getattr(feature, "decode", False):
+            split = split.cast_column(column, dataclasses.replace(feature, decode=False))
+    return split
+
+
+def _content(value: Any) -> Any:
+    """Returns the bytes of a file that datasets give as bytes, or as the path or address that it lies at."""
+    if not isinstance(value, dict) or value.keys() != {"bytes", "path"}:
+        return value
+    if value["bytes"] is None and value["path"]:
+        from datasets.utils.file_utils import xopen
+
+        with xopen(value["path"], "rb") as file:
+            return file.read()
+    return value["bytes"]
 
 
 def _load(source: str) -> Mapping[str, Any]:

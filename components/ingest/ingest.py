@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -10,12 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from components.ingest.buckets import Buckets, Example, identity
 from components.ingest.hub import PREFIX, read_hub
+from components.ingest.images import image_files, read_images
 from components.ingest.rejects import Rejects
 from components.ingest.rows import Row, data_files, read_rows
 from components.ingest.shards import ShardWriter
 from components.shared import tasks
+from components.shared.ahead import map_ahead
 from components.shared.artifact import Draft, write_artifact
 from components.shared.errors import InputError, quote_all
 from components.shared.snapshot import SPLITS
@@ -43,6 +48,7 @@ class IngestSettings:
     test_fraction: float = option(0.1, "part of the examples for the test, where none are given")
     max_rejects: float = option(0.01, "the fraction of rows that may be rejected")
     max_characters: int = option(100_000, "the longest text that is taken for one")
+    max_pixels: int = option(100_000_000, "the largest image, width x height, that is decoded")
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,9 @@ class _Ingestion:
     def __init__(self, draft: Draft, settings: IngestSettings) -> None:
         self.draft, self.settings = draft, settings
         self.task = tasks.get(settings.task)
+        self.limits = tasks.Limits(settings.max_characters, settings.max_pixels)
+        self.binary = self.task.input_type == pa.binary()
+        self.input_types = [self.task.input_type] * len(settings.inputs)
         self.columns = [*settings.inputs, settings.label]
         self.rejects = Rejects(draft.path / "notes" / "rejects.jsonl")
         self.labels: set[str] = set(settings.labels)
@@ -103,12 +112,15 @@ class _Ingestion:
     def _collect(self, scratch: Path) -> Buckets:
         rows, size = self._rows()
         bits = min(8, max(0, (size // _BUCKET_BYTES).bit_length()))
-        buckets = Buckets(scratch, len(self.settings.inputs), bits)
+        buckets = Buckets(scratch, self.input_types, bits)
         progress = Progress("ingest", 2.0)
-        for row in rows:
+        for row, found in self._checked(rows):
             self.read += 1
-            if example := self._check(row):
-                buckets.add(example)
+            if isinstance(found, Example):
+                self._know(found)
+                buckets.add(found)
+            else:
+                self.rejects.add(row.place, found, self._inputs(row), row.values.get(self.settings.label))
             if self.read % 10_000 == 0:
                 progress.update(min(1.0, self.read / 1e6), f"{self.read:,} rows read, {self.rejects.total:,} rejected")
         self._check_labels()
@@ -119,36 +131,51 @@ class _Ingestion:
         settings = self.settings
         if settings.source.startswith(PREFIX):
             return read_hub(settings.source, self.columns, settings.label, settings.splits), _HUB_BYTES
+        if self.binary:
+            files = image_files(settings.source)
+            return read_images(files, self.columns, settings.splits), sum(file.size for file in files)
         files = data_files(settings.source)
         size = sum(file.size * (4 if file.name.endswith((".gz", ".parquet")) else 1) for file in files)
         return read_rows(files, self.columns, settings.splits), size
 
-    def _check(self, row: Row) -> Example | None:
-        inputs = tuple(row.values.get(column) for column in self.settings.inputs)
-        raw = row.values.get(self.settings.label)
-        label = _label(raw)
-        reason = row.fault or self.task.reason_to_reject(inputs, self.settings.max_characters)
-        if not reason and label is None:
-            reason = "missing label"
-        if not reason and self.settings.labels and label not in self.labels:
-            reason = "unknown label"
-        if reason or label is None:
-            self.rejects.add(row.place, reason or "missing label", inputs, raw)
-            return None
-        self._know(label)
-        if row.split:
-            self.given.add(row.split)
-        texts = tuple(str(value) for value in inputs)
-        id_ = identity(texts)
-        return Example(id_, row.split or "", label, texts, row.place)
+    def _checked(self, rows: Iterator[Row]) -> Iterator[tuple[Row, Example | str]]:
+        """Checks rows, in order; files are decoded for that, on all cores."""
+        if self.binary:
+            return map_ahead(self._check, rows, os.cpu_count() or 1, self._size)
+        return map(self._check, rows)
 
-    def _know(self, label: str) -> None:
-        self.labels.add(label)
+    def _check(self, row: Row) -> tuple[Row, Example | str]:
+        """Returns the row with its example, or why it is none."""
+        inputs = self._inputs(row)
+        label = _label(row.values.get(self.settings.label))
+        reason = row.fault or self.task.reason_to_reject(inputs, self.limits) or self._fault_of(label)
+        if reason or label is None:
+            return row, reason or "missing label"
+        return row, Example(identity(inputs), row.split or "", label, row.place, inputs)
+
+    def _fault_of(self, label: str | None) -> str | None:
+        if label is None:
+            return "missing label"
+        if self.settings.labels and label not in self.labels:
+            return "unknown label"
+        is_utf8 = label.encode("utf-8", "replace").decode() == label
+        return None if is_utf8 else "invalid UTF-8 in the label"
+
+    def _inputs(self, row: Row) -> tuple[Any, ...]:
+        return tuple(row.values.get(column) for column in self.settings.inputs)
+
+    def _size(self, row: Row) -> int:
+        return sum(len(value) for value in self._inputs(row) if isinstance(value, bytes))
+
+    def _know(self, example: Example) -> None:
+        self.labels.add(example.label)
         if len(self.labels) > _MAX_CLASSES:
             raise InputError(
                 f"The label column {self.settings.label!r} has over {_MAX_CLASSES:,} different values, such as "
-                f"{label[:80]!r}. A column of classes was expected: set data.label."
+                f"{example.label[:80]!r}. A column of classes was expected: set data.label."
             )
+        if example.split:
+            self.given.add(example.split)
 
     def _check_labels(self) -> None:
         fractional = [label for label in self.labels if _is_fraction(label)]
@@ -166,8 +193,7 @@ class _Ingestion:
             lambda example, reason: self.rejects.add(example.place, reason, example.inputs, example.label), self._drop
         )
         with contextlib.ExitStack() as stack:
-            inputs = len(self.settings.inputs)
-            writers = {s: stack.enter_context(ShardWriter(self.draft.path, s, inputs)) for s in SPLITS}
+            writers = {s: stack.enter_context(ShardWriter(self.draft.path, s, self.input_types)) for s in SPLITS}
             for example in examples:
                 split = self._split(example)
                 writers[split].add(example)

@@ -27,8 +27,8 @@ class Rejects:
         row = {
             "place": place,
             "reason": reason,
-            "inputs": [str(value)[:_EXCERPT] for value in inputs],
-            "label": str(label)[:_EXCERPT],
+            "inputs": [_excerpt(value) for value in inputs],
+            "label": _excerpt(label),
         }
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
@@ -52,3 +52,7 @@ class Rejects:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+
+def _excerpt(value: object) -> str:
+    return f"{len(value):,} bytes" if isinstance(value, bytes) else str(value)[:_EXCERPT]

@@ -7,12 +7,13 @@ import itertools
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.shared import storage
@@ -21,6 +22,7 @@ from components.shared.errors import InputError, did_you_mean, quote_all
 _GIVEN = re.compile(r"^(train|validation|test)(?![a-zA-Z0-9])")
 _FIELD_LIMIT = 1 << 26  # characters; beyond it a quote was never closed
 _PEEK = 100  # rows whose keys tell the columns of a JSON Lines file
+_BATCH_ROWS, _BATCH_BYTES = 4096, 32 << 20  # of Parquet that are read at once
 
 Values = dict[str, Any]
 
@@ -69,18 +71,28 @@ def data_files(source: str) -> list[storage.File]:
     files = storage.list_files(source)
     data = [file for file in files if _reader_of(file.name)]
     if not data:
-        found = f"found {quote_all([file.name for file in files])}" if files else "found no file"
         raise InputError(
-            f"{source} holds no data: {found}. Expected .csv, .tsv, .jsonl or .parquet files (.csv.gz, .jsonl.gz too)."
+            f"{source} holds no data: {found(files)}. Expected .csv, .tsv, .jsonl or .parquet files (.csv.gz, "
+            ".jsonl.gz too); pictures are read for tasks such as image-classification."
         )
-    given = [file.name for file in data if given_split(file.name)]
-    if given and len(given) < len(data):
-        others = [file.name for file in data if file.name not in given]
+    refuse_mixed(source, {file.name: given_split(file.name) for file in data})
+    return data
+
+
+def found(files: Sequence[storage.File]) -> str:
+    """Returns what was found instead of data, for a message."""
+    return f"found {quote_all([file.name for file in files])}" if files else "found no file"
+
+
+def refuse_mixed(source: str, splits: Mapping[str, str | None]) -> None:
+    """Raises `InputError` where some of the named files are given splits and some are not."""
+    given = [name for name, split in splits.items() if split]
+    if given and len(given) < len(splits):
+        others = [name for name, split in splits.items() if not split]
         raise InputError(
             f"{source} mixes given splits ({quote_all(given)}) with files of no split ({quote_all(others)}). "
             "Name every file or folder train, validation or test, or none of them."
         )
-    return data
 
 
 def given_split(name: str) -> str | None:
@@ -159,24 +171,49 @@ def _parse_json(number: int, line: str) -> tuple[int, Values, str | None]:
 
 
 def _read_parquet(path: Path, name: str, columns: Sequence[str]) -> Iterator[tuple[int, Values, str | None]]:
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, buffer_size=1 << 20) as file:
         check_columns(name, file.schema_arrow.names, columns)
+        names = _class_names(file.schema_arrow)
         number = 0
-        for batch in file.iter_batches(batch_size=4096, columns=list(columns)):
-            lists = {column: _values(batch.column(column)) for column in columns}
+        for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), columns=list(columns)):
+            lists = {column: _values(batch.column(column), names.get(column)) for column in columns}
             for row in zip(*lists.values(), strict=True):
                 number += 1
                 yield number, dict(zip(lists, row, strict=True)), None
 
 
-def _values(array: pa.Array) -> list[Any]:
+def _batch_rows(metadata: pq.FileMetaData) -> int:
+    size: int = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    rows: int = metadata.num_rows
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * rows // max(size, 1)))
+
+
+def _class_names(schema: pa.Schema) -> dict[str, Sequence[str]]:
+    """Returns the names of class numbers, by column, of a file that Hugging Face's datasets wrote."""
+    told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    features = told.get("info", {}).get("features", {}).items()
+    return {
+        column: feature["names"]
+        for column, feature in features
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+    }
+
+
+def _values(array: pa.Array, names: Sequence[str] | None) -> list[Any]:
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
+    if pa.types.is_struct(array.type) and {field.name for field in array.type} == {"bytes", "path"}:
+        array = pc.struct_field(array, "bytes")  # a file, as Hugging Face's datasets write it
     if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
         raw = array.cast(pa.large_binary()).to_pylist()
         return [None if value is None else value.decode("utf-8", "surrogateescape") for value in raw]
     values: list[Any] = array.to_pylist()
-    return values
+    return [class_name(value, names) for value in values] if names else values
+
+
+def class_name(value: Any, names: Sequence[str]) -> str | None:
+    """Returns the name of a class number; None for -1, which stands for "not labelled"."""
+    return names[int(value)] if value is not None and 0 <= int(value) < len(names) else None
 
 
 def check_columns(name: str, found: Sequence[str], columns: Sequence[str]) -> None:

@@ -1,8 +1,9 @@
 """Parquet shards of a snapshot.
 
-Their bytes depend on the examples alone: groups and shards have fixed numbers of rows.
+Their bytes depend on the examples alone: groups and shards end after so many rows, or so many bytes of input.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,27 +14,30 @@ import pyarrow.parquet as pq
 from components.ingest.buckets import Example
 
 GROUP_ROWS = 8192
+GROUP_BYTES = 32 << 20
 SHARD_ROWS = 64 * GROUP_ROWS
+SHARD_BYTES = 512 << 20
 
 
 class ShardWriter:
-    """Writes the examples of one split as `<split>-00000.parquet`, …: columns `id`, `input_1`, …, `label` (strings)."""
+    """Writes the examples of one split as `<split>-00000.parquet`, …: columns `id`, `input_1`, …, `label`."""
 
-    def __init__(self, folder: Path, split: str, inputs: int) -> None:
-        names = ["id", *(f"input_{n + 1}" for n in range(inputs)), "label"]
-        self._schema = pa.schema([(name, pa.string()) for name in names])
+    def __init__(self, folder: Path, split: str, input_types: Sequence[pa.DataType]) -> None:
+        inputs = [(f"input_{number}", kind) for number, kind in enumerate(input_types, 1)]
+        self._schema = pa.schema([("id", pa.string()), *inputs, ("label", pa.string())])
         self._folder, self._split = folder, split
-        self._rows: list[tuple[str, ...]] = []
+        self._group: list[tuple[str | bytes, ...]] = []
+        self._group_bytes = self._rows = self._bytes = 0
+        self._shards = 0
         self._writer: pq.ParquetWriter | None = None
-        self.count = 0
 
     def add(self, example: Example) -> None:
         """Adds an example."""
-        self._rows.append((example.id, *example.inputs, example.label))
-        self.count += 1
-        if len(self._rows) == GROUP_ROWS:
+        self._group.append((example.id, *example.inputs, example.label))
+        self._group_bytes += example.size
+        if len(self._group) == GROUP_ROWS or self._group_bytes >= GROUP_BYTES:
             self._write_group()
-        if self.count % SHARD_ROWS == 0:
+        if self._rows >= SHARD_ROWS or self._bytes >= SHARD_BYTES:
             self._close()
 
     def __enter__(self) -> Self:
@@ -42,21 +46,25 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and (self._rows or self.count == 0):
+        if kind is None and (self._group or not self._shards):
             self._write_group()
         self._close()
 
     def _write_group(self) -> None:
         if self._writer is None:
-            number = max(self.count - 1, 0) // SHARD_ROWS
-            path = self._folder / f"{self._split}-{number:05d}.parquet"
-            self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
-        columns = list(zip(*self._rows, strict=True)) or [()] * len(self._schema)
-        arrays = [pa.array(column, pa.string()) for column in columns]
+            path = self._folder / f"{self._split}-{self._shards:05d}.parquet"
+            texts = [field.name for field in self._schema if field.type == pa.string()]  # no file is like another
+            self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", use_dictionary=texts)
+            self._shards += 1
+        columns = list(zip(*self._group, strict=True)) or [()] * len(self._schema)
+        arrays = [pa.array(column, kind) for kind, column in zip(self._schema.types, columns, strict=True)]
         self._writer.write_table(pa.table(arrays, schema=self._schema), row_group_size=GROUP_ROWS)
-        self._rows.clear()
+        self._rows += len(self._group)
+        self._bytes += self._group_bytes
+        self._group, self._group_bytes = [], 0
 
     def _close(self) -> None:
         if self._writer is not None:
             self._writer.close()
-            self._writer = None
+        self._writer = None
+        self._rows = self._bytes = 0

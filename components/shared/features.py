@@ -11,7 +11,7 @@ from components.shared.artifact import Artifact
 
 @dataclass(frozen=True)
 class _Ragged:
-    """One list column: for each chunk its values and offsets, both views of the mapped file."""
+    """One column of lists or of bytes: for each chunk its values, a view of the mapped file, and where each begins."""
 
     values: list[np.ndarray]
     offsets: list[np.ndarray]
@@ -26,7 +26,7 @@ class FeatureSplit(Sequence[str]):
 
     Attributes:
         labels: int32 [examples].
-        lengths: int32 [examples], what each example costs (tokens).
+        lengths: int32 [examples], what each example costs (tokens; 1 for a picture).
     """
 
     def __init__(self, features: Artifact, split: str) -> None:
@@ -47,7 +47,10 @@ class FeatureSplit(Sequence[str]):
         return str(self._ids[index])
 
     def take(self, indices: np.ndarray) -> Mapping[str, list[np.ndarray]]:
-        """Returns the features of some examples: for each column a list of arrays, one an example."""
+        """Returns the features of some examples: for each column a list of arrays, one an example.
+
+        They are views of the mapped file, of one dimension; `encoded` is uint8, too.
+        """
         chunks = np.searchsorted(self._ends, indices, side="right")
         positions = indices - np.concatenate(([0], self._ends))[chunks]
         places = list(zip(chunks.tolist(), positions.tolist(), strict=True))
@@ -55,4 +58,14 @@ class FeatureSplit(Sequence[str]):
 
 
 def _ragged(column: pa.ChunkedArray) -> _Ragged:
-    return _Ragged([c.values.to_numpy() for c in column.chunks], [c.offsets.to_numpy() for c in column.chunks])
+    parts = [_values_and_offsets(chunk) for chunk in column.chunks]
+    return _Ragged([values for values, _ in parts], [offsets for _, offsets in parts])
+
+
+def _values_and_offsets(chunk: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    if pa.types.is_fixed_size_list(chunk.type):
+        return chunk.values.to_numpy(), np.arange(len(chunk) + 1) * chunk.type.list_size
+    if pa.types.is_binary(chunk.type):
+        _, offsets, values = chunk.buffers()
+        return np.frombuffer(values, np.uint8), np.frombuffer(offsets, np.int32)
+    return chunk.values.to_numpy(), chunk.offsets.to_numpy()

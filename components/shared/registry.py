@@ -1,21 +1,19 @@
-"""The MLflow registry as people look at it: which models there are, their versions, and one loaded to predict.
+"""The MLflow registry as people look at it: which models there are, their versions, and one loaded or downloaded.
 
 A version is named as in `models:/NAME@alias`: "NAME" (its champion, else its challenger), "NAME@alias", "NAME/3".
 """
 
 import re
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from components.shared import backbones, tracking
-from components.shared.artifact import MANIFEST, open_artifact
+from components.shared import tracking
+from components.shared.artifact import MANIFEST
 from components.shared.errors import InputError, did_you_mean, quote_all
+from components.shared.packaged import Loaded, download_version, load_artifact, load_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,30 +48,6 @@ class Summary:
     metrics: dict[str, float]
     verdict: str
     updated: str
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A model that predicts from raw input: one of the registry, or a model artifact.
-
-    Attributes:
-        labels: The classes, in the order of the probabilities.
-        inputs: The names of its inputs.
-        probabilities: Takes rows that hold one value for each input; returns probabilities [rows, classes].
-    """
-
-    labels: list[str]
-    inputs: list[str]
-    probabilities: Callable[[Sequence[Sequence[str]]], np.ndarray]
-
-    def predict(self, rows: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
-        """Returns `label`, `confidence` and `probabilities` (by label) of rows that hold one value for each input."""
-        return [self._told(row.tolist()) for row in self.probabilities(rows)]
-
-    def _told(self, row: list[float]) -> dict[str, Any]:
-        best = max(range(len(row)), key=row.__getitem__)
-        probabilities = dict(zip(self.labels, row, strict=True))
-        return {"label": self.labels[best], "confidence": row[best], "probabilities": probabilities}
 
 
 def check_name(name: str) -> None:
@@ -116,11 +90,33 @@ def load(model: str) -> Loaded:
     """
     folder = Path(model).expanduser()
     if (folder / MANIFEST).exists() or model.startswith((".", "/", "~")):
-        return _load_artifact(folder)
+        return load_artifact(folder)
     uri = resolve(model)
     tracking.prepare()
     with tracking.explained(f"loading {uri}"):
-        return _load_registered(uri)
+        return load_version(uri)
+
+
+def download(model: str, folder: Path, patterns: Sequence[str]) -> Path:
+    """Copies files of a version's model artifact (`config.json`, `model.json`, …) into a folder.
+
+    Args:
+        model: The version: "models:/NAME@alias", "models:/NAME/3" or "models:/NAME".
+        folder: Where to; it is made where it is not there.
+        patterns: Of the names that are wanted (`fnmatch`): a light step needs no weights.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: There is no such model, alias or version, or it was not registered by graft.
+        ServiceError: The registry or its artifact store did not answer.
+    """
+    uri = resolve(model)
+    tracking.prepare()
+    with tracking.explained(f"downloading {uri}"):
+        download_version(uri, folder, patterns)
+    return folder
 
 
 def resolve(model: str) -> str:
@@ -227,39 +223,3 @@ def _version(entry: "ModelVersion", aliases: list[str]) -> Version:
 
 def _time(milliseconds: int | None) -> str:
     return datetime.fromtimestamp((milliseconds or 0) / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _load_artifact(folder: Path) -> Loaded:
-    artifact = open_artifact(folder, "model")
-    try:
-        module: Any = backbones.family(artifact.read_json("model.json")["family"])
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
-    predictor = module.Predictor(folder)
-    return Loaded(predictor.labels, predictor.inputs, predictor.probabilities)
-
-
-def _load_registered(uri: str) -> Loaded:
-    import mlflow.pyfunc
-
-    try:
-        with tempfile.TemporaryDirectory(prefix="graft-model-") as scratch:  # MLflow would leave its download behind
-            model = mlflow.pyfunc.load_model(uri, dst_path=scratch)
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
-    labels, schema = (model.metadata.metadata or {}).get("labels"), model.metadata.get_input_schema()
-    if not labels or schema is None:
-        raise InputError(f"{uri} was not registered by graft: its metadata does not tell its labels.")
-    inputs = [str(name) for name in schema.input_names()]
-
-    def probabilities(rows: Sequence[Sequence[str]]) -> np.ndarray:
-        import pandas as pd  # type: ignore[import-untyped]
-
-        found = model.predict(pd.DataFrame([list(row) for row in rows], columns=inputs, dtype=object))
-        return np.array(found["probabilities"].tolist(), float).reshape(len(rows), len(labels))
-
-    return Loaded(list(labels), inputs, probabilities)
-
-
-def _missing(error: ModuleNotFoundError) -> InputError:
-    return InputError(f"Prediction needs {error.name}, which is not installed here: pip install 'graft[train]'.")

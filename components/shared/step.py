@@ -117,8 +117,11 @@ def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], 
     text = field.metadata["help"] + ("" if needed else f" (default: {json.dumps(default)})")
     options: dict[str, Any] = {"required": needed, "default": default, "help": text.replace("%", "%%")}
     origin = typing.get_origin(hint)
-    if origin is list:
-        parser.add_argument(_flag(field.name), nargs="+", metavar="NAME", **options)
+    if hint is bool:
+        parser.add_argument(_flag(field.name), action=argparse.BooleanOptionalAction, **options)
+    elif origin is list:
+        (kind,) = typing.get_args(hint)
+        parser.add_argument(_flag(field.name), nargs="+", type=kind, metavar="NAME", **options)
     elif origin is dict:
         parser.add_argument(_flag(field.name), type=json.loads, metavar="JSON", **options)
     else:

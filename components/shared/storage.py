@@ -1,19 +1,22 @@
-"""Local paths and `s3://` behind the same few verbs: list, a local copy of a file, a local copy of a folder.
+"""Local paths and `s3://` behind the same few verbs: list, read many, read one as a stream, copy a file or a folder.
 
 Credentials and endpoint come from the environment (`AWS_*`, `AWS_ENDPOINT_URL_S3`), as boto3 reads them.
 """
 
 import contextlib
 import fnmatch
+import io
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.shared.ahead import map_ahead
 from components.shared.errors import GraftError, InputError, ServiceError
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
     from mypy_boto3_s3.client import S3Client
 
 _CREDENTIALS = {
@@ -22,7 +25,12 @@ _CREDENTIALS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+_THREADS = 16  # for reading: it waits more than it works
+_BLOCK = 16 << 20  # bytes of a stream that are fetched at once
+_ATTEMPTS = 5  # at a body that breaks off, which botocore's own retries leave out
+
+
+@dataclass(frozen=True, slots=True)
 class File:
     """A file in a store: its address, its path below what was listed (`/` between parts), its size in bytes."""
 
@@ -44,7 +52,46 @@ def list_files(uri: str) -> list[File]:
         ServiceError: The store did not answer.
     """
     files = _list_s3(uri) if is_s3(uri) else _list_local(uri)
-    return sorted((file for file in files if not _is_hidden(file.name)), key=lambda file: file.name)
+    return sorted((file for file in files if not is_hidden(file.name)), key=lambda file: file.name)
+
+
+def is_hidden(name: str) -> bool:
+    """Tells whether a file, or a folder on its way, is hidden (`.x`, `_x`): no data."""
+    return any(part.startswith((".", "_")) for part in name.split("/"))
+
+
+def read_all(files: Sequence[File]) -> Iterator[bytes]:
+    """Yields the content of each file, in order; the next ones are read ahead, so that many small ones go fast.
+
+    Raises:
+        InputError: A file is not there (any more), or may not be read.
+        ServiceError: The store did not answer.
+    """
+    client = _client() if any(is_s3(file.uri) for file in files) else None
+
+    def read(file: File) -> bytes:
+        if client is not None:
+            return _get(client, *_split(file.uri))
+        with _readable(file.uri):
+            return Path(file.uri).read_bytes()
+
+    return map_ahead(read, files, _THREADS, lambda file: file.size)
+
+
+@contextlib.contextmanager
+def open_stream(file: File) -> Iterator[io.BufferedReader]:
+    """Opens a file to be read once from beginning to end; one in S3 is fetched in blocks, ahead, and never stored.
+
+    Raises:
+        InputError: The file is not there (any more), or may not be read.
+        ServiceError: The store did not answer.
+    """
+    if is_s3(file.uri):
+        with contextlib.closing(_blocks(file)) as blocks:
+            yield io.BufferedReader(_Stream(blocks), _BLOCK)
+    else:
+        with _readable(file.uri), Path(file.uri).open("rb") as stream:
+            yield stream
 
 
 @contextlib.contextmanager
@@ -87,15 +134,14 @@ def _list_local(uri: str) -> Iterator[File]:
 
 def _list_s3(uri: str) -> Iterator[File]:
     bucket, key = _split(uri)
+    prefix = key if not key or key.endswith("/") else key + "/"
     with _explained(uri):
         pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
-        found = [item for page in pages for item in page.get("Contents", [])]
-    prefix = key if not key or key.endswith("/") else key + "/"
-    for item in found:
-        if item["Key"] == key:
-            yield File(uri, key.rsplit("/", 1)[-1], item["Size"])
-        elif item["Key"].startswith(prefix) and not item["Key"].endswith("/"):
-            yield File(f"s3://{bucket}/{item['Key']}", item["Key"][len(prefix) :], item["Size"])
+        for item in (item for page in pages for item in page.get("Contents", [])):
+            if item["Key"] == key:
+                yield File(uri, key.rsplit("/", 1)[-1], item["Size"])
+            elif item["Key"].startswith(prefix) and not item["Key"].endswith("/"):
+                yield File(f"s3://{bucket}/{item['Key']}", item["Key"][len(prefix) :], item["Size"])
 
 
 def _download(bucket: str, key: str, path: Path) -> None:
@@ -106,6 +152,54 @@ def _download(bucket: str, key: str, path: Path) -> None:
         _client().download_file(bucket, key, str(path), Config=parts)
 
 
+class _Stream(io.RawIOBase):
+    """Blocks of bytes as one stream."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks, self._block = blocks, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        target = memoryview(buffer).cast("B")
+        if not self._block:
+            self._block = memoryview(next(self._blocks, b""))
+        count = min(len(target), len(self._block))
+        target[:count] = self._block[:count]
+        self._block = self._block[count:]
+        return count
+
+
+def _blocks(file: File) -> Generator[bytes, None, None]:
+    """Fetches an object in ranges, several at a time."""
+    client, (bucket, key) = _client(), _split(file.uri)
+
+    def fetch(start: int) -> bytes:
+        return _get(client, bucket, key, Range=f"bytes={start}-{min(start + _BLOCK, file.size) - 1}")
+
+    return map_ahead(fetch, range(0, file.size, _BLOCK), _THREADS, lambda _: _BLOCK)
+
+
+def _get(client: "S3Client", bucket: str, key: str, **options: Any) -> bytes:
+    """Returns the bytes of an object, or of a `Range`; a body that breaks off is asked for again."""
+    from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+
+    with _explained(f"s3://{bucket}/{key}"):
+        for _ in range(_ATTEMPTS - 1):
+            with contextlib.suppress(IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
+                return client.get_object(Bucket=bucket, Key=key, **options)["Body"].read()
+        return client.get_object(Bucket=bucket, Key=key, **options)["Body"].read()
+
+
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, PermissionError) as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}). Check its rights.") from error
+
+
 def _client() -> "S3Client":
     import boto3
     from botocore.config import Config
@@ -113,6 +207,7 @@ def _client() -> "S3Client":
     # Default checksum trailers break some compatible stores; what we store has its sha256 in a manifest.
     config = Config(
         retries={"mode": "standard", "max_attempts": 5},
+        max_pool_connections=_THREADS,
         connect_timeout=10,
         read_timeout=60,
         request_checksum_calculation="when_required",
@@ -161,7 +256,3 @@ def _split(uri: str) -> tuple[str, str]:
     if not bucket:
         raise InputError(f"{uri!r} names no bucket; an address such as s3://bucket/prefix was expected.")
     return bucket, key
-
-
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith((".", "_")) for part in name.split("/"))

@@ -7,37 +7,94 @@ import importlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
 from components.shared import storage
-from components.shared.errors import InputError, ServiceError
+from components.shared.artifact import MANIFEST, open_artifact
+from components.shared.errors import InputError, ServiceError, did_you_mean
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
+    from components.shared.backbones.network import Network
+
+RANDOM, TIMM, REGISTRY = "random:", "timm/", "models:/"
 _HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
 _SMALL_FILES = [
-    "config.json", "tokenizer*.json", "special_tokens_map.json", "vocab.*", "merges.txt", "*.model",
+    "config.json", "tokenizer*.json", "special_tokens_map.json", "vocab.*", "merges.txt", "spiece.model", "*.model",
     "modules.json", "sentence_bert_config.json", "1_Pooling/config.json",
+    "preprocessor_config.json", "preprocessing.json", "model.json",
 ]  # fmt: skip
 _WEIGHTS = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
+_MODEL_FILES = ("network.py", "predictor.py", "pixels.py", "preprocessing.py")
+_REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "safetensors", "tokenizers", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a model of a family needs to predict, without graft.
+
+    Attributes:
+        files: Of this folder, the family's own first: `register` puts copies beside the weights.
+        requirements: The distributions, which are pinned to the versions that trained the model.
+    """
+
+    files: tuple[str, ...]
+    requirements: tuple[str, ...]
+
+
+FAMILIES = {
+    "transformers": Needs(("transformers.py", *_MODEL_FILES), _REQUIREMENTS),
+    "timm": Needs(("timm.py", *_MODEL_FILES), (*_REQUIREMENTS, "timm", "torchvision")),
+}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A backbone that was brought onto this machine.
+
+    Attributes:
+        name: As the job calls it.
+        folder: Holds `config.json`, and where they are needed tokenizer, preprocessing and safetensors.
+        family: A file in this folder: "transformers" or "timm".
+        pretrained: Whether its weights are to be loaded; not for `random:…`.
+        args: What to build it with (`img_size`, `depth`, …), on top of its configuration.
+    """
+
+    name: str
+    folder: Path
+    family: str
+    pretrained: bool = True
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Returns the content of one of its JSON files; {} where there is no such file."""
+        file = self.folder / name
+        content: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
+        return content
+
+    @property
+    def is_model(self) -> bool:
+        """Whether it is a model that graft trained, with a head and labels of its own."""
+        return (self.folder / "model.json").exists()
 
 
 class Family(Protocol):
     """What a family's file offers."""
 
-    def from_backbone(self, folder: Path, pooling: str, outputs: int) -> Any:
-        """Returns the pretrained network of a backbone's folder, with a new head of so many outputs.
+    def from_backbone(self, backbone: Backbone, pooling: str, labels: Sequence[str]) -> "Network":
+        """Returns a backbone's network with a head for these labels.
 
-        It is an `nn.Module` with two methods more: `save(folder)` writes weights and configuration, and `describe()`
-        returns what `model.json` must tell beside, so that `from_model` can make it again.
+        The head is new (drawn from torch's global generator), but for the rows of labels that the backbone, a model of
+        ours, knows already.
         """
 
-    def from_model(self, folder: Path) -> Any:
-        """Returns the trained network of a model's folder."""
+    def from_model(self, folder: Path) -> "Network":
+        """Returns the trained network of a model's folder, in evaluation mode, on the CPU."""
 
     def collate(self, columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> "dict[str, Tensor]":
         """Makes a batch out of features."""
@@ -46,54 +103,100 @@ class Family(Protocol):
         """Returns what `collate` pads with."""
 
     def predict(
-        self, network: "nn.Module", columns: Mapping[str, Sequence[np.ndarray]], padding: int, batch_size: int
+        self, network: "Network", columns: Mapping[str, Sequence[np.ndarray]], padding: int, batch_size: int
     ) -> np.ndarray:
         """Returns probabilities [examples, classes], float32."""
 
 
 def family(name: str) -> Family:
-    """Returns the file of a family of backbones ("transformers"). Imports torch."""
+    """Returns the file of a family of backbones ("transformers", "timm"). Imports torch."""
     return cast(Family, importlib.import_module(f"{__name__}.{name}"))
 
 
-def fetch(backbone: str, scratch: Path, weights: bool = True) -> Path:
+def fetch(backbone: str, scratch: Path, weights: bool = True, args: Mapping[str, Any] | None = None) -> Backbone:
     """Brings a backbone onto this machine.
 
     Args:
-        backbone: A path, `s3://bucket/prefix`, or a name on the Hugging Face hub.
+        backbone: A path (also of a model artifact), `s3://bucket/prefix`, a name on the Hugging Face hub, `timm/NAME`
+            (with or without its tag), `models:/NAME@alias`, or `random:` and any of these.
         scratch: A folder to download to, where that is needed (the hub has a cache of its own).
-        weights: Whether the weights are needed, or only configuration and tokenizer.
-
-    Returns:
-        A folder with `config.json`, the tokenizer's files and, on request, safetensors.
+        weights: Whether the weights are needed, or only configuration and preprocessing.
+        args: What to build it with, on top of its configuration.
 
     Raises:
         InputError: There is no such backbone, or it has no safetensors.
-        ServiceError: The hub or the store did not answer.
+        ServiceError: The hub, the store or the registry did not answer.
     """
+    pretrained = not backbone.startswith(RANDOM)
+    name = backbone.removeprefix(RANDOM)
+    weights = weights and pretrained
     patterns = _SMALL_FILES + (_WEIGHTS if weights else [])
-    if storage.is_s3(backbone):
-        storage.download_folder(backbone, scratch, patterns)
+    path = Path(name).expanduser()
+    if storage.is_s3(name):
+        storage.download_folder(name, scratch, patterns)
         folder = scratch
-    elif (path := Path(backbone).expanduser()).is_dir():
+    elif name.startswith(REGISTRY):
+        from components.shared import registry
+
+        folder = registry.download(name, scratch, patterns)
+    elif path.is_dir():
         folder = path
-    elif backbone.startswith((".", "/", "~")) or not _HUB_NAME.match(backbone):
-        raise InputError(f"There is no backbone at {backbone!r} (looked from {Path.cwd()}). Check the path.")
+        if (path / MANIFEST).exists():
+            open_artifact(path, "model")
+    elif name.startswith((".", "/", "~")) or not _HUB_NAME.match(name):
+        raise InputError(f"There is no backbone at {name!r} (looked from {Path.cwd()}). Check the path.")
+    elif name.startswith(TIMM):
+        folder = _fetch_timm(name, scratch, patterns, pretrained)
     else:
-        folder = _fetch_from_hub(backbone, patterns)
-    _check(backbone, folder, weights)
-    return folder
+        folder = _fetch_from_hub(name, patterns)
+    _check(name, folder, weights)
+    return Backbone(backbone, folder, _family_of(folder), pretrained, args or {})
 
 
-def pooling_of(folder: Path) -> str:
-    """Returns how the backbone was trained to sum up a text: "mean" or "first" (token).
+def pooling_of(folder: Path) -> str | None:
+    """Returns how the backbone was trained to sum up its input ("mean", "first" token, "last"), where it says so.
 
-    Sentence encoders say it in `1_Pooling/config.json` (sentence-transformers); others were trained on the first.
+    Sentence encoders say it in `1_Pooling/config.json` (sentence-transformers), our own models in `model.json`,
+    ModernBERT in its configuration.
     """
-    file = folder / "1_Pooling" / "config.json"
-    told = json.loads(file.read_text("utf-8")) if file.exists() else {}
-    is_mean = told.get("pooling_mode_mean_tokens") or told.get("pooling_mode") == "mean"
-    return "mean" if is_mean else "first"
+    own, pooling, config = (
+        json.loads((folder / name).read_text("utf-8")) if (folder / name).exists() else {}
+        for name in ("model.json", "1_Pooling/config.json", "config.json")
+    )
+    if told := own.get("pooling"):
+        return str(told)
+    if pooling:
+        is_mean = pooling.get("pooling_mode_mean_tokens") or pooling.get("pooling_mode") == "mean"
+        is_last = pooling.get("pooling_mode_lasttoken") or pooling.get("pooling_mode") == "lasttoken"
+        return "mean" if is_mean else "last" if is_last else "first"
+    return {"mean": "mean", "cls": "first"}.get(config.get("classifier_pooling", ""))
+
+
+def timm_names() -> dict[str, str | None]:
+    """Returns timm's architectures, each with the hub repository of its default weights (None: it has none)."""
+    names: dict[str, str | None] = json.loads(Path(__file__).with_name("timm_names.json").read_text("utf-8"))
+    return names
+
+
+def _fetch_timm(name: str, scratch: Path, patterns: list[str], pretrained: bool) -> Path:
+    """The architecture alone needs no hub: timm knows how it is built."""
+    architecture, dot, _ = name.removeprefix(TIMM).partition(".")
+    known = timm_names()
+    if architecture not in known:
+        raise InputError(f"timm has no architecture {architecture!r}.{did_you_mean(architecture, known)}")
+    if not pretrained:
+        scratch.mkdir(parents=True, exist_ok=True)
+        (scratch / "config.json").write_text(json.dumps({"architecture": architecture}), "utf-8")
+        return scratch
+    repository = name if dot else known[architecture]
+    if repository is None:
+        raise InputError(f"timm has no weights for {architecture!r}. Train it from scratch as {RANDOM}{name}.")
+    return _fetch_from_hub(repository, patterns)
+
+
+def _family_of(folder: Path) -> str:
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    return "timm" if "architecture" in config else "transformers"
 
 
 def _fetch_from_hub(name: str, patterns: list[str]) -> Path:
@@ -120,7 +223,9 @@ def _fetch_from_hub(name: str, patterns: list[str]) -> Path:
 
 def _check(backbone: str, folder: Path, weights: bool) -> None:
     if not (folder / "config.json").exists():
-        raise InputError(f"{backbone!r} is no backbone: it has no config.json. Give a folder in transformers' layout.")
+        raise InputError(
+            f"{backbone!r} is no backbone: it has no config.json. Give a folder in transformers' or timm's layout."
+        )
     if weights and not list(folder.glob("*.safetensors")):
         raise InputError(
             f"{backbone!r} has no safetensors. Older formats are pickles, which graft does not open: convert it with "

@@ -1,147 +1,192 @@
-"""Text encoders of the `transformers` library: the network with its head, its batches, prediction from raw text.
+"""Backbones of the `transformers` library: encoders and decoders of text, and vision models.
 
-This file needs nothing else of graft: `register` puts it beside the weights, and the registered model runs on it.
-A model's folder holds `config.json` (the encoder's), `tokenizer.json` (truncation set), `model.safetensors` (encoder
-and head) and `model.json` (task, labels, inputs, pooling).
+Like `network.py` it needs nothing else of graft.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from safetensors.torch import load_model, save_model
-from tokenizers import Tokenizer
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 from transformers.utils.logging import disable_progress_bar
 
+from .network import Network, Normalize, collate, keep_rows, predict
+from .predictor import RawPredictor, padding_of
+from .preprocessing import Preprocessing, preprocessing_of
 
-class Network(nn.Module):
-    """An encoder, its pooling and a linear head."""
+if TYPE_CHECKING:
+    from . import Backbone
 
-    def __init__(self, encoder: Any, pooling: str, outputs: int) -> None:
-        super().__init__()
+__all__ = ["Predictor", "TransformersNetwork", "collate", "from_backbone", "from_model", "padding_of", "predict"]
+
+
+class TransformersNetwork(Network):
+    """A model of transformers without its own head; of its outputs one vector an example.
+
+    `pooling` is "first" (the first token, through the model's own pooler where it is pretrained), "last" (the last
+    real token, as for decoders: no earlier one has seen the whole text) or "mean" (of the real tokens).
+    """
+
+    def __init__(self, encoder: Any, pooling: str, labels: Sequence[str], normalize: Normalize | None) -> None:
         config = encoder.config
-        self.encoder, self.pooling = encoder, pooling
-        if pooling == "mean" and getattr(encoder, "pooler", None) is not None:
+        if config.is_encoder_decoder:
+            raise ValueError(f"{config.model_type} is an encoder-decoder; an encoder or a decoder was expected")
+        if pooling != "first" and _has_pooler(encoder):
             encoder.pooler = None  # would be saved and never used
-        dropout = getattr(config, "classifier_dropout", None)
-        self.dropout = nn.Dropout(getattr(config, "hidden_dropout_prob", 0.1) if dropout is None else dropout)
-        self.head = nn.Linear(config.hidden_size, outputs)
-        nn.init.normal_(self.head.weight, std=0.02)
-        nn.init.zeros_(self.head.bias)
+        super().__init__(encoder, _width(config), labels, 0.0 if normalize else _dropout(config))
+        self.pooling, self.normalize = pooling, normalize
+        config.use_cache = False
 
-    def forward(self, **batch: Tensor) -> Tensor:
-        """Takes `input_ids` and `attention_mask` [batch, tokens]; returns logits [batch, outputs]."""
-        encoded = self.encoder(**batch)
-        hidden = encoded.last_hidden_state
-        if self.pooling == "mean":
-            mask = batch["attention_mask"].unsqueeze(-1).to(hidden.dtype)
-            pooled = (hidden * mask).sum(1) / mask.sum(1)
-        else:
-            pooled = getattr(encoded, "pooler_output", None)
-            pooled = hidden[:, 0] if pooled is None else pooled
-        logits: Tensor = self.head(self.dropout(pooled))
-        return logits
+    def pooled(self, **batch: Tensor) -> Tensor:
+        """Takes `input_ids` and `attention_mask` [batch, tokens], or `pixels` [batch, side, side, 3]."""
+        if self.normalize is not None:
+            encoded = self.encoder(pixel_values=self.normalize(batch["pixels"]))
+            return _summary(encoded, self.pooling, None)
+        return _summary(self.encoder(**batch), self.pooling, batch["attention_mask"])
 
-    def save(self, folder: Path) -> None:
-        """Writes the weights and the encoder's configuration."""
-        save_model(self, str(folder / "model.safetensors"))
-        self.encoder.config.save_pretrained(folder)
+    def save_configuration(self, folder: Path) -> None:
+        """Writes `config.json` in transformers' layout."""
+        encoder: Any = self.encoder
+        encoder.config.save_pretrained(folder)
 
-    def describe(self) -> dict[str, object]:
-        """Returns what `from_model` must know beside the configuration."""
-        return {"pooling": self.pooling, "pooler": getattr(self.encoder, "pooler", None) is not None}
+    def describe(self) -> dict[str, Any]:
+        """Returns pooling, and whether the model's own pooler is part of it."""
+        return {"pooling": self.pooling, "pooler": _has_pooler(self.encoder)}
 
 
-def from_backbone(folder: Path, pooling: str, outputs: int) -> Network:
-    """Returns the pretrained encoder of a backbone's folder with a new head (drawn from torch's global generator)."""
+class Predictor(RawPredictor):
+    """Predicts from raw texts or images."""
+
+    @staticmethod
+    def from_model(folder: Path) -> Network:
+        """Returns the trained network of a model's folder."""
+        return from_model(folder)
+
+
+def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> TransformersNetwork:
+    """Returns a backbone's network; see `Family`.
+
+    Args:
+        backbone: Where it lies; `args` override its configuration.
+        pooling: "first", "last", "mean", or "auto": as told in the backbone's files, else by what its first token sees.
+        labels: Of the new head.
+
+    Raises:
+        ValueError: It is neither an encoder nor a decoder.
+        OSError: Its files cannot be read.
+    """
     disable_progress_bar()  # type: ignore[no-untyped-call]
-    encoder, loading = AutoModel.from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, local_files_only=True,
-        output_loading_info=True,
-    )  # fmt: skip
-    if any(key.startswith("pooler.") for key in loading["missing_keys"]):
-        encoder.pooler = None  # not pretrained: the first token itself is the better summary
-    return Network(encoder, pooling, outputs)
+    told = backbone.read_json("model.json")
+    overrides = {name: value for name, value in backbone.args.items() if name != "img_size"}
+    if size := backbone.args.get("img_size"):
+        overrides["image_size"] = size
+    config = AutoConfig.from_pretrained(backbone.folder, trust_remote_code=False, local_files_only=True, **overrides)
+    weights = load_file(backbone.folder / "model.safetensors") if told and backbone.pretrained else {}
+    if weights or not backbone.pretrained:
+        encoder = _empty(config, told.get("pooler", True) if weights else bool(told.get("pooler")))
+        if weights:
+            _load(encoder, weights)
+    else:
+        encoder = _pretrained(backbone.folder, config)
+    if pooling == "auto":
+        pooling = told.get("pooling") or backbone_pooling(encoder)
+    network = TransformersNetwork(encoder, pooling, labels, _normalize(backbone))
+    if weights:
+        keep_rows(network.head, labels, weights, told["labels"])
+    return network
 
 
-def from_model(folder: Path) -> Network:
+def from_model(folder: Path) -> TransformersNetwork:
     """Returns the trained network of a model's folder, in evaluation mode, on the CPU."""
     told = json.loads((folder / "model.json").read_text("utf-8"))
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    encoder = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)  # type: ignore[no-untyped-call]
-    if not told["pooler"]:
-        encoder.pooler = None
-    network = Network(encoder, told["pooling"], len(told["labels"]))
-    load_model(network, str(folder / "model.safetensors"))
+    file = folder / "preprocessing.json"
+    normalize = Normalize(Preprocessing.from_json(json.loads(file.read_text("utf-8")))) if file.exists() else None
+    network = TransformersNetwork(_empty(config, told["pooler"]), told["pooling"], told["labels"], normalize)
+    network.load(folder)
     return network.eval()
 
 
-def collate(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> dict[str, Tensor]:
-    """Pads a batch to its longest example.
+def backbone_pooling(encoder: Any) -> str:
+    """Returns "last" for a decoder, whose first token sees no other one, else "first".
 
-    Args:
-        columns: `input_ids` and perhaps `token_type_ids`: for each example, its numbers.
-        padding: The id of the padding token.
-
-    Returns:
-        int64 tensors of shape [examples, longest]: the columns, and `attention_mask`.
+    It is tried, not looked up: the last of four tokens is changed, and the first one's output looked at.
     """
-    lengths = np.array([len(row) for row in columns["input_ids"]])
-    mask = np.arange(lengths.max()) < lengths[:, None]
-    batch = {"attention_mask": torch.from_numpy(mask.astype(np.int64))}
-    for name, rows in columns.items():
-        padded = np.full(mask.shape, padding if name == "input_ids" else 0, np.int64)
-        padded[mask] = np.concatenate(rows)
-        batch[name] = torch.from_numpy(padded)
-    return batch
+    if encoder.main_input_name != "input_ids":
+        return "first"
+    ids = torch.tensor([[3, 4, 5, 6], [3, 4, 5, 7]]) % encoder.config.vocab_size
+    was_training = encoder.training
+    with torch.inference_mode():
+        first, second = encoder.eval()(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0]
+    encoder.train(was_training)
+    return "last" if torch.equal(first, second) else "first"
 
 
-def padding_of(folder: Path) -> int:
-    """Returns the id of the padding token, 0 where the backbone names none (it is masked out)."""
-    return json.loads((folder / "config.json").read_text("utf-8")).get("pad_token_id") or 0
+def _summary(encoded: Any, pooling: str, mask: Tensor | None) -> Tensor:
+    hidden: Tensor = encoded.last_hidden_state
+    if hidden.ndim == 4:  # a convolutional network: [batch, width, height, width]
+        pooled = getattr(encoded, "pooler_output", None)
+        return hidden.mean((2, 3)) if pooled is None else pooled
+    if mask is None:
+        mask = hidden.new_ones(hidden.shape[:2])
+    if pooling == "mean":
+        weights = mask.unsqueeze(-1).to(hidden.dtype)
+        return (hidden * weights).sum(1) / weights.sum(1)
+    if pooling == "last":
+        return hidden[torch.arange(len(hidden), device=hidden.device), mask.long().sum(1) - 1]
+    pooled = getattr(encoded, "pooler_output", None)
+    return hidden[:, 0] if pooled is None else pooled
 
 
-class Predictor:
-    """Predicts from raw text with a model's folder."""
-
-    def __init__(self, folder: Path, device: str | None = None) -> None:
-        told = json.loads((folder / "model.json").read_text("utf-8"))
-        self.labels: list[str] = told["labels"]
-        self.inputs: list[str] = told["inputs"]
-        self.columns: list[str] = told["columns"]
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = from_model(folder).to(self.device)
-        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.padding = padding_of(folder)
-
-    def probabilities(self, rows: Sequence[Sequence[str]], batch_size: int = 64) -> np.ndarray:
-        """Returns probabilities [rows, classes], float32, of rows that hold one text for each input."""
-        if not rows:
-            return np.zeros((0, len(self.labels)), np.float32)
-        texts = [row[0] if len(self.inputs) == 1 else tuple(row) for row in rows]
-        encodings = self.tokenizer.encode_batch(texts)
-        columns = {
-            "input_ids": [np.array(encoding.ids) for encoding in encodings],
-            "token_type_ids": [np.array(encoding.type_ids) for encoding in encodings],
-        }
-        used = {name: columns[name] for name in self.columns}
-        return predict(self.network, used, self.padding, batch_size)
+def _pretrained(folder: Path, config: Any) -> Any:
+    encoder, loading = AutoModel.from_pretrained(
+        folder, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
+        local_files_only=True, output_loading_info=True,
+    )  # fmt: skip
+    missing = [key for key in loading["missing_keys"] if not key.startswith("pooler.")]
+    if len(missing) > len(encoder.state_dict()) // 2:
+        raise ValueError(f"its weights do not fit its configuration: {len(missing)} are missing, such as {missing[0]}")
+    if any(key.startswith("pooler.") for key in loading["missing_keys"]):
+        encoder.pooler = None  # not pretrained: the first token itself is the better summary
+    return encoder
 
 
-@torch.inference_mode()
-def predict(network: Network, columns: Mapping[str, Sequence[np.ndarray]], padding: int, batch_size: int) -> np.ndarray:
-    """Returns probabilities [examples, classes], float32: the longest examples first, in batches of like length."""
-    device = next(network.parameters()).device
-    order = np.argsort([-len(row) for row in columns["input_ids"]], kind="stable")
-    found = np.zeros((len(order), network.head.out_features), np.float32)
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        batch = collate({name: [rows[i] for i in chosen] for name, rows in columns.items()}, padding)
-        logits = network(**{name: tensor.to(device) for name, tensor in batch.items()})
-        found[chosen] = logits.float().softmax(-1).cpu().numpy()
-    return found
+def _empty(config: Any, pooler: bool) -> Any:
+    encoder = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)  # type: ignore[no-untyped-call]
+    if not pooler and _has_pooler(encoder):
+        encoder.pooler = None
+    return encoder
+
+
+def _load(encoder: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Loads a model's own weights; what this configuration (other `args`) has no place for is an error."""
+    encoder.load_state_dict(
+        {name.removeprefix("encoder."): tensor for name, tensor in weights.items() if name.startswith("encoder.")}
+    )
+
+
+def _normalize(backbone: "Backbone") -> Normalize | None:
+    """A vision backbone is told by its files: it has no tokenizer, but a preprocessing."""
+    processor, own = backbone.read_json("preprocessor_config.json"), backbone.read_json("preprocessing.json")
+    if not processor and not own:
+        return None
+    return Normalize(preprocessing_of(backbone.read_json("config.json"), processor, own, backbone.args))
+
+
+def _has_pooler(encoder: Any) -> bool:
+    """Whether a model has a pooler with weights of its own (one without is part of how the model sums up)."""
+    pooler = getattr(encoder, "pooler", None)
+    return pooler is not None and any(True for _ in pooler.parameters())
+
+
+def _width(config: Any) -> int:
+    return int(getattr(config, "hidden_size", None) or config.hidden_sizes[-1])
+
+
+def _dropout(config: Any) -> float:
+    told = getattr(config, "classifier_dropout", None)
+    return float(getattr(config, "hidden_dropout_prob", 0.1) if told is None else told)

@@ -6,26 +6,51 @@ No file here imports torch at its top: light steps read the registry too.
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from components.shared.backbones import Backbone
 from components.shared.errors import InputError, did_you_mean, quote_all
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an input must not exceed: characters of a text, pixels of an image."""
+
+    max_characters: int = 100_000
+    max_pixels: int = 100_000_000
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What an encoder must know of the data and the settings.
+
+    Attributes:
+        inputs: How many input columns there are.
+        examples: How many examples, in all splits.
+        max_length: The most tokens of an example; 0: what the backbone takes.
+        max_gib: The most disk that uncompressed pixels may take.
+    """
+
+    inputs: int = 1
+    examples: int = 0
+    max_length: int = 0
+    max_gib: float = 64.0
 
 
 class Encoder(Protocol):
     """Turns raw inputs into features, a batch at a time."""
 
-    family: str
-    """The family of backbones that eats these features: a file in `components/shared/backbones`."""
     max_length: int
     """The most that `length` can be; longer examples were cut to it."""
     schema: pa.Schema
     """Columns of the features; always among them `length` (int32): what an example costs, to sort batches by."""
 
-    def encode(self, inputs: Sequence[Sequence[str]]) -> list[pa.Array]:
+    def encode(self, inputs: Sequence[Sequence[Any]]) -> list[pa.Array]:
         """Encodes a batch: one sequence of values for each input column; returns one array a column of `schema`."""
 
     def save(self, folder: Path) -> None:
@@ -43,17 +68,26 @@ class Task(Protocol):
     def input_counts(self) -> tuple[int, ...]:
         """How many input columns it takes."""
 
-    def reason_to_reject(self, inputs: Sequence[object], max_characters: int) -> str | None:
+    @property
+    def input_type(self) -> pa.DataType:
+        """What an input is: `pa.string()`, or `pa.binary()` (an encoded file)."""
+
+    @property
+    def columns(self) -> Mapping[str, Any]:
+        """The fields of `data` in a job that have a default with this task (`inputs`, `label`)."""
+
+    def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
         """Returns why a row's inputs cannot be used, or None where they can."""
 
-    def encoder(self, backbone: Path, inputs: int, max_length: int) -> Encoder:
-        """Returns the encoder that goes with a backbone's folder, for that many input columns.
+    def encoder(self, backbone: Backbone, encoding: Encoding) -> Encoder:
+        """Returns the encoder that goes with a backbone.
 
-        A `max_length` of 0 is the backbone's own limit.
+        Raises:
+            InputError: The backbone cannot eat such inputs.
         """
 
     def baselines(
-        self, train: Sequence[Sequence[str]], labels: np.ndarray, test: Sequence[Sequence[str]], seed: int
+        self, train: Sequence[Sequence[Any]], labels: np.ndarray, test: Sequence[Sequence[Any]], seed: int
     ) -> Mapping[str, np.ndarray]:
         """Fits classical models on raw inputs (a sequence for each column) and integer labels.
 

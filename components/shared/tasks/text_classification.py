@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from components.shared.backbones import Backbone
 from components.shared.backbones.tokenizer import load_tokenizer, max_length_of
-from components.shared.tasks import register
+from components.shared.errors import InputError
+from components.shared.linear import logistic_regression
+from components.shared.tasks import Encoding, Limits, register
 
 
 class TextClassification:
@@ -18,23 +21,30 @@ class TextClassification:
 
     name = "text-classification"
     input_counts = (1, 2)
+    input_type = pa.string()
+    columns: Mapping[str, Any] = {}
 
-    def reason_to_reject(self, inputs: Sequence[object], max_characters: int) -> str | None:
+    def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
         """Rejects what is no text, is empty, is no valid UTF-8, or is longer than a text can be."""
         for value in inputs:
             if value is None or (isinstance(value, str) and not value.strip()):
                 return "empty input"
             if not isinstance(value, str):
                 return f"input is no text ({type(value).__name__})"
-            if len(value) > max_characters:
-                return f"input longer than {max_characters} characters"
+            if len(value) > limits.max_characters:
+                return f"input longer than {limits.max_characters} characters"
             if not _is_utf8(value):
                 return "invalid UTF-8"
         return None
 
-    def encoder(self, backbone: Path, inputs: int, max_length: int) -> "TextEncoder":
+    def encoder(self, backbone: Backbone, encoding: Encoding) -> "TextEncoder":
         """Returns an encoder with the backbone's own tokenizer."""
-        return TextEncoder(backbone, inputs, max_length)
+        if backbone.family != "transformers":
+            raise InputError(
+                f"The backbone {backbone.name!r} is a vision model of {backbone.family}: it has no tokenizer. "
+                f"{self.name} needs a language model of transformers, such as google-bert/bert-base-uncased."
+            )
+        return TextEncoder(backbone.folder, encoding.inputs, encoding.max_length)
 
     def baselines(
         self, train: Sequence[Sequence[str]], labels: np.ndarray, test: Sequence[Sequence[str]], seed: int
@@ -48,10 +58,10 @@ class TextClassification:
         words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=most, dtype=np.float32)
         words.fit([text for column in train for text in column])
         seen, unseen = ([words.transform(column) for column in part] for part in (train, test))
-        results = {"TF-IDF": _logistic_regression(hstack(seen, "csr"), labels, hstack(unseen, "csr"), seed)}
+        results = {"TF-IDF": logistic_regression(hstack(seen, "csr"), labels, hstack(unseen, "csr"), seed)}
         if len(train) == 2:
             cosines = [np.asarray(left.multiply(right).sum(axis=1)) for left, right in (seen, unseen)]
-            results["TF-IDF cosine"] = _logistic_regression(cosines[0], labels, cosines[1], seed)
+            results["TF-IDF cosine"] = logistic_regression(cosines[0], labels, cosines[1], seed)
         return results
 
     def sample(self, count: int, seed: int) -> list[dict[str, Any]]:
@@ -73,8 +83,6 @@ class TextEncoder:
     Columns: `input_ids` list<int32>; `token_type_ids` list<int8> for a pair where the backbone tells its two texts
     apart by them; `length` int32, in tokens.
     """
-
-    family = "transformers"
 
     def __init__(self, backbone: Path, inputs: int, max_length: int) -> None:
         self.max_length = max_length_of(backbone, max_length)
@@ -107,15 +115,6 @@ def _lists(values: list[list[int]], kind: type[np.integer[Any]]) -> pa.ListArray
     np.cumsum([len(item) for item in values], out=offsets[1:])
     flat = np.fromiter(itertools.chain.from_iterable(values), kind, count=int(offsets[-1]))
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
-
-
-def _logistic_regression(train: Any, labels: np.ndarray, test: Any, seed: int) -> np.ndarray:
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(max_iter=1000, C=10.0, random_state=seed).fit(train, labels)
-    # A class without training examples cannot come up here: ingest refuses such data.
-    probabilities: np.ndarray = model.predict_proba(test)
-    return probabilities
 
 
 def _is_utf8(text: str) -> bool:

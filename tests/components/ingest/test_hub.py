@@ -1,7 +1,9 @@
+from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
+from PIL import Image
 
 from components.ingest.hub import read_hub, rows_of
 from components.shared.errors import InputError, ServiceError
@@ -42,3 +44,21 @@ def test_unknown_split_and_column() -> None:
 def test_a_hub_out_of_reach_is_a_service_that_failed() -> None:
     with pytest.raises(ServiceError, match="The hub did not answer for hf://owner/name"):
         list(read_hub("hf://owner/name", ["text", "label"], "label", {}))
+
+
+def test_images_come_as_the_bytes_of_their_files(tmp_path: Path) -> None:
+    file = tmp_path / "1.png"
+    Image.new("RGB", (4, 4), "red").save(file)
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+    embedded = [{"image": {"bytes": b"not even decoded", "path": None}, "label": 0}, {"image": None, "label": 1}]
+    referred = [{"image": str(file), "label": 1}]
+    splits = {
+        "train": datasets.Dataset.from_list(embedded, features=features).to_iterable_dataset(),
+        "test": datasets.Dataset.from_list(referred, features=features).to_iterable_dataset(),
+    }
+    rows = list(rows_of(splits, "hf://x/y", ["image", "label"], "label", {}))
+    assert [row.values for row in rows] == [
+        {"image": b"not even decoded", "label": "cat"},
+        {"image": None, "label": "dog"},
+        {"image": file.read_bytes(), "label": "dog"},
+    ]

@@ -26,16 +26,16 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 
 def test_a_path_is_taken_as_it_is(backbone: Path, tmp_path: Path) -> None:
-    assert backbones.fetch(str(backbone), tmp_path) == backbone
+    assert backbones.fetch(str(backbone), tmp_path).folder == backbone
 
 
 def test_a_prefix_in_s3_is_downloaded(s3: Any, backbone: Path, tmp_path: Path) -> None:
     for file in backbone.iterdir():
         s3.upload_file(str(file), "bucket", f"models/tiny/{file.name}")
     s3.put_object(Bucket="bucket", Key="models/tiny/pytorch_model.bin", Body=b"a pickle")
-    folder = backbones.fetch("s3://bucket/models/tiny", tmp_path / "scratch")
+    folder = backbones.fetch("s3://bucket/models/tiny", tmp_path / "scratch").folder
     assert {file.name for file in folder.iterdir()} == {file.name for file in backbone.iterdir()}
-    light = backbones.fetch("s3://bucket/models/tiny", tmp_path / "light", weights=False)
+    light = backbones.fetch("s3://bucket/models/tiny", tmp_path / "light", weights=False).folder
     assert {file.name for file in light.iterdir()} == {"config.json", "tokenizer.json"}
 
 
@@ -78,7 +78,7 @@ def test_a_name_that_the_hub_knows_is_downloaded(hub: Any, backbone: Path, tmp_p
         answers[f"/tiny/bert/resolve/{commit}/{file.name}"] = (200, headers, file.read_bytes())
     with file_server(answers) as address:
         hub(address)
-        folder = backbones.fetch("tiny/bert", tmp_path)
+        folder = backbones.fetch("tiny/bert", tmp_path).folder
     assert (folder / "model.safetensors").read_bytes() == (backbone / "model.safetensors").read_bytes()
     assert not (folder / "pytorch_model.bin").exists()
 
@@ -95,7 +95,8 @@ def test_a_hub_out_of_reach(hub: Any, tmp_path: Path) -> None:
         ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, "mean"),
         ({"pooling_mode": "mean"}, "mean"),
         ({"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}, "first"),
-        (None, "first"),
+        ({"pooling_mode_lasttoken": True}, "last"),
+        (None, None),
     ],
 )
 def test_pooling_follows_what_the_backbone_was_trained_with(tmp_path: Path, told: Any, pooling: str) -> None:

@@ -2,13 +2,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from components.register.register import RegisterSettings, register
+from components.shared import backbones, tracking
 from components.shared import registry as models
-from components.shared import tracking
 from components.shared.errors import InputError
 from tests.components.register.evaluations import write_evaluation
+from tests.components.register.image_models import picture, write_image_model
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +49,55 @@ def test_predicting_with_a_version_or_with_the_artifact(registered: str, model: 
     rows = [("the old oven near some soup",), ("a mast by the harbour",), ("",)]
     from_registry, from_artifact = models.load(registered), models.load(str(model))
     assert from_registry.inputs == from_artifact.inputs == ["text"]
+    assert from_registry.input_type == from_artifact.input_type == pa.string()
     np.testing.assert_allclose(from_registry.probabilities(rows), from_artifact.probabilities(rows), atol=1e-6)
     told = from_registry.predict(rows)
     assert [row["label"] for row in told[:2]] == ["kitchen", "ship"]
     assert told[0]["confidence"] == told[0]["probabilities"]["kitchen"] > 0.5
     assert from_registry.predict([]) == from_artifact.predict([]) == []
+
+
+@pytest.mark.usefixtures("registry")
+def test_predicting_images(tmp_path: Path) -> None:
+    model = write_image_model(tmp_path / "model")
+    register(model, write_evaluation(model, tmp_path / "evaluation"), tmp_path / "version", RegisterSettings("shades"))
+    (tmp_path / "light.png").write_bytes(picture(220))
+    for loaded in (models.load("shades"), models.load(str(model))):
+        assert (loaded.inputs, loaded.input_type) == (["image"], pa.binary())
+        found = loaded.predict([(picture(30),), (str(tmp_path / "light.png"),)])
+        assert [row["label"] for row in found] == ["dark", "light"]
+        with pytest.raises(InputError, match="no image that can be read: truncated file"):
+            loaded.predict([(picture(30)[:-900],)])
+
+
+@pytest.mark.parametrize("name", ["models:/boats@challenger", "models:/boats/1", "models:/boats"])
+def test_downloading_files_of_a_version(name: str, registered: str, model: Path, tmp_path: Path) -> None:
+    folder = models.download(name, tmp_path / "some" / "where", ["config.json", "model.json", "tokenizer*.json"])
+    assert {file.name for file in folder.rglob("*")} == {"config.json", "model.json", "tokenizer.json"}
+    assert models.download(name, folder, ["*"]) == folder == tmp_path / "some" / "where"
+    written = {file.relative_to(model): file.read_bytes() for file in model.rglob("*") if file.is_file()}
+    assert {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()} == written
+    assert registered == "boats"
+
+
+def test_a_registered_model_is_a_backbone(registered: str, tmp_path: Path) -> None:
+    light = backbones.fetch(f"models:/{registered}@challenger", tmp_path / "light", weights=False)
+    assert light.is_model
+    assert not list(light.folder.glob("*.safetensors"))
+    whole = backbones.fetch(f"models:/{registered}@challenger", tmp_path / "whole")
+    assert (whole.family, whole.pretrained) == ("transformers", True)
+    assert (whole.folder / "model.safetensors").exists()
+
+
+def test_a_version_of_something_else(registered: str, tmp_path: Path) -> None:
+    (tmp_path / "MLmodel").write_text("flavors: {}\nmodel_uuid: 1\nutc_time_created: 2026-01-01\n")
+    client = tracking.client()
+    client.create_registered_model("other")
+    client.create_model_version("other", tmp_path.as_uri())
+    with pytest.raises(InputError, match="was not registered by graft"):
+        models.download("models:/other/1", tmp_path / "files", ["*"])
+    client.delete_registered_model("other")
+    assert registered == "boats"
 
 
 @pytest.mark.parametrize(
@@ -69,6 +115,12 @@ def test_predicting_with_a_version_or_with_the_artifact(registered: str, model: 
 def test_what_is_not_there(wrong: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         models.load(wrong)
+
+
+def test_nothing_is_downloaded_of_what_is_not_there(registered: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no alias 'champion'"):
+        models.download(f"models:/{registered}@champion", tmp_path / "files", ["*"])
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_empty_registry(registry: str) -> None:

@@ -1,0 +1,114 @@
+"""Backbones of the `timm` library: vision networks of any architecture that it knows.
+
+Like `network.py` it needs nothing else of graft.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import timm
+from safetensors.torch import load_file
+from torch import Tensor
+
+from .network import Network, Normalize, collate, keep_rows, predict
+from .predictor import RawPredictor, padding_of
+from .preprocessing import Preprocessing, preprocessing_of
+
+if TYPE_CHECKING:
+    from . import Backbone
+
+__all__ = ["Predictor", "TimmNetwork", "collate", "from_backbone", "from_model", "padding_of", "predict"]
+
+
+class TimmNetwork(Network):
+    """A model of timm without its classifier: its own pooling, then a new head."""
+
+    def __init__(self, encoder: Any, config: Mapping[str, Any], labels: Sequence[str], normalize: Normalize) -> None:
+        super().__init__(encoder, encoder.head_hidden_size, labels, 0.0)
+        self.config, self.normalize = dict(config), normalize
+
+    def pooled(self, **batch: Tensor) -> Tensor:
+        """Takes `pixels` [batch, side, side, 3], 0 to 255."""
+        vectors: Tensor = self.encoder(self.normalize(batch["pixels"]))  # it has no classifier: `num_classes=0`
+        return vectors
+
+    def save_configuration(self, folder: Path) -> None:
+        """Writes `config.json` in timm's layout: architecture and arguments."""
+        (folder / "config.json").write_text(json.dumps(self.config, indent=1, sort_keys=True) + "\n", "utf-8")
+
+    def describe(self) -> dict[str, Any]:
+        """Returns the pooling, which is the architecture's own."""
+        return {"pooling": "auto"}
+
+
+class Predictor(RawPredictor):
+    """Predicts from raw images."""
+
+    @staticmethod
+    def from_model(folder: Path) -> Network:
+        """Returns the trained network of a model's folder."""
+        return from_model(folder)
+
+
+def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> TimmNetwork:
+    """Returns a backbone's network; see `Family`. The pooling is the architecture's own, whatever is asked for.
+
+    Weights for another input size are fitted by timm (positions interpolated).
+
+    Raises:
+        RuntimeError: There is no such architecture, or the weights do not fit it.
+        TypeError: The architecture does not take one of the arguments.
+    """
+    config, own = backbone.read_json("config.json"), backbone.read_json("model.json")
+    preprocessing = preprocessing_of(
+        config, backbone.read_json("preprocessor_config.json"), backbone.read_json("preprocessing.json"), backbone.args
+    )
+    arguments = {**config.get("model_args", {}), **backbone.args, "img_size": preprocessing.size}
+    weights = load_file(backbone.folder / "model.safetensors") if backbone.pretrained else {}
+    told = {name: config[name] for name in ("pretrained_cfg",) if name in config}
+    encoder, arguments = _create(config["architecture"], arguments, _overlay(weights, config, own))
+    kept = {"architecture": config["architecture"], "model_args": arguments, **told}
+    network = TimmNetwork(encoder, kept, labels, Normalize(preprocessing))
+    if own and weights:
+        keep_rows(network.head, labels, weights, own["labels"])
+    return network
+
+
+def from_model(folder: Path) -> TimmNetwork:
+    """Returns the trained network of a model's folder, in evaluation mode, on the CPU."""
+    told, config, preprocessing = (
+        json.loads((folder / name).read_text("utf-8")) for name in ("model.json", "config.json", "preprocessing.json")
+    )
+    encoder, _ = _create(config["architecture"], config["model_args"], {})
+    network = TimmNetwork(encoder, config, told["labels"], Normalize(Preprocessing.from_json(preprocessing)))
+    network.load(folder)
+    return network.eval()
+
+
+def _overlay(weights: Mapping[str, Tensor], config: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what timm must know to load weights that were read here: it opens no file, and asks no hub."""
+    if not weights:
+        return {}
+    if own:
+        kept = {
+            name.removeprefix("encoder."): tensor for name, tensor in weights.items() if name.startswith("encoder.")
+        }
+        return {"state_dict": kept, "num_classes": 0, "custom_load": False}
+    told = {name: config["pretrained_cfg"][name] for name in ("num_classes", "classifier", "first_conv")
+            if name in config.get("pretrained_cfg", {})}  # fmt: skip
+    return {**told, "state_dict": dict(weights), "custom_load": False}
+
+
+def _create(architecture: str, arguments: Mapping[str, Any], overlay: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Returns a model, and the arguments that made it: an architecture that takes any size takes no `img_size`."""
+    chosen = dict(arguments)
+    options: dict[str, Any] = {"pretrained": bool(overlay), "pretrained_cfg_overlay": overlay} if overlay else {}
+    try:
+        return timm.create_model(architecture, num_classes=0, **options, **chosen), chosen
+    except TypeError as error:
+        if "img_size" not in str(error):
+            raise
+    del chosen["img_size"]
+    return timm.create_model(architecture, num_classes=0, **options, **chosen), chosen

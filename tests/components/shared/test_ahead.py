@@ -1,0 +1,44 @@
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from components.shared.ahead import map_ahead
+
+
+def test_results_come_in_order_though_later_ones_are_done_first() -> None:
+    def slow_at_first(number: int) -> int:
+        time.sleep(0.05 if number == 0 else 0)
+        return number * number
+
+    assert list(map_ahead(slow_at_first, range(100), 4, lambda _: 1)) == [number * number for number in range(100)]
+
+
+def test_several_items_are_worked_on_at_a_time() -> None:
+    together = threading.Barrier(4, timeout=30)
+    assert list(map_ahead(lambda _: together.wait() >= 0, range(8), 4, lambda _: 1)) == [True] * 8
+
+
+def test_no_more_is_taken_than_fits_into_memory() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    most = 0
+    for done, _ in enumerate(map_ahead(lambda number: number, items(), 4, lambda _: 32 << 20), 1):
+        most = max(most, len(taken) - done)
+    assert 0 < most <= 4  # times 32 MiB: 128 MiB
+    taken.clear()
+    assert next(map_ahead(lambda number: number, items(), 4, lambda _: 1)) == 0
+    assert len(taken) <= 4 * 8 + 1
+
+
+def test_an_exception_comes_where_its_result_would_have_come() -> None:
+    results = map_ahead(lambda number: 6 // (3 - number), range(100), 2, lambda _: 1)
+    assert [next(results) for _ in range(3)] == [2, 3, 6]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
