@@ -7,6 +7,10 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 
 def package_folder(name: str) -> Path:
@@ -31,3 +35,31 @@ def paragraphs() -> Iterator[str]:
             plain = html.unescape(re.sub(r"<[^>]+>", " ", operation.get("documentation", "")))
             if words := " ".join(plain.split()):
                 yield words
+
+
+def text_features(folder: Path, examples: int, max_length: int = 128) -> Path:
+    """Makes features of MiniLM: does an operation read or write? Returns their folder."""
+    from components.ingest.ingest import IngestSettings, ingest
+    from components.transform.transform import TransformSettings, transform
+
+    reads = ("Returns", "Lists", "Describes", "Gets", "Retrieves")
+    rows = [{"text": text, "label": "read" if text.startswith(reads) else "write"} for text in paragraphs()]
+    source = folder / "data.parquet"
+    pq.write_table(pa.Table.from_pylist(rows[: round(examples / 0.8)]), source)
+    ingest(folder / "snapshot", IngestSettings(str(source), ["text"], "label", max_rejects=1.0))
+    transform(folder / "snapshot", folder / "features", TransformSettings(str(encoder_folder()), max_length=max_length))
+    return folder / "features"
+
+
+def image_features(folder: Path, backbone: str, examples: int, **args: Any) -> Path:
+    """Makes features of pictures that show noise or a disc in it, for a vision backbone; returns their folder."""
+    from components.ingest.ingest import IngestSettings, ingest
+    from components.shared import tasks
+    from components.transform.transform import TransformSettings, transform
+
+    task = "image-classification"
+    source = folder / "data.parquet"
+    pq.write_table(pa.Table.from_pylist(tasks.get(task).sample(round(examples / 0.8), seed=0)), source)
+    ingest(folder / "snapshot", IngestSettings(str(source), ["input_1"], "label", task=task))
+    transform(folder / "snapshot", folder / "features", TransformSettings(backbone, backbone_args=args))
+    return folder / "features"

@@ -1,5 +1,7 @@
 """The KFP component of `finetune`."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.shared.images import TRAINER
@@ -10,6 +12,7 @@ def finetune(
     features: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
     backbone: str,
+    backbone_args: dict[str, Any],
     experiment: str,
     strategy: str,
     epochs: int,
@@ -19,35 +22,36 @@ def finetune(
     warmup_ratio: float,
     max_grad_norm: float,
     patience: int,
+    trainable_blocks: int,
+    layer_decay: float,
+    head_factor: float,
+    lora_rank: int,
+    lora_alpha: float,
+    label_smoothing: float,
+    crop_scale: float,
+    flip: float,
+    color_jitter: float,
+    mixup: float,
+    cache_gib: float,
     pooling: str,
     precision: str,
+    transfer_check: bool,
+    learning_curve: list[int],
     seed: int,
 ) -> None:
     """Features and a backbone into a model."""
+    given = dict(locals())
     from pathlib import Path
 
+    from components.shared.parameters import restore
     from components.shared.step import run_step
 
     def step() -> None:
         from components.finetune import finetune
         from components.finetune.settings import FinetuneSettings
 
-        settings = FinetuneSettings(
-            backbone=backbone,
-            experiment=experiment,
-            strategy=strategy,
-            epochs=epochs,
-            learning_rate=learning_rate,
-            batch_size=batch_size,
-            weight_decay=weight_decay,
-            warmup_ratio=warmup_ratio,
-            max_grad_norm=max_grad_norm,
-            patience=patience,
-            pooling=pooling,
-            precision=precision,
-            seed=seed,
-        )
-        report = finetune.finetune(Path(features.path), Path(model.path), settings)
+        source, target = (Path(given.pop(name).path) for name in ("features", "model"))
+        report = finetune.finetune(source, target, FinetuneSettings(**restore(given)))
         model.metadata.update(digest=report.digest, run_id=report.run_id, **report.validation)
 
     run_step(step)

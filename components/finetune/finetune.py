@@ -3,25 +3,30 @@
 import contextlib
 import dataclasses
 import importlib.metadata
-import math
+import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from components.finetune import comparison
+from components.finetune.augmentation import augmentation
+from components.finetune.comparison import Comparisons
 from components.finetune.curves import Curves
-from components.finetune.settings import FinetuneSettings
-from components.finetune.training import History, Hyperparameters, fit
+from components.finetune.examples import Examples
+from components.finetune.settings import FinetuneSettings, strategies_of
+from components.finetune.study import Study, StudyListener, Trained
+from components.finetune.telling import Telling
 from components.shared import backbones
 from components.shared.artifact import Artifact, Draft, open_artifact, write_artifact
+from components.shared.backbones import RANDOM, Backbone
+from components.shared.backbones.network import Network
+from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
-from components.shared.step import Progress
-
-# What prediction needs, told in the manifest: `register` pins these versions without having torch itself.
-_REQUIREMENTS = ("mlflow", "numpy", "pandas", "safetensors", "tokenizers", "torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class FinetuneReport:
 
     digest: str
     run_id: str
+    strategy: str
     best_epoch: int
     validation: dict[str, float]
     examples_per_second: float
@@ -38,9 +44,10 @@ class FinetuneReport:
 def finetune(features: Path, model: Path, settings: FinetuneSettings) -> FinetuneReport:
     """Trains a backbone with a new head on features.
 
-    The artifact holds `model.safetensors`, `config.json`, `tokenizer.json` and `model.json`: all that prediction from
-    raw input needs. As a note: `history.json`. On a CPU the same features, settings and seed give the same bytes
-    (with the same number of threads).
+    The artifact holds `model.safetensors`, `config.json`, what encodes raw input (`tokenizer.json` or
+    `preprocessing.json`) and `model.json`: all that prediction from raw input needs. As notes: `history.json`, and
+    where arms or a learning curve are asked for `comparison.json` and `comparison.parquet`. On a CPU the same features,
+    settings and seed give the same bytes (with the same number of threads).
 
     Args:
         features: The folder of the features to read.
@@ -49,86 +56,136 @@ def finetune(features: Path, model: Path, settings: FinetuneSettings) -> Finetun
 
     Raises:
         InputError: A setting or the backbone is wrong, or the loss is no longer a number.
-        ServiceError: The hub, the store or MLflow failed, or the disk is full.
+        ServiceError: The hub, the store, the registry or MLflow failed, or the disk is full.
     """
     source = open_artifact(features, "features")
     stored = dataclasses.asdict(settings)
-    torch.manual_seed(settings.seed)
     with tempfile.TemporaryDirectory(prefix="graft-finetune-") as scratch:
-        folder = backbones.fetch(settings.backbone, Path(scratch))
+        work = Work(source, settings, Path(scratch))
         with (
             write_artifact(model, "model", stored, source.lineage()) as draft,
             Curves(settings.experiment, stored) as curves,
         ):
-            history = _train(source, folder, draft, settings, curves)
-            draft.producer |= {"mlflow_run_id": curves.run_id, "requirements": _requirements()}
-    best = history.epochs[history.best_epoch - 1]
+            trained = work.train(curves)
+            work.save(trained, draft)
+            draft.producer |= {"mlflow_run_id": curves.run_id, "requirements": _requirements(work.backbone.family)}
+    best = trained.history.best
     return FinetuneReport(
         digest=draft.digest,
         run_id=curves.run_id,
-        best_epoch=history.best_epoch,
+        strategy=trained.strategy,
+        best_epoch=trained.history.best_epoch,
         validation={name: best[name] for name in ("validation_loss", "accuracy", "macro_f1")},
-        examples_per_second=history.examples_per_second,
+        examples_per_second=trained.history.examples_per_second,
     )
 
 
-def _train(source: Artifact, folder: Path, draft: Draft, settings: FinetuneSettings, curves: Curves) -> History:
-    told = source.read_json("features.json")
-    family = backbones.family(told["family"])
-    pooling = backbones.pooling_of(folder) if settings.pooling == "auto" else settings.pooling
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.use_deterministic_algorithms(device.type == "cpu")
-    network = family.from_backbone(folder, pooling, len(told["labels"])).to(device)
-    precision = _precision(settings.precision, device)
-    splits = (FeatureSplit(source, "train"), FeatureSplit(source, "validation"))
-    hyperparameters = Hyperparameters(
-        **{field.name: getattr(settings, field.name) for field in dataclasses.fields(Hyperparameters)}
-    )
-    steps_an_epoch = -(-len(splits[0]) // settings.batch_size)
-    progress = Progress("finetune", settings.epochs * steps_an_epoch)
-    progress.update(0, f"{len(splits[0]):,} examples, {_name(device)}, {precision}, {pooling} pooling")
-    history = fit(
-        network,
-        family,
-        family.padding_of(folder),
-        splits,
-        hyperparameters,
-        lambda: _autocast(device, precision),
-        lambda event, entry: _tell(event, entry, progress, curves, settings),
-    )
-    progress.update(progress.total, f"kept epoch {history.best_epoch} of {len(history.epochs)}")
-    _save(network.cpu(), source, draft)
-    notes: dict[str, Any] = {"device": _name(device), "precision": precision, "pooling": pooling}
-    notes["parameters"] = sum(parameter.numel() for parameter in network.parameters())
-    draft.write_json("notes/history.json", {**dataclasses.asdict(history), **notes})
-    return history
+class Work:
+    """One run of the step: a backbone is brought here, and studied on the features."""
 
+    def __init__(self, source: Artifact, settings: FinetuneSettings, scratch: Path) -> None:
+        self.source, self.settings, self.scratch = source, settings, scratch
+        self.told = source.read_json("features.json")
+        self.backbone = backbones.fetch(settings.backbone, scratch / "backbone", args=settings.backbone_args)
+        if self.backbone.family != self.told["family"]:
+            raise InputError(
+                f"The features at {source.path} were made for a backbone of the family {self.told['family']!r}, but "
+                f"{settings.backbone!r} is of {self.backbone.family!r}. Run transform with the same backbone."
+            )
+        if settings.transfer_check and not self.backbone.pretrained:
+            raise InputError(
+                f"evaluation.transfer_check asks whether transfer helped, but {settings.backbone!r} has no pretrained "
+                "weights: nothing is transferred. Leave it out, or name a pretrained backbone."
+            )
+        self.family = backbones.family(self.backbone.family)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.use_deterministic_algorithms(self.device.type == "cpu")
+        self.precision = _precision(settings.precision, self.device)
+        self.strategies = strategies_of(settings.strategy)
 
-def _save(network: Any, source: Artifact, draft: Draft) -> None:
-    """Writes weights and configuration, and of the features what encoded them: all that prediction needs."""
-    network.save(draft.path)
-    for name in source.files:
-        if name != "features.json" and not name.endswith(".arrow"):
-            shutil.copyfile(source.file(name), draft.path / name)
-    told = source.read_json("features.json")
-    kept = {name: told[name] for name in ("task", "family", "inputs", "labels", "columns")}
-    draft.write_json("model.json", {**kept, **network.describe()})
+    def train(self, curves: Curves) -> Trained:
+        """Trains by the strategies that are asked for, then what is to be compared."""
+        telling = Telling(self.settings, curves, len(self._examples("train")))
+        study = self.study(self.backbone, self.scratch / "main", telling.entry, telling.line)
+        words = f"{len(study.train):,} examples, {_name(self.device)}, {self.precision}, {self.settings.strategy}"
+        telling.begin(words)
+        trained = study.run(self.strategies)
+        self._compare(study, trained)
+        telling.end(f"kept {trained.strategy}, epoch {trained.history.best_epoch}")
+        return trained
 
+    def study(self, backbone: Backbone, scratch: Path, listener: StudyListener, tell: Callable[[str], None]) -> Study:
+        """Returns the study of a backbone on the features.
 
-def _tell(event: str, entry: dict[str, float], progress: Progress, curves: Curves, settings: FinetuneSettings) -> None:
-    step = int(entry["step"])
-    if event == "step":
-        epoch = f"epoch {min(math.ceil(entry['epoch']), settings.epochs)}/{settings.epochs}"
-        rate = progress.rate(step) * settings.batch_size
-        progress.update(step, f"{epoch} · loss {entry['loss']:.3f} · {rate:.0f} examples/s")
-        curves.log({name: entry[name] for name in ("loss", "learning_rate", "gradient_norm")}, step, "train/")
-    else:
-        names = {"validation_loss": "loss", "accuracy": "accuracy", "macro_f1": "macro_f1"}
-        curves.log({short: entry[name] for name, short in names.items()}, step, "validation/")
-        progress.line(
-            f"epoch {entry['epoch']:.0f}: training loss {entry['train_loss']:.4f}, validation loss "
-            f"{entry['validation_loss']:.4f}, accuracy {entry['accuracy']:.4f}, macro-F1 {entry['macro_f1']:.4f}"
+        Args:
+            backbone: This one, or the same without its weights.
+            scratch: A folder for what frozen parts make of the examples.
+            listener: Is told every entry of a history: strategy, "step" or "epoch", entry.
+            tell: Is told lines.
+        """
+        train = self._examples("train")
+        if normalize := getattr(self._make(backbone), "normalize", None):
+            augment = augmentation(self.settings, normalize.size, len(self.told["labels"]))
+            train = dataclasses.replace(train, augment=augment)
+        return Study(
+            make=lambda: self._make(backbone),
+            train=train,
+            validation=self._examples("validation"),
+            settings=self.settings,
+            autocast=lambda: _autocast(self.device, self.precision),
+            listener=listener,
+            tell=tell,
+            scratch=scratch,
         )
+
+    def save(self, trained: Trained, draft: Draft) -> None:
+        """Writes weights and configuration, and of the features what encoded them: all that prediction needs."""
+        network = trained.network.cpu()
+        network.save(draft.path)
+        for name in self.source.files:
+            if name != "features.json" and not name.endswith(".arrow"):
+                shutil.copyfile(self.source.file(name), draft.path / name)
+        kept = {name: self.told[name] for name in ("task", "family", "inputs", "labels", "columns")}
+        draft.write_json("model.json", {**kept, **network.describe()})
+        notes = {name: getattr(trained, name) for name in ("strategy", "frozen", "probe", "sweep")}
+        notes |= {"device": _name(self.device), "precision": self.precision, **network.describe()}
+        notes["parameters"] = sum(parameter.numel() for parameter in network.parameters())
+        draft.write_json("notes/history.json", {**dataclasses.asdict(trained.history), **notes})
+        if self._compared.exists():
+            for name in (comparison.PREDICTIONS, comparison.SUMMARY):
+                shutil.copyfile(self.scratch / name, draft.path / name)
+
+    @property
+    def _compared(self) -> Path:
+        return self.scratch / comparison.SUMMARY
+
+    def _compare(self, study: Study, trained: Trained) -> None:
+        settings = self.settings
+        if not settings.transfer_check and not settings.learning_curve:
+            return
+        random = None
+        if settings.transfer_check:
+            empty = backbones.fetch(RANDOM + settings.backbone, self.scratch / "empty", args=settings.backbone_args)
+            random = self.study(empty, self.scratch / "random", study.listener, study.tell)
+        compared = Comparisons(study, random, self._examples("test"), trained.strategy)
+        told = compared.write(self.scratch, settings.learning_curve)
+        self._compared.write_text(json.dumps(told), "utf-8")
+
+    def _make(self, backbone: Backbone) -> Network:
+        """Makes the network of a backbone with a new head; what its library says against it is told as wrong input."""
+        torch.manual_seed(self.settings.seed)
+        try:
+            return self.family.from_backbone(backbone, self.settings.pooling, self.told["labels"])
+        except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
+            arguments = f" with {json.dumps(dict(backbone.args))}" if backbone.args else ""
+            raise InputError(
+                f"The backbone {backbone.name!r} cannot be built{arguments}: {str(error)[:800]}. Check backbone and "
+                "backbone_args."
+            ) from error
+
+    def _examples(self, split: str) -> Examples:
+        padding = self.family.padding_of(self.backbone.folder)
+        return Examples.whole(FeatureSplit(self.source, split), self.family, padding, self.device)
 
 
 def _precision(wanted: str, device: torch.device) -> str:
@@ -147,9 +204,13 @@ def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContex
     return torch.autocast(device.type, torch.bfloat16)
 
 
-def _requirements() -> dict[str, str]:
-    """Returns the versions that the model was trained with; "+cpu" and the like name a build, not a version."""
-    return {name: importlib.metadata.version(name).partition("+")[0] for name in _REQUIREMENTS}
+def _requirements(family: str) -> dict[str, str]:
+    """Returns the versions that the model was trained with; "+cpu" and the like name a build, not a version.
+
+    Told in the manifest: `register` pins them without having torch itself.
+    """
+    names = backbones.FAMILIES[family].requirements
+    return {name: importlib.metadata.version(name).partition("+")[0] for name in names}
 
 
 def _name(device: torch.device) -> str:

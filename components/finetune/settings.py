@@ -1,26 +1,35 @@
 """What can be set for finetune. Apart from the step, so that the job file's schema needs no torch."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.step import option, required
 
-STRATEGIES = ("full",)
-POOLINGS = ("auto", "first", "mean")
+STRATEGIES = ("probe", "partial", "full", "gradual", "probe-then-full", "lora")
+POOLINGS = ("auto", "first", "last", "mean")
 PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def strategies_of(strategy: str) -> list[str]:
+    """Returns the strategies that a setting names: one, or several with commas between them (a sweep)."""
+    return [name.strip() for name in strategy.split(",")]
 
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """Settings of `finetune`; the fields of `training` in a job, and the backbone.
+    """Settings of `finetune`; the fields of `training` and `evaluation` in a job, and the backbone.
 
     Raises:
         InputError: The strategy, pooling or precision is none that there is.
     """
 
-    backbone: str = required("the pretrained network: a path, s3://bucket/prefix, or a hub name")
+    backbone: str = required(
+        "the pretrained network: a path, s3://…, hub name, timm/NAME, models:/NAME@alias, random:…"
+    )
+    backbone_args: dict[str, Any] = option({}, 'what to build it with, e.g. {"img_size": 96, "depth": 6}')
     experiment: str = option("graft", "MLflow experiment that the curves go to")
-    strategy: str = option("full", "what of the backbone learns: full")
+    strategy: str = option("full", "what of the backbone learns: " + ", ".join(STRATEGIES) + "; several: a sweep")
     epochs: int = option(3, "the most passes over the training examples")
     learning_rate: float = option(5e-5, "highest learning rate of AdamW")
     batch_size: int = option(32, "examples a step")
@@ -28,12 +37,30 @@ class FinetuneSettings:
     warmup_ratio: float = option(0.1, "fraction of the steps in which the learning rate rises")
     max_grad_norm: float = option(1.0, "gradients are clipped to this norm")
     patience: int = option(2, "epochs without better validation before training stops")
-    pooling: str = option("auto", "how tokens become one vector: auto (as the backbone was trained), first, mean")
+    trainable_blocks: int = option(0, "partial: how many of the last blocks learn; 0: a third")
+    layer_decay: float = option(1.0, "each block's learning rate is that of the next one times this")
+    head_factor: float = option(1.0, "the head's learning rate is learning_rate times this")
+    lora_rank: int = option(8, "lora: rank of the update of each weight")
+    lora_alpha: float = option(16.0, "lora: the update is scaled by alpha / rank")
+    label_smoothing: float = option(0.0, "part of the target that is spread over all classes")
+    crop_scale: float = option(0.5, "images: random crops show at least this part of the area; 1: no crops")
+    flip: float = option(0.5, "images: how often one is mirrored; 0 where left and right matter (digits, text)")
+    color_jitter: float = option(0.0, "images: brightness, contrast and saturation vary by up to this factor")
+    mixup: float = option(0.0, "images: alpha of the Beta distribution that pairs are blended by; 0: none")
+    cache_gib: float = option(16.0, "the most disk for what a frozen part makes of the examples; 0: compute it anew")
+    pooling: str = option("auto", "how tokens become one vector: auto (as the backbone was trained), first, last, mean")
     precision: str = option("auto", "auto (bfloat16 where the hardware has it, else float32), float32, bfloat16")
-    seed: int = option(42, "of the head, the order of the examples and dropout")
+    transfer_check: bool = option(False, "train the arms that tell whether transfer helped, too")
+    learning_curve: list[int] = option([], "train on so many labels a class, too: how much would labelling help?")
+    seed: int = option(42, "of the head, the order of the examples, dropout and augmentation")
 
     def __post_init__(self) -> None:
-        for name, allowed in (("strategy", STRATEGIES), ("pooling", POOLINGS), ("precision", PRECISIONS)):
-            value = getattr(self, name)
-            if value not in allowed:
-                raise InputError(f"{name} is {value!r}; allowed: {quote_all(allowed)}.{did_you_mean(value, allowed)}")
+        for name, allowed in (("pooling", POOLINGS), ("precision", PRECISIONS)):
+            _check(name, getattr(self, name), allowed)
+        for name in strategies_of(self.strategy):
+            _check("strategy", name, STRATEGIES)
+
+
+def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"{name} is {value!r}; allowed: {quote_all(allowed)}.{did_you_mean(value, allowed)}")

@@ -1,37 +1,33 @@
 """The training loop: AdamW, warm-up and linear decay, clipping, early stopping. To be read in one sitting."""
 
 import contextlib
+import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from components.finetune.anatomy import Anatomy, Prefix
 from components.finetune.batches import epoch_batches
+from components.finetune.cache import States
+from components.finetune.examples import Examples
+from components.finetune.settings import FinetuneSettings
+from components.finetune.strategies import STRATEGIES, freeze, parameter_groups
 from components.shared import metrics
-from components.shared.backbones import Family
+from components.shared.backbones.network import Network
 from components.shared.errors import InputError
-from components.shared.features import FeatureSplit
 
-_VALIDATED_AT_ONCE = 8192  # examples
 _FLUSH_STEPS = 10  # how often the loss is brought from the device, looked at and told
 
+Autocast = Callable[[], contextlib.AbstractContextManager[Any]]
+"""Makes the context that a forward pass runs in."""
 
-@dataclass(frozen=True)
-class Hyperparameters:
-    """What the loop needs to know; see `FinetuneSettings` for each."""
-
-    epochs: int
-    learning_rate: float
-    batch_size: int
-    weight_decay: float
-    warmup_ratio: float
-    max_grad_norm: float
-    patience: int
-    seed: int
+Listener = Callable[[str, dict[str, float]], None]
+"""Called with "step" or "epoch" and the newest entry of the history."""
 
 
 @dataclass
@@ -58,79 +54,213 @@ class History:
     seconds: float = 0.0
     examples_per_second: float = 0.0
 
+    @property
+    def best(self) -> dict[str, float]:
+        """The entry of the epoch that was kept."""
+        return self.epochs[self.best_epoch - 1]
 
-Listener = Callable[[str, dict[str, float]], None]
-"""Called with "step" or "epoch" and the newest entry of the history."""
+
+class Learner(Protocol):
+    """Leads examples through a network: as they are, or from where its frozen part was computed before."""
+
+    @property
+    def examples(self) -> Examples:
+        """Which they are."""
+
+    def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Returns logits [batch, classes] and targets: int64 [batch], or float [batch, classes]."""
 
 
-def fit(
-    network: nn.Module,
-    family: Family,
-    padding: int,
-    splits: tuple[FeatureSplit, FeatureSplit],
-    settings: Hyperparameters,
-    autocast: Callable[[], contextlib.AbstractContextManager[Any]],
-    listener: Listener,
-) -> History:
-    """Trains a network until the epochs are done or validation stops improving; leaves the best weights in it.
+@dataclass(frozen=True)
+class Direct:
+    """Leads examples through the whole network."""
 
-    Args:
-        network: On its device; gives logits [batch, classes].
-        family: Its family: how batches are made, how it predicts.
-        padding: What batches are padded with.
-        splits: Training and validation examples.
-        settings: See `Hyperparameters`.
-        autocast: Makes the context that the forward pass runs in.
-        listener: Is told every entry of the history.
+    examples: Examples
 
-    Raises:
-        InputError: The loss is no longer a number; says at which step, on which examples.
-    """
-    train, validation = splits
-    history = History()
-    epoch_steps = -(-len(train) // settings.batch_size)
-    optimizer = _optimizer(network, settings)
-    schedule = _schedule(optimizer, settings.warmup_ratio, settings.epochs * epoch_steps)
-    best, best_weights, trained = (float("-inf"), 0.0), None, 0
-    for epoch in range(settings.epochs):
-        started = time.perf_counter()
-        steps = _Steps(epoch * epoch_steps, epoch_steps, train, history, listener)
-        network.train()
-        for indices in epoch_batches(train.lengths, settings.batch_size, settings.seed, epoch):
-            with autocast():
-                loss = _loss(network, family, padding, train, indices)
+    def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Returns logits and targets, both of augmented examples where the network is in training."""
+        batch, targets = self.examples.batch(indices), self.examples.targets(indices)
+        if self.examples.augment and network.training:
+            batch, targets = self.examples.augment(batch, targets, draw)
+        return network(**batch), targets
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """Leads examples through the upper part of a network, from states that were computed once."""
+
+    examples: Examples
+    anatomy: Anatomy
+    stage: int
+    states: States
+
+    def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Returns logits and targets."""
+        states = self.states.read(self.examples.numbers[indices]).to(self.examples.device)
+        with Prefix(network, self.anatomy).resumed(self.stage, states):
+            return network(**self.examples.batch(indices)), self.examples.targets(indices)
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Leads examples through the head alone, from the vectors that the frozen backbone made of them."""
+
+    examples: Examples
+    states: States
+
+    def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Returns logits and targets."""
+        vectors = self.states.read(self.examples.numbers[indices])[:, 0].to(self.examples.device)
+        return network.head(network.dropout(vectors)), self.examples.targets(indices)
+
+
+class Trial:
+    """One network that learns by one strategy; it can be paused at any step, and goes on as if it had not been."""
+
+    def __init__(
+        self,
+        network: Network,
+        anatomy: Anatomy,
+        strategy: str,
+        learners: tuple[Learner, Learner],
+        settings: FinetuneSettings,
+        autocast: Autocast,
+        listener: Listener,
+    ) -> None:
+        """Prepares training.
+
+        Args:
+            network: On its device; adapters, where the strategy has some, are in it already.
+            anatomy: Its stages.
+            strategy: A name in `STRATEGIES`.
+            learners: Of training and of validation examples.
+            settings: Of the loop.
+            autocast: Makes the context that forward passes run in.
+            listener: Is told every entry of the history.
+        """
+        self.network, self.anatomy, self.strategy = network, anatomy, strategy
+        self.train, self.validation = learners
+        self.settings, self.autocast, self.listener = settings, autocast, listener
+        self.history = History()
+        self.epoch_steps = -(-len(self.train.examples) // settings.batch_size)
+        self.total = settings.epochs * self.epoch_steps
+        self.done = 0
+        self._best = (float("-inf"), 0.0)
+        self._best_weights: dict[str, Tensor] | None = None
+        self._before = 0.0  # seconds of training before this epoch
+        self._random = torch.Generator().manual_seed(settings.seed).get_state()  # of dropout
+        self._devices = [torch.cuda.current_device()] if self.train.examples.device.type == "cuda" else []
+        groups = parameter_groups(network, anatomy, settings, settings.learning_rate)
+        self._optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+        self._schedule = _schedule(self._optimizer, settings.warmup_ratio, self.total)
+        self._loop = self._steps()
+
+    def run(self, until: int | None = None) -> None:
+        """Trains up to a step, or until the epochs are done or validation stops improving; then has the best weights.
+
+        Raises:
+            InputError: The loss is no longer a number; says at which step, on which examples.
+        """
+        with torch.random.fork_rng(self._devices):
+            torch.random.set_rng_state(self._random)
+            if self._devices:
+                torch.cuda.manual_seed(self.settings.seed + self.done)
+            for _ in self._loop if until is None else itertools.islice(self._loop, max(0, until - self.done)):
+                pass
+            self._random = torch.random.get_rng_state()
+
+    def score(self) -> dict[str, float]:
+        """Returns validation_loss, accuracy and macro_f1 of the weights as they are now."""
+        probabilities = predict(self.network, self.validation, 2 * self.settings.batch_size, self.autocast)
+        return scores_of(probabilities, self.validation.examples.labels)
+
+    def _steps(self) -> Iterator[int]:
+        """Trains; yields after each step."""
+        for epoch in range(self.settings.epochs):
+            yield from self._epoch(epoch)
+            self._validate(epoch)
+            if epoch + 1 - self.history.best_epoch >= self.settings.patience:
+                self.history.stopped_early = epoch + 1 < self.settings.epochs
+                break
+        if self._best_weights is not None:
+            self.network.load_state_dict(self._best_weights, strict=False)
+        self.history.padding = _padding(self.train.examples.lengths, self.settings)
+
+    def _epoch(self, epoch: int) -> Iterator[int]:
+        settings, examples = self.settings, self.train.examples
+        first = STRATEGIES[self.strategy].first(self.anatomy, settings, epoch)
+        losses = _Losses(self.done, self.epoch_steps, examples, self.history, self.listener)
+        began = time.perf_counter()
+        for indices in epoch_batches(examples.lengths, settings.batch_size, settings.seed, epoch):
+            if not losses.done or not self.network.training:  # a pause may have left it in evaluation
+                freeze(self.network, self.anatomy, STRATEGIES[self.strategy], first)
+            draw = np.random.default_rng((settings.seed, epoch, losses.done))
+            with self.autocast():
+                logits, targets = self.train.logits(self.network, indices, draw)
+            loss = nn.functional.cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing)
             loss.backward()  # type: ignore[no-untyped-call]
-            norm = nn.utils.clip_grad_norm_(network.parameters(), settings.max_grad_norm)
-            steps.add(indices, loss.detach(), norm.detach(), float(schedule.get_last_lr()[0]))
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
-        train_loss = steps.finish()
-        trained += len(train)
-        history.seconds += time.perf_counter() - started
-        history.examples_per_second = trained / history.seconds
-        scores = _validate(network, family, padding, validation, settings.batch_size, autocast)
-        entry = {"epoch": epoch + 1, "step": (epoch + 1) * epoch_steps, "train_loss": train_loss, **scores}
-        history.epochs.append({**entry, "seconds": time.perf_counter() - started})
-        listener("epoch", history.epochs[-1])
-        if (score := (scores["macro_f1"], -scores["validation_loss"])) > best:
-            best, history.best_epoch = score, epoch + 1
-            best_weights = _copy(network.state_dict()) if epoch + 1 < settings.epochs else None
-        elif epoch + 1 - history.best_epoch >= settings.patience:
-            history.stopped_early = epoch + 1 < settings.epochs
-            break
-    if best_weights is not None:
-        network.load_state_dict(best_weights)
-    history.padding = _padding(train.lengths, settings)
-    return history
+            norm = nn.utils.clip_grad_norm_(self.network.parameters(), settings.max_grad_norm)
+            losses.add(indices, loss.detach(), norm.detach(), max(map(float, self._schedule.get_last_lr())))
+            self._optimizer.step()
+            self._schedule.step()
+            self._optimizer.zero_grad()
+            self.done += 1
+            self.history.seconds += time.perf_counter() - began
+            yield self.done
+            began = time.perf_counter()
+        self._train_loss = losses.finish()
+
+    def _validate(self, epoch: int) -> None:
+        began, history = time.perf_counter(), self.history
+        history.examples_per_second = (epoch + 1) * len(self.train.examples) / history.seconds
+        scores = self.score()
+        entry = {"epoch": epoch + 1, "step": self.done, "train_loss": self._train_loss, **scores}
+        seconds, self._before = history.seconds - self._before, history.seconds
+        history.epochs.append({**entry, "seconds": seconds + time.perf_counter() - began})
+        self.listener("epoch", history.epochs[-1])
+        if (score := (scores["macro_f1"], -scores["validation_loss"])) > self._best:
+            self._best, history.best_epoch = score, epoch + 1
+            self._best_weights = self._learned() if epoch + 1 < self.settings.epochs else None
+
+    def _learned(self) -> dict[str, Tensor]:
+        """Copies what may have changed into the memory of the host: that of the GPU is for training."""
+        frozen = {name for name, parameter in self.network.named_parameters() if not parameter.requires_grad}
+        gradual = not STRATEGIES[self.strategy].fixed  # what is frozen now may learn later
+        state = self.network.state_dict()
+        return {n: t.detach().to("cpu", copy=True) for n, t in state.items() if gradual or n not in frozen}
 
 
-class _Steps:
+def predict(network: Network, learner: Learner, batch_size: int, autocast: Autocast) -> np.ndarray:
+    """Returns probabilities [examples, classes], float32; the longest examples first, in batches of like length."""
+    network.eval()
+    order = np.argsort(-learner.examples.lengths, kind="stable")
+    found = np.zeros((len(order), network.head.out_features), np.float32)
+    draw = np.random.default_rng(0)  # not used: nothing is augmented in evaluation
+    with torch.inference_mode():
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            with autocast():
+                logits, _ = learner.logits(network, chosen, draw)
+            found[chosen] = logits.float().softmax(-1).cpu().numpy()
+    return found
+
+
+def scores_of(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Returns validation_loss, accuracy and macro_f1 of probabilities [examples, classes]."""
+    confusion = metrics.confusion_matrix(labels, probabilities.argmax(1), probabilities.shape[1])
+    return {
+        "validation_loss": metrics.log_loss(probabilities, labels),
+        "accuracy": metrics.accuracy(confusion),
+        "macro_f1": metrics.macro_f1(confusion),
+    }
+
+
+class _Losses:
     """Keeps the losses of an epoch on the device, and brings them in a few at a time: no synchronisation each step."""
 
-    def __init__(self, first: int, total: int, train: FeatureSplit, history: History, listener: Listener) -> None:
+    def __init__(self, first: int, total: int, examples: Examples, history: History, listener: Listener) -> None:
         self.done, self.first, self.total = 0, first, total
-        self.train, self.history, self.listener = train, history, listener
+        self.examples, self.history, self.listener = examples, history, listener
         self.waiting: list[tuple[np.ndarray, Tensor, Tensor]] = []
         self.sum = 0.0
 
@@ -166,53 +296,11 @@ class _Steps:
 
     def _refuse(self, step: int, loss: float, indices: np.ndarray) -> None:
         what = "loss" if not np.isfinite(loss) else "gradient"
-        names = [self.train[int(index)] for index in indices]
         raise InputError(
             f"The {what} is no longer a number at step {step} (epoch {(step - 1) // self.total + 1}), on the examples "
-            f"{', '.join(names)}. Look at them in the snapshot, lower training.learning_rate, or train in float32 "
-            "(training.precision)."
+            f"{', '.join(self.examples.ids(indices))}. Look at them in the snapshot, lower training.learning_rate, or "
+            "train in float32 (training.precision)."
         )
-
-
-def _copy(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies weights into the memory of the host: that of the GPU is for training."""
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()}
-
-
-def _loss(network: nn.Module, family: Family, padding: int, train: FeatureSplit, indices: np.ndarray) -> Tensor:
-    device = next(network.parameters()).device
-    batch = {name: tensor.to(device) for name, tensor in family.collate(train.take(indices), padding).items()}
-    labels = torch.from_numpy(train.labels[indices].astype(np.int64)).to(device)
-    return nn.functional.cross_entropy(network(**batch).float(), labels)
-
-
-def _validate(
-    network: nn.Module, family: Family, padding: int, split: FeatureSplit, batch_size: int, autocast: Callable[[], Any]
-) -> dict[str, float]:
-    network.eval()
-    confusion, loss = np.zeros((), np.int64), 0.0
-    for start in range(0, len(split), _VALIDATED_AT_ONCE):
-        chosen = np.arange(start, min(start + _VALIDATED_AT_ONCE, len(split)))
-        labels = split.labels[chosen]
-        with autocast():
-            probabilities = family.predict(network, split.take(chosen), padding, 2 * batch_size)
-        confusion = confusion + metrics.confusion_matrix(labels, probabilities.argmax(1), probabilities.shape[1])
-        loss += metrics.log_loss(probabilities, labels) * len(chosen)
-    return {
-        "validation_loss": loss / len(split),
-        "accuracy": metrics.accuracy(confusion),
-        "macro_f1": metrics.macro_f1(confusion),
-    }
-
-
-def _optimizer(network: nn.Module, settings: Hyperparameters) -> torch.optim.Optimizer:
-    """AdamW without decay of biases and norms (vectors), as in BERT; fused: one kernel for all tensors."""
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
 def _schedule(optimizer: torch.optim.Optimizer, warmup: float, total: int) -> torch.optim.lr_scheduler.LRScheduler:
@@ -225,7 +313,7 @@ def _schedule(optimizer: torch.optim.Optimizer, warmup: float, total: int) -> to
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def _padding(lengths: np.ndarray, settings: Hyperparameters) -> float:
-    batches = epoch_batches(lengths, settings.batch_size, settings.seed, 0)
+def _padding(lengths: np.ndarray, settings: FinetuneSettings) -> float:
+    batches: Iterator[np.ndarray] = epoch_batches(lengths, settings.batch_size, settings.seed, 0)
     computed = sum(len(indices) * int(lengths[indices].max()) for indices in batches)
     return 1.0 - float(lengths.sum()) / computed

@@ -132,7 +132,7 @@ def test_bfloat16_trains_too(features: Path, backbone: Path, tmp_path: Path) -> 
 
 
 def test_wrong_settings_are_refused_with_the_nearest_name() -> None:
-    with pytest.raises(InputError, match="pooling is 'men'; allowed: 'auto', 'first', 'mean'. Did you mean 'mean'"):
+    with pytest.raises(InputError, match="pooling is 'men'; allowed: 'auto', 'first', 'last', 'mean'. Did you mean 'mean'"):
         FinetuneSettings("x", pooling="men")
 
 

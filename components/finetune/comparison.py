@@ -1,0 +1,129 @@
+"""What else is trained on request: arms that tell whether transfer helped, and points of a learning curve.
+
+Nothing is chosen by the test split here: of each arm and point its predictions for the test examples are kept, which
+`evaluate` scores beside the model's. Source of the arms: Wang et al. 2019, 1811.09751.
+"""
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.finetune.examples import Examples
+from components.finetune.study import Study, Trained, rank
+from components.finetune.training import Direct, predict
+from components.shared.outcomes import Outcome, join, outcome_of
+
+PREDICTIONS, SUMMARY = "notes/comparison.parquet", "notes/comparison.json"
+_CHUNK = 65536  # test examples predicted at once
+_LEAST_STEPS = 50  # of an epoch on few examples: they come several times in it
+_FACTORS = (1.0, 10.0)  # from scratch a network wants a higher learning rate: both are tried, with the same budget
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """What comparisons are made from.
+
+    Attributes:
+        study: Of the backbone.
+        random: Of the same architecture without its weights; None where no arms are asked for.
+        test: The test examples.
+        strategy: Of the model, which the points of the curve learn by, too.
+    """
+
+    study: Study
+    random: Study | None
+    test: Examples
+    strategy: str
+
+    def write(self, folder: Path, points: list[int]) -> dict[str, Any]:
+        """Trains arms and points; writes what they predict, and returns the summary.
+
+        Args:
+            folder: Of the model.
+            points: Labels a class for each point of the learning curve.
+        """
+        told: dict[str, Any] = {"arms": [], "reference": None, "curve": []}
+        (folder / "notes").mkdir(exist_ok=True)
+        with pq.ParquetWriter(folder / PREDICTIONS, _SCHEMA) as writer:
+            for name, entry, trained in self._arms():
+                told["arms"].append({"name": name, **entry})
+                writer.write_table(_table(name, self._predict(trained)))
+            for count, entry, trained in self._points(points):
+                told["curve"].append({"labels_per_class": count, **entry})
+                writer.write_table(_table(f"curve {count}", self._predict(trained)))
+        without = [arm for arm in told["arms"] if not arm["pretrained"]]
+        if without:
+            told["reference"] = max(without, key=lambda arm: rank(arm["validation"]))["name"]
+        return told
+
+    def _arms(self) -> Iterator[tuple[str, dict[str, Any], Trained]]:
+        if self.random is None:
+            return
+        for name, study in (("probe, pretrained", self.study), ("probe, random", self.random)):
+            entry, trained = _train(name, study, "probe")
+            yield name, {"pretrained": study is self.study, **entry}, trained
+        tried = [self._from_scratch(factor) for factor in _FACTORS]
+        entry, trained = max(tried, key=lambda item: rank(item[0]["validation"]))
+        seconds = sum(item["seconds"] for item, _ in tried)
+        yield "from scratch", {"pretrained": False, **entry, "seconds": seconds}, trained
+
+    def _from_scratch(self, factor: float) -> tuple[dict[str, Any], Trained]:
+        assert self.random is not None
+        rate = factor * self.random.settings.learning_rate
+        settings = dataclasses.replace(self.random.settings, learning_rate=rate, layer_decay=1.0, head_factor=1.0)
+        name = f"from scratch, learning rate {rate:g}"
+        return _train(name, dataclasses.replace(self.random, settings=settings), "full")
+
+    def _points(self, points: list[int]) -> Iterator[tuple[int, dict[str, Any], Trained]]:
+        for count in points:
+            few = self.study.train.few(count, 0)
+            if len(few) == len(self.study.train):
+                self.study.tell(f"learning curve: {count} labels a class are all there are")
+                continue
+            repeated = self.study.train.few(count, _LEAST_STEPS * self.study.settings.batch_size)
+            used = few if self.strategy == "probe" else repeated
+            name = f"{count} labels a class"
+            entry, trained = _train(name, dataclasses.replace(self.study, train=used), self.strategy)
+            yield count, {**entry, "examples": len(few)}, trained
+
+    def _predict(self, trained: Trained) -> Outcome:
+        network, autocast, outcomes = trained.network, self.study.autocast, []
+        for start in range(0, len(self.test), _CHUNK):
+            part = dataclasses.replace(self.test, numbers=self.test.numbers[start : start + _CHUNK])
+            found = predict(network, Direct(part), 2 * self.study.settings.batch_size, autocast)
+            outcomes.append(outcome_of(found, part.labels))
+        return join(outcomes)
+
+
+_SCHEMA = pa.schema(
+    {
+        "arm": pa.string(),
+        "predicted": pa.int32(),
+        "confidence": pa.float32(),
+        "loss": pa.float64(),
+        "score": pa.float32(),
+    }
+)
+
+
+def _train(name: str, study: Study, strategy: str) -> tuple[dict[str, Any], Trained]:
+    """Trains apart from the model: what happens stays out of its curves, and is told in one line."""
+    began = time.perf_counter()
+    trained = dataclasses.replace(study, listener=lambda *_: None, tell=lambda _: None).run([strategy])
+    validation = {metric: trained.history.best[metric] for metric in ("validation_loss", "accuracy", "macro_f1")}
+    study.tell(
+        f"compared: {name}: validation loss {validation['validation_loss']:.4f}, accuracy {validation['accuracy']:.4f}"
+    )
+    entry = {"strategy": strategy, "learning_rate": study.settings.learning_rate, "validation": validation}
+    return {**entry, "seconds": time.perf_counter() - began}, trained
+
+
+def _table(name: str, outcome: Outcome) -> pa.Table:
+    columns = {field: getattr(outcome, field) for field in _SCHEMA.names if field != "arm"}
+    return pa.table({"arm": [name] * len(outcome.labels), **columns}, schema=_SCHEMA)

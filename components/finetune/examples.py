@@ -1,0 +1,80 @@
+"""A split of features as the network eats it: batches on its device, augmented where that is asked for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from components.shared.backbones import Family
+from components.shared.features import FeatureSplit
+
+Augment = Callable[[dict[str, Tensor], Tensor, np.random.Generator], tuple[dict[str, Tensor], Tensor]]
+"""Takes a batch, its targets (int64 [batch]) and a source of chance; returns both, targets perhaps [batch, classes]."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Some or all examples of a split.
+
+    Attributes:
+        split: The features.
+        family: How batches are made.
+        padding: What they are padded with.
+        device: Where they go.
+        numbers: int64 [examples]: which of the split's examples these are; the same may come several times.
+        augment: Changes each batch of training, or None.
+    """
+
+    split: FeatureSplit
+    family: Family
+    padding: int
+    device: torch.device
+    numbers: np.ndarray
+    augment: Augment | None = None
+
+    @classmethod
+    def whole(cls, split: FeatureSplit, family: Family, padding: int, device: torch.device) -> "Examples":
+        """Returns all examples of a split, not augmented."""
+        return cls(split, family, padding, device, np.arange(len(split)))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """What each example costs (tokens), int32 [examples]."""
+        lengths: np.ndarray = self.split.lengths[self.numbers]
+        return lengths
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Their classes, int32 [examples]."""
+        labels: np.ndarray = self.split.labels[self.numbers]
+        return labels
+
+    def ids(self, indices: np.ndarray) -> list[str]:
+        """Returns the ids of some of them."""
+        return [self.split[int(number)] for number in self.numbers[indices]]
+
+    def batch(self, indices: np.ndarray) -> dict[str, Tensor]:
+        """Returns some of them as a batch, not augmented."""
+        batch = self.family.collate(self.split.take(self.numbers[indices]), self.padding)
+        return {name: tensor.to(self.device) for name, tensor in batch.items()}
+
+    def targets(self, indices: np.ndarray) -> Tensor:
+        """Returns the classes of some of them, int64 [batch]."""
+        return torch.from_numpy(self.split.labels[self.numbers[indices]].astype(np.int64)).to(self.device)
+
+    def few(self, a_class: int, least: int) -> "Examples":
+        """Returns the first examples of each class, over and over until there are at least so many.
+
+        Args:
+            a_class: How many of each class; fewer where there are fewer.
+            least: How many examples there are to be, repetitions included.
+        """
+        labels = self.labels
+        places = np.concatenate([np.flatnonzero(labels == label)[:a_class] for label in np.unique(labels)])
+        chosen = np.sort(places)
+        return replace(self, numbers=np.tile(self.numbers[chosen], max(1, -(-least // len(chosen)))))
