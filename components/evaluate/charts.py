@@ -7,20 +7,26 @@ from typing import Any
 
 Point = tuple[float, float]
 _MOST_POINTS = 400  # of a line; more cannot be told apart on the page
+_ACROSS = (44, 470)  # pixels of the x axis
+_TICK_DISTANCE = 40  # pixels
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Leads from values to pixels along one axis."""
+    """Leads from values to pixels along one axis; on a logarithmic one equal factors are equally far apart."""
 
     low: float
     high: float
     start: float
     stop: float
+    logarithmic: bool = False
 
     def __call__(self, value: float) -> float:
         """Returns where a value is drawn, in pixels."""
-        share = (value - self.low) / ((self.high - self.low) or 1.0)
+        low, value, high = (
+            map(math.log, (self.low, value, self.high)) if self.logarithmic else (self.low, value, self.high)
+        )
+        share = (value - low) / ((high - low) or 1.0)
         return round(self.start + share * (self.stop - self.start), 2)
 
     def ticks(self, count: int = 5, least: float = 0.0) -> list[float]:
@@ -29,6 +35,15 @@ class Scale:
         first = math.ceil(round(self.low / step, 6))
         last = math.floor(round(self.high / step, 6))
         return [round(number * step, 10) for number in range(first, last + 1)]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The x axis of a chart: what it is called, its scale, and the values that are written."""
+
+    name: str
+    scale: Scale
+    ticks: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -41,11 +56,27 @@ class Line:
     dots: bool = False
 
 
-def line_chart(lines: Sequence[Line], y_range: tuple[float, float], x_high: float) -> dict[str, Any]:
-    """Returns a chart with the x axis from 0."""
-    x, y = Scale(0, x_high, 44, 470), Scale(*y_range, 216, 12)
+def epoch_axis(last: float) -> Axis:
+    """Returns the axis of a training: epochs from 0."""
+    scale = Scale(0, last, *_ACROSS)
+    return Axis("epoch", scale, scale.ticks(6, 1 if last > 1 else 0))
+
+
+def log_axis(name: str, values: Sequence[float]) -> Axis:
+    """Returns a logarithmic axis that spans some positive values, with ticks at those that are not too close."""
+    scale = Scale(min(values), max(values), *_ACROSS, logarithmic=True)
+    ticks: list[float] = []
+    for value in sorted(values, reverse=True):
+        if not ticks or scale(ticks[-1]) - scale(value) >= _TICK_DISTANCE:
+            ticks.append(value)
+    return Axis(name, scale, ticks)
+
+
+def line_chart(lines: Sequence[Line], y_range: tuple[float, float], axis: Axis) -> dict[str, Any]:
+    """Returns a chart of lines over an axis."""
+    x, y = axis.scale, Scale(*y_range, 216, 12)
     return {
-        "x": x,
+        "axis": axis,
         "y": y,
         "lines": [
             {

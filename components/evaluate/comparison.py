@@ -1,9 +1,10 @@
-"""Is the model better than a baseline? The paired difference with its interval, the verdict, and a sentence."""
+"""Is the model better than another? The paired difference with its interval and test, the verdict, and a sentence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -13,7 +14,7 @@ BETTER, WORSE, NOT_SHOWN = "better", "worse", "not shown"
 
 @dataclass(frozen=True)
 class Difference:
-    """Accuracy of the model minus that of a baseline on the same examples.
+    """Accuracy of the model minus that of a rival (a baseline, another arm) on the same examples.
 
     Attributes:
         metric: "accuracy".
@@ -24,7 +25,8 @@ class Difference:
         resamples: Of the bootstrap.
         examples: How many both predicted.
         model_only: How many the model alone had right.
-        baseline_only: How many the baseline alone had right.
+        baseline_only: How many the rival alone had right.
+        p_value: Of McNemar's exact test: how probable it is that those two numbers differ so much by chance.
     """
 
     metric: str
@@ -36,6 +38,12 @@ class Difference:
     examples: int
     model_only: int
     baseline_only: int
+    p_value: float
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the whole interval is on that side of 0, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
 
 
 def paired_difference(model: np.ndarray, baseline: np.ndarray, seed: int) -> Difference:
@@ -55,8 +63,28 @@ def paired_difference(model: np.ndarray, baseline: np.ndarray, seed: int) -> Dif
     drawn = np.random.default_rng(seed).multinomial(total, share, size=RESAMPLES)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / total, (tail, 1 - tail))
-    value = (gained - lost) / total
-    return Difference("accuracy", value, float(low), float(high), CONFIDENCE, RESAMPLES, total, gained, lost)
+    return Difference(
+        metric="accuracy",
+        value=(gained - lost) / total,
+        low=float(low),
+        high=float(high),
+        confidence=CONFIDENCE,
+        resamples=RESAMPLES,
+        examples=total,
+        model_only=gained,
+        baseline_only=lost,
+        p_value=mcnemar(gained, lost),
+    )
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """Returns the two-sided p-value of McNemar's exact test: are both kinds of disagreement equally probable?
+
+    Args:
+        gained: Examples that only the one classifier has right.
+        lost: Examples that only the other has right.
+    """
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
 def verdict_of(difference: Difference, complete: bool = True) -> str:
@@ -66,9 +94,9 @@ def verdict_of(difference: Difference, complete: bool = True) -> str:
         difference: To the best baseline.
         complete: Whether all baselines could be fitted; without them better than every one cannot be shown.
     """
-    if difference.low > 0 and complete:
+    if difference.sign > 0 and complete:
         return BETTER
-    return WORSE if difference.high < 0 else NOT_SHOWN
+    return WORSE if difference.sign < 0 else NOT_SHOWN
 
 
 def best_of(baselines: Mapping[str, Mapping[str, float | None]]) -> str:
@@ -86,12 +114,7 @@ def sentence_of(verdict: str, difference: Difference, accuracy: tuple[float, flo
         name: Of the baseline.
         complete: Whether all baselines could be fitted.
     """
-    ours, theirs = (f"{value:.3f}" for value in accuracy)
-    numbers = (
-        f"accuracy {ours} against {theirs} ({name}), a difference of {difference.value:+.3f} with a "
-        f"{difference.confidence:.0%} interval of {difference.low:+.3f} to {difference.high:+.3f}, "
-        f"on {difference.examples:,} test examples"
-    )
+    numbers = numbers_of(difference, accuracy, name)
     if verdict == BETTER:
         return f"The model is better than every baseline: {numbers}."
     if verdict == WORSE:
@@ -99,3 +122,13 @@ def sentence_of(verdict: str, difference: Difference, accuracy: tuple[float, flo
     if complete:
         return f"No gain over the best baseline was shown: {numbers}. The interval includes 0."
     return f"No gain was shown, because not all baselines could be fitted: {numbers}."
+
+
+def numbers_of(difference: Difference, accuracy: tuple[float, float], name: str) -> str:
+    """Returns both accuracies, the difference and its interval as part of a sentence."""
+    ours, theirs = (f"{value:.3f}" for value in accuracy)
+    return (
+        f"accuracy {ours} against {theirs} ({name}), a difference of {difference.value:+.3f} with a "
+        f"{difference.confidence:.0%} interval of {difference.low:+.3f} to {difference.high:+.3f}, "
+        f"on {difference.examples:,} test examples"
+    )

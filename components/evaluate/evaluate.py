@@ -12,6 +12,7 @@ from components.evaluate.predictions import Classifier, Predictions, predict
 from components.evaluate.report import write_page
 from components.evaluate.scores import class_metrics, metrics_of, most_confused, reliability, roc
 from components.evaluate.sources import Sources, open_sources
+from components.evaluate.transfer import Comparison, learning_curve_of, read_comparison, transfer_of
 from components.shared import metrics
 from components.shared.artifact import Draft, write_artifact
 from components.shared.errors import InputError
@@ -57,6 +58,7 @@ class EvaluateReport:
         labels: The classes.
         confusion: Counts, rows are true classes; None for more than 200 classes.
         roc: `fpr`, `tpr`, `threshold` for two classes, else None.
+        transfer: "positive", "none shown" or "negative"; None unless finetune was asked to check it.
         report: The page.
     """
 
@@ -70,6 +72,7 @@ class EvaluateReport:
     labels: list[str]
     confusion: list[list[int]] | None
     roc: dict[str, list[float]] | None
+    transfer: str | None
     report: Path
 
 
@@ -99,6 +102,7 @@ def evaluate(
         digest=draft.digest,
         metrics=_defined(content["metrics"]),
         baselines={name: _defined(values) for name, values in content["baselines"].items()},
+        transfer=content["transfer"] and content["transfer"]["verdict"],
         report=evaluation / PAGE,
         **{name: content[name] for name in ("best_baseline", "difference", "verdict", "sentence")},
         **{name: content[name] for name in ("labels", "confusion", "roc")},
@@ -116,17 +120,24 @@ def _evaluate(sources: Sources, draft: Draft, settings: EvaluateSettings) -> dic
     classifier = Classifier(sources.model, sources.features, settings.batch_size)
     predictions = predict(classifier, sources.snapshot, draft.path / "predictions.parquet", progress, _PREDICTION)
     progress.update(_PREDICTION, "fitting the baselines")
+    comparison = read_comparison(sources.model, predictions.outcome)
     baselines = fit_baselines(
         sources.snapshot,
         predictions.outcome.labels,
         settings.baseline_examples,
         settings.comparison_examples,
         settings.seed,
+        [point["labels_per_class"] for point in comparison.curve],
     )
-    content = {**_scores(predictions, classifier.labels), **_compare(predictions, baselines, settings.seed)}
+    train_examples = sources.snapshot.read_json("snapshot.json")["rows"]["train"]
+    content = {
+        **_scores(predictions, classifier.labels),
+        **_compare(predictions, baselines, settings.seed),
+        "transfer": transfer_of(comparison, settings.seed),
+        "learning_curve": learning_curve_of(comparison, baselines, train_examples),
+    }
     draft.write_json("evaluation.json", content)
-    rate = len(predictions.outcome.labels) / max(predictions.seconds, 1e-9)
-    timing = {"seconds": predictions.seconds, "examples_per_second": rate, "device": predictions.device}
+    timing = _timing(predictions, comparison)
     draft.write_json("notes/timing.json", timing)
     title = settings.title or Path(str(sources.model.settings.get("backbone", "model"))).name
     write_page(draft.path / PAGE, title, sources, content, predictions.mistakes, timing, dataclasses.asdict(settings))
@@ -153,12 +164,12 @@ def _compare(predictions: Predictions, baselines: Baselines, seed: int) -> dict[
     scores: Mapping[str, dict[str, float | None]] = {
         name: metrics_of(outcome) for name, outcome in baselines.outcomes.items()
     }
+    ours = predictions.outcome.first(baselines.test_examples).right
+    differences = {name: paired_difference(ours, outcome.right, seed) for name, outcome in baselines.outcomes.items()}
     best = best_of(scores)
-    ours, theirs = predictions.outcome.first(baselines.test_examples).right, baselines.outcomes[best].right
-    difference = paired_difference(ours, theirs, seed)
-    complete = not baselines.failure
+    difference, complete = differences[best], not baselines.failure
     verdict = verdict_of(difference, complete)
-    accuracy = (float(ours.mean()), float(theirs.mean()))
+    accuracy = (float(ours.mean()), float(baselines.outcomes[best].right.mean()))
     return {
         "baselines": scores,
         "baselines_failure": baselines.failure,
@@ -166,6 +177,17 @@ def _compare(predictions: Predictions, baselines: Baselines, seed: int) -> dict[
         "baselines_test_examples": baselines.test_examples,
         "best_baseline": best,
         "difference": dataclasses.asdict(difference),
+        "differences": {name: dataclasses.asdict(found) for name, found in differences.items()},
         "verdict": verdict,
         "sentence": sentence_of(verdict, difference, accuracy, best, complete),
+    }
+
+
+def _timing(predictions: Predictions, comparison: Comparison) -> dict[str, Any]:
+    """Returns what took how long: a note, because the evaluation's digest must not depend on it."""
+    return {
+        "seconds": predictions.seconds,
+        "examples_per_second": len(predictions.outcome.labels) / max(predictions.seconds, 1e-9),
+        "device": predictions.device,
+        "arms": {arm["name"]: arm["seconds"] for arm in comparison.arms},
     }

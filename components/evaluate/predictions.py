@@ -11,23 +11,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from components.evaluate.scores import Outcome, join, outcome_of
+from components.evaluate.examples import has_pictures, read_columns, read_rows
 from components.shared import backbones
 from components.shared.artifact import Artifact
 from components.shared.features import FeatureSplit
-from components.shared.snapshot import read_batches
+from components.shared.outcomes import Outcome, join, outcome_of
 from components.shared.step import Progress
 
-CHUNK = 8192
+CHUNK = 8192  # texts at once: the more, the better they can be sorted by length
+PICTURE_CHUNK = 512
 MISTAKES = 20
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test example that was predicted wrong."""
+    """A test example that was predicted wrong; its inputs are texts, or files' bytes."""
 
     id: str
-    inputs: tuple[str, ...]
+    inputs: tuple[str | bytes, ...]
     label: str
     predicted: str
     confidence: float
@@ -75,8 +76,8 @@ class Classifier:
 def predict(classifier: Classifier, snapshot: Artifact, path: Path, progress: Progress, share: float) -> Predictions:
     """Predicts the test split and writes `predictions.parquet`, in bounded memory.
 
-    Columns: `id`, `input_1`, …, `label`, `predicted` (strings), `confidence` (float), `probabilities` (list of float,
-    in the order of the labels).
+    Columns: `id`, `input_1`, … (but no pictures), `label`, `predicted` (strings), `confidence` (float),
+    `probabilities` (list of float, in the order of the labels).
 
     Args:
         classifier: The model and the features.
@@ -85,34 +86,34 @@ def predict(classifier: Classifier, snapshot: Artifact, path: Path, progress: Pr
         progress: Is told how far it is.
         share: How much of the progress' total this is.
     """
-    outcomes, mistakes, done = [], list[Mistake](), 0
+    outcomes, worst, done = [], list[tuple[float, int]](), 0
     total = len(classifier.split)
     names = np.array(classifier.labels, dtype=object)
-    for batch, probabilities, outcome in _write(classifier, snapshot, path, names):
+    for outcome in _write(classifier, snapshot, path, names):
         outcomes.append(outcome)
-        mistakes = sorted([*mistakes, *_worst(batch, outcome, names)], key=lambda item: (-item.confidence, item.id))
-        mistakes = mistakes[:MISTAKES]
-        done += len(probabilities)
+        worst = sorted([*worst, *_worst(outcome, done)])[:MISTAKES]
+        done += len(outcome.labels)
         rate = done / max(classifier.seconds, 1e-9)
         progress.update(share * done / total, f"{done:,} of {total:,} test examples · {rate:,.0f} examples/s")
     device = torch.cuda.get_device_name() if classifier.device.type == "cuda" else "CPU"
-    return Predictions(join(outcomes), mistakes, classifier.seconds, device)
+    whole = join(outcomes)
+    mistakes = _mistakes(snapshot, whole, [place for _, place in worst], names)
+    return Predictions(whole, mistakes, classifier.seconds, device)
 
 
-def _write(
-    classifier: Classifier, snapshot: Artifact, path: Path, names: np.ndarray
-) -> Iterator[tuple[pa.RecordBatch, np.ndarray, Outcome]]:
-    """Predicts chunk by chunk, writes each and yields it."""
+def _write(classifier: Classifier, snapshot: Artifact, path: Path, names: np.ndarray) -> Iterator[Outcome]:
+    """Predicts chunk by chunk, writes each and yields what is kept of it."""
+    columns, rows = (["id", "label"], PICTURE_CHUNK) if has_pictures(snapshot) else (None, CHUNK)
     writer, start = None, 0
     try:
-        for batch in read_batches(snapshot, "test", CHUNK):
+        for batch in read_columns(snapshot, "test", columns, rows):
             stop = start + batch.num_rows
             probabilities = classifier.probabilities(start, stop)
             outcome = outcome_of(probabilities, classifier.split.labels[start:stop])
             table = _table(batch, probabilities, outcome, names)
             writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
             writer.write_table(table)
-            yield batch, probabilities, outcome
+            yield outcome
             start = stop
     finally:
         if writer is not None:
@@ -128,18 +129,22 @@ def _table(batch: pa.RecordBatch, probabilities: np.ndarray, outcome: Outcome, n
     return pa.table(columns)
 
 
-def _worst(batch: pa.RecordBatch, outcome: Outcome, names: np.ndarray) -> list[Mistake]:
-    """Returns the most confident mistakes of a chunk."""
+def _worst(outcome: Outcome, start: int) -> list[tuple[float, int]]:
+    """Returns the most confident mistakes of a chunk, to be sorted: minus their confidence, and their places."""
     wrong = np.flatnonzero(~outcome.right)
     wrong = wrong[np.argsort(-outcome.confidence[wrong], kind="stable")][:MISTAKES]
-    inputs = [name for name in batch.schema.names if name.startswith("input_")]
+    return [(-float(outcome.confidence[place]), start + place) for place in wrong.tolist()]
+
+
+def _mistakes(snapshot: Artifact, outcome: Outcome, places: list[int], names: np.ndarray) -> list[Mistake]:
+    rows = read_rows(snapshot, "test", places)
     return [
         Mistake(
-            id=batch.column("id")[place].as_py(),
-            inputs=tuple(batch.column(name)[place].as_py() for name in inputs),
+            id=rows[place]["id"],
+            inputs=tuple(value for name, value in rows[place].items() if name.startswith("input_")),
             label=str(names[outcome.labels[place]]),
             predicted=str(names[outcome.predicted[place]]),
             confidence=float(outcome.confidence[place]),
         )
-        for place in wrong.tolist()
+        for place in places
     ]

@@ -1,5 +1,6 @@
 """The page of an evaluation: one self-contained HTML file, the verdict first. It asks the network for nothing."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,9 +10,13 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from components.evaluate.charts import Line, Scale, interval, line_chart, padded, path
+from components.evaluate import figures
+from components.evaluate.charts import Scale, interval, path
+from components.evaluate.examples import has_pictures
+from components.evaluate.pictures import example_grid, pictures_of
 from components.evaluate.predictions import Mistake
 from components.evaluate.sources import Sources
+from components.evaluate.transfer import p_value_of
 from components.shared.artifact import Artifact, git_commit
 from components.shared.snapshot import SPLITS
 
@@ -56,16 +61,14 @@ def write_page(
         "headline": HEADLINES[content["verdict"]].format(name=content["best_baseline"]),
         "evaluation": content,
         "few": content["difference"]["examples"] < _FEW_EXAMPLES,
-        "strip": interval(*(content["difference"][name] for name in ("low", "value", "high"))),
         "rivals": _rivals(content),
-        "training": _training(sources.model),
+        **_figures(sources.model, content, timing),
+        "examples": example_grid(sources.snapshot) if has_pictures(sources.snapshot) else [],
         "matrix": _matrix(content),
         "classes": _classes(content),
-        "unit": _UNIT,
-        "roc": _roc(content),
         "limit": TEXT_CHARACTERS,
         "inputs": sources.snapshot.read_json("snapshot.json")["inputs"],
-        "mistakes": mistakes,
+        "mistakes": [_mistake(mistake) for mistake in mistakes],
         "wrong": round((1 - content["metrics"]["accuracy"]) * content["examples"]),
         "data": _data(sources.snapshot),
         "timing": timing,
@@ -76,12 +79,24 @@ def write_page(
     file.write_text(page.render(context), "utf-8")
 
 
+def _figures(model: Artifact, content: Mapping[str, Any], timing: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "strip": interval(*(content["difference"][name] for name in ("low", "value", "high"))),
+        "transfer": figures.transfer(content, timing.get("arms", {})),
+        "learning_curve": figures.learning_curve(content),
+        "training": figures.training(model),
+        "unit": _UNIT,
+        "roc": _roc(content),
+    }
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {"number": _number, "signed": _signed, "short": _short, "tick": _tick}
+    environment.filters["p_value"] = p_value_of
     return environment
 
 
@@ -95,7 +110,7 @@ def _signed(value: float, digits: int = 3) -> str:
 
 
 def _tick(value: float) -> str:
-    return f"{value:g}".replace("-", "−")
+    return f"{value:g}".replace("e-0", "e-").replace("-", "−")
 
 
 def _short(text: object, characters: int) -> str:
@@ -110,28 +125,11 @@ def _rivals(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows + [{"name": name, "model": False, **metrics} for name, metrics in baselines]
 
 
-def _training(model: Artifact) -> dict[str, Any] | None:
-    """Returns the training curves, where the model's notes tell them."""
-    if "notes/history.json" not in model.files:
-        return None
-    history = model.read_json("notes/history.json")
-    epochs, steps = history["epochs"], history["steps"]
-    if not epochs or not steps:
-        return None
-    last = max(epochs[-1]["epoch"], steps[-1]["epoch"])
-    losses = [
-        Line("training", "faint", [(entry["epoch"], entry["loss"]) for entry in steps]),
-        Line("validation", "model", [(entry["epoch"], entry["validation_loss"]) for entry in epochs], dots=True),
-    ]
-    scores = [
-        Line("accuracy", "model", [(entry["epoch"], entry["accuracy"]) for entry in epochs], dots=True),
-        Line("macro-F1", "second", [(entry["epoch"], entry["macro_f1"]) for entry in epochs], dots=True),
-    ]
-    return {
-        "loss": line_chart(losses, padded([b for line in losses for _, b in line.points], 0.1), last),
-        "score": line_chart(scores, padded([b for line in scores for _, b in line.points], 0.1, 1.0), last),
-        "history": history,
-    }
+def _mistake(mistake: Mistake) -> dict[str, Any]:
+    """Returns a mistake with its texts and its pictures apart."""
+    title = f"{mistake.id}: labelled {mistake.label}, predicted {mistake.predicted}"
+    texts = [value for value in mistake.inputs if isinstance(value, str)]
+    return {**dataclasses.asdict(mistake), "texts": texts, "pictures": pictures_of(mistake.inputs, title)}
 
 
 def _roc(content: Mapping[str, Any]) -> str | None:

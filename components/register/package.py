@@ -1,9 +1,14 @@
 """A trained model packed as MLflow wants it: a folder that loads and predicts without graft."""
 
+import io
+import shutil
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from components.shared import backbones
+import pyarrow as pa
+
+from components.shared import backbones, tasks
 from components.shared.artifact import Artifact
 from components.shared.errors import InputError
 
@@ -13,7 +18,8 @@ _CODE = Path(__file__).with_name("pyfunc.py")
 def write_package(model: Artifact, folder: Path, run_id: str) -> None:
     """Writes the MLflow model of a model artifact: signature, input example, requirements; no pickle.
 
-    Needs no torch: the signature is built from the model's own description, not by trying it.
+    Needs no torch: the signature is built from the model's own description, not by trying it. Columns are strings or,
+    for a task on files (images), binary: bytes in Python, base64 in the JSON that `mlflow models serve` takes.
 
     Args:
         model: The model artifact.
@@ -32,18 +38,22 @@ def write_package(model: Artifact, folder: Path, run_id: str) -> None:
         ColSpec(DataType.double, "confidence"),
         ColSpec(Array(DataType.double), "probabilities"),
     ]
-    inputs = Schema([ColSpec(DataType.string, name) for name in told["inputs"]])
-    mlflow.pyfunc.save_model(
-        path=folder,
-        mlflow_model=Model(artifact_path=folder.name, run_id=run_id),
-        python_model=_CODE,
-        artifacts={"model": str(model.path.resolve()), "predictor": str(_family_file(told["family"]))},
-        signature=ModelSignature(inputs, Schema(outputs)),
-        # Made up: a row of the data may be private, and whoever sees the registry sees the example.
-        input_example=pd.DataFrame({name: [f"An example of the column {name}."] for name in told["inputs"]}),
-        pip_requirements=requirements(model),
-        metadata={"task": told["task"], "labels": told["labels"], "model_digest": model.digest},
-    )
+    input_type = tasks.get(told["task"]).input_type
+    inputs = Schema([ColSpec(DataType[str(input_type)], name) for name in told["inputs"]])  # "string" or "binary"
+    with tempfile.TemporaryDirectory(prefix="graft-package-") as scratch:
+        mlflow.pyfunc.save_model(
+            path=folder,
+            mlflow_model=Model(artifact_path=folder.name, run_id=run_id),
+            python_model=_CODE,
+            artifacts={
+                "model": str(model.path.resolve()),
+                "predictor": str(_copy_predictor(told["family"], Path(scratch) / "predictor")),
+            },
+            signature=ModelSignature(inputs, Schema(outputs)),
+            input_example=pd.DataFrame({name: [_example(name, input_type)] for name in told["inputs"]}),
+            pip_requirements=requirements(model),
+            metadata={"task": told["task"], "labels": told["labels"], "model_digest": model.digest},
+        )
 
 
 def requirements(model: Artifact) -> list[str]:
@@ -62,5 +72,20 @@ def requirements(model: Artifact) -> list[str]:
     return [f"{name}=={pinned[name]}" for name in sorted(pinned)]
 
 
-def _family_file(family: str) -> Path:
-    return Path(str(backbones.__file__)).with_name(f"{family}.py")
+def _copy_predictor(family: str, folder: Path) -> Path:
+    """Copies the files that a family predicts with, as they are now: the version goes on with them."""
+    folder.mkdir()
+    for name in backbones.FAMILIES[family].files:
+        shutil.copyfile(Path(str(backbones.__file__)).with_name(name), folder / name)
+    return folder
+
+
+def _example(name: str, input_type: pa.DataType) -> str | bytes:
+    """Made up: a row of the data may be private, and whoever sees the registry sees the example."""
+    if input_type != pa.binary():
+        return f"An example of the column {name}."
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.linear_gradient("L").resize((32, 32)).convert("RGB").save(file, "PNG")
+    return file.getvalue()

@@ -1,12 +1,14 @@
 """Evaluations of the small models, made once a session."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components.evaluate.evaluate import EvaluateReport, EvaluateSettings, evaluate
 from components.ingest.ingest import IngestSettings, ingest
 from components.transform.transform import TransformSettings, transform
+from tests.components.evaluate.artifacts import arm, make_digit_features, make_digit_model, make_digits, point
 from tests.conftest import write_csv
 
 LABELS = ["<i>html</i>", "ספנות & סירות"]
@@ -16,6 +18,46 @@ TEXTS = [
     "זה טקסט מימין לשמאל 🚢 {number}",
     "{{ 7 * 7 }} a very long text " + "and more " * 300 + "{number}",
 ]
+VALIDATION = {"validation_loss": 0.31, "accuracy": 0.93, "macro_f1": 0.92}
+PROBE: dict[str, Any] = {  # as finetune tells of a probe, the better of two strategies
+    "strategy": "probe",
+    "frozen": "4 of 4 blocks frozen",
+    "epochs": [{"epoch": 1, "step": 0, "train_loss": 0.2, **VALIDATION, "seconds": 1.5}],
+    "steps": [],
+    "best_epoch": 1,
+    "stopped_early": False,
+    "seconds": 1.5,
+    "examples_per_second": 812.0,
+    "probe": {"penalties": [0.1, 0.01, 0.001], "validation_losses": [0.6, 0.31, 0.4], "chosen": 0.01},
+    "sweep": [
+        {"strategy": "probe", **VALIDATION, "seconds": 1.5, "steps": 0, "kept": True},
+        {"strategy": "full", **VALIDATION, "validation_loss": 0.47, "seconds": 12.0, "steps": 1200, "kept": False},
+    ],
+}
+COMPARISON: dict[str, Any] = {
+    "arms": [
+        arm("probe, pretrained", 0.8, pretrained=True, strategy="probe"),
+        arm("probe, random", 0.5, strategy="probe"),
+        arm("from scratch", 0.7),
+    ],
+    "reference": "from scratch",
+    "curve": [point(8, 10, 0.4), point(32, 10, 0.6)],
+}
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A snapshot of pictures, its features, and a model of them with all notes that finetune can leave."""
+    snapshot = make_digits(tmp_path_factory.mktemp("digits"))
+    features = make_digit_features(snapshot)
+    model = make_digit_model(features, {"history": PROBE, **COMPARISON})
+    return {"snapshot": snapshot, "features": features, "model": model}
+
+
+@pytest.fixture(scope="session")
+def digits_report(digits: dict[str, Path]) -> EvaluateReport:
+    """Of the model of pictures."""
+    return evaluate(**digits, evaluation=digits["model"].parent / "evaluation", settings=EvaluateSettings())
 
 
 @pytest.fixture(scope="session")

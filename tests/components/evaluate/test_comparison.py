@@ -1,10 +1,12 @@
 """The interval agrees with resampling example by example; the verdict follows the interval."""
 
+from math import comb
+
 import numpy as np
 import pytest
 
 from components.evaluate import comparison
-from components.evaluate.comparison import paired_difference, sentence_of, verdict_of
+from components.evaluate.comparison import mcnemar, paired_difference, sentence_of, verdict_of
 
 
 def rights(both: int, model_only: int, baseline_only: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -25,6 +27,14 @@ def test_interval_agrees_with_resampling_example_by_example() -> None:
 
 def test_same_seed_same_interval() -> None:
     assert paired_difference(*rights(9, 5, 3, 2), seed=4) == paired_difference(*rights(9, 5, 3, 2), seed=4)
+
+
+def test_mcnemar_by_hand() -> None:
+    # Of 12 disagreements 2 or fewer, or 10 or more, fall on one side in so many of the 2^12 ways.
+    assert mcnemar(10, 2) == mcnemar(2, 10) == pytest.approx(2 * sum(comb(12, n) for n in range(3)) / 2**12)
+    assert mcnemar(7, 7) == mcnemar(0, 0) == 1.0
+    assert paired_difference(*rights(9, 10, 2, 5), seed=0).p_value == mcnemar(10, 2)
+    assert mcnemar(300_000, 200_000) < 1e-100  # large numbers neither overflow nor take long
 
 
 @pytest.mark.parametrize(

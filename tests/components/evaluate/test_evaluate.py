@@ -9,9 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.evaluate.evaluate import EvaluateReport, EvaluateSettings, evaluate
+from components.evaluate.predictions import MISTAKES, Classifier, predict
+from components.evaluate.sources import open_sources
 from components.shared import tasks
 from components.shared.artifact import Artifact, open_artifact
 from components.shared.errors import InputError
+from components.shared.step import Progress
 
 
 def evaluation_of(report: EvaluateReport) -> Artifact:
@@ -60,6 +63,47 @@ def test_evaluation_of_pairs(pair_report: EvaluateReport) -> None:
     assert set(pair_report.baselines) == {"Majority class", "TF-IDF", "TF-IDF cosine"}
     best = pair_report.baselines[pair_report.best_baseline]["accuracy"]
     assert pair_report.difference["value"] == pytest.approx(pair_report.metrics["accuracy"] - best)
+
+
+def test_predictions_of_pictures_name_them_and_do_not_repeat_them(digits_report: EvaluateReport) -> None:
+    table = pq.read_table(evaluation_of(digits_report).file("predictions.parquet"))
+    assert table.column_names == ["id", "label", "predicted", "confidence", "probabilities"]
+    assert digits_report.metrics["accuracy"] == np.mean([r["label"] == r["predicted"] for r in table.to_pylist()]) > 0.6
+    assert {"Majority class", "Pixels", "HOG"} == set(digits_report.baselines)
+
+
+def test_predictions_agree_with_prediction_from_raw_pictures(
+    digits_report: EvaluateReport, digits: dict[str, Path]
+) -> None:
+    from components.shared.backbones.timm import Predictor
+
+    pictures = pq.read_table(digits["snapshot"] / "test-00000.parquet")["input_1"].to_pylist()[:20]
+    rows = pq.read_table(evaluation_of(digits_report).file("predictions.parquet")).to_pylist()[:20]
+    found = Predictor(digits["model"], "cpu").probabilities([[picture] for picture in pictures])
+    np.testing.assert_allclose(found, [row["probabilities"] for row in rows], atol=1e-5)
+
+
+def test_chunks_of_pictures_change_nothing(
+    digits_report: EvaluateReport, digits: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.evaluate.predictions.PICTURE_CHUNK", 77)
+    chunked = evaluate(**digits, evaluation=tmp_path / "chunked", settings=EvaluateSettings())
+    assert chunked.metrics == pytest.approx(digits_report.metrics, abs=1e-5)
+    ids = [pq.read_table(evaluation_of(it).file("predictions.parquet"))["id"] for it in (chunked, digits_report)]
+    assert ids[0].equals(ids[1])
+
+
+def test_most_confident_mistakes_hold_their_pictures(digits: dict[str, Path], tmp_path: Path) -> None:
+    sources = open_sources(**digits)
+    classifier = Classifier(sources.model, sources.features, batch_size=64)
+    found = predict(classifier, sources.snapshot, tmp_path / "predictions.parquet", Progress("evaluate", 1.0), 1.0)
+    rows = {row["id"]: row for row in pq.read_table(digits["snapshot"] / "test-00000.parquet").to_pylist()}
+    table = pq.read_table(tmp_path / "predictions.parquet").to_pylist()
+    wrong = sorted(row["confidence"] for row in table if row["label"] != row["predicted"])
+    assert [mistake.confidence for mistake in found.mistakes] == wrong[: -MISTAKES - 1 : -1]
+    for mistake in found.mistakes:
+        assert mistake.inputs == (rows[mistake.id]["input_1"],)
+        assert mistake.label == rows[mistake.id]["label"] != mistake.predicted
 
 
 def test_same_inputs_give_the_same_evaluation(

@@ -1,5 +1,6 @@
 """The page: whole in itself, quiet in a browser, and deaf to what stands in the data."""
 
+import html
 import re
 import shutil
 import subprocess
@@ -9,16 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.evaluate.charts import Scale, padded
+from components.evaluate.charts import Scale, log_axis, padded
 from components.evaluate.evaluate import EvaluateReport
 from components.evaluate.report import write_page
-from components.evaluate.scores import class_metrics, most_confused, outcome_of
+from components.evaluate.scores import class_metrics, most_confused
 from components.evaluate.sources import open_sources
 from components.shared.artifact import open_artifact
 from components.shared.metrics import confusion_matrix
+from components.shared.outcomes import outcome_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-REPORTS = ["report", "pair_report", "hostile_report"]
+REPORTS = ["report", "pair_report", "hostile_report", "digits_report"]
 
 
 class Elements(HTMLParser):
@@ -39,6 +41,12 @@ class Elements(HTMLParser):
         self.text += data
 
 
+def words(page: str, begin: str, end: str) -> str:
+    """Returns what one reads between two headings."""
+    part = page[page.index(f"<h2>{begin}") : page.index(f"<h2>{end}")]
+    return " ".join(html.unescape(re.sub("<[^>]+>", " ", part)).split())
+
+
 @pytest.fixture(params=REPORTS)
 def page(request: pytest.FixtureRequest) -> Path:
     found: EvaluateReport = request.getfixturevalue(request.param)
@@ -48,11 +56,13 @@ def page(request: pytest.FixtureRequest) -> Path:
 def test_page_is_whole_in_itself(page: Path) -> None:
     text = page.read_text("utf-8")
     elements = Elements(text)
-    assert elements.names.isdisjoint({"script", "img", "iframe", "object", "embed", "form", "base"})
+    assert elements.names.isdisjoint({"script", "iframe", "object", "embed", "form", "base"})
     references = [
         value for name, value in elements.attributes if name in ("src", "href", "srcset", "action", "xlink:href")
     ]
-    assert references == ["data:,"]  # the icon: nothing, so that no browser asks for one
+    assert references[0] == "data:,"  # the icon: nothing, so that no browser asks for one
+    assert all(re.match("data:image/(png|jpeg);base64,", str(reference)) for reference in references[1:])
+    assert len(references) - 1 == len(re.findall("<img ", text))
     style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
     assert style
     assert not re.search(r"url\(|@import", style[1])
@@ -91,6 +101,38 @@ def test_page_shows_every_part(report: EvaluateReport) -> None:
     ]  # fmt: skip
     for told in (*report.labels, "learning_rate", "TF-IDF", "Majority class", "exact duplicates", "epoch 4 of 4"):
         assert told in text
+
+
+def test_page_of_pictures_shows_them(digits_report: EvaluateReport) -> None:
+    text = digits_report.report.read_text("utf-8")
+    headings = re.findall(r"<h2>(.*?)</h2>", text)
+    assert headings == [
+        "Against the baselines", "Did transfer help?", "Would more labels help?", "Training", "Examples", "Confusion",
+        "Calibration", "Classes", "Most confident mistakes", "Data", "Settings and lineage",
+    ]  # fmt: skip
+    grid, mistakes = (part.count("<img ") for part in text.split("Most confident mistakes"))
+    assert (grid, mistakes) == (40, 20)
+    assert re.search(r'alt="[0-9a-f]{16}: labelled digit \d, predicted digit \d" .*class="tiny"', text)
+
+
+def test_probe_and_sweep_are_told_though_there_were_no_epochs(digits_report: EvaluateReport) -> None:
+    body = words(digits_report.report.read_text("utf-8"), "Training", "Examples")
+    assert "Strategy: probe (4 of 4 blocks frozen). The head was fitted" in body
+    assert "the penalty 0.01 was chosen on validation" in body
+    assert "Validation accuracy 0.930" in body
+    assert "probe, kept 0.310 0.930 0.920 0 1.5" in body
+    assert "full 0.470 0.930 0.920 1,200 12.0" in body
+
+
+def test_page_tells_transfer_and_the_learning_curve(digits_report: EvaluateReport) -> None:
+    body = words(digits_report.report.read_text("utf-8"), "Did transfer help?", "Training")
+    told = open_artifact(digits_report.report.parent.parent, "evaluation").read_json("evaluation.json")
+    assert digits_report.transfer == "positive"
+    assert "Positive: better than without pretrained weights" in body
+    assert told["transfer"]["sentence"] in body
+    for rival in ("probe, pretrained pretrained 0.800", "from scratch reference random 0.700", "HOG none"):
+        assert rival in body
+    assert "From 32 to 60 labels a class the model's accuracy went from 0.600 to" in body
 
 
 def test_data_cannot_become_html(hostile_report: EvaluateReport) -> None:
@@ -154,3 +196,10 @@ def test_range_has_air_around_a_single_value() -> None:
     low, high = padded([0.4, 0.4], span=0.1)
     assert low < 0.4 < high
     assert padded([1.0], span=0.1, highest=1.0)[1] == 1.0
+
+
+def test_logarithmic_axis_has_equal_steps_for_equal_factors() -> None:
+    axis = log_axis("labels", [8, 32, 128, 130])
+    assert axis.scale(128) - axis.scale(32) == pytest.approx(axis.scale(32) - axis.scale(8), abs=0.01)
+    assert axis.ticks == [130, 32, 8]  # 128 would be written over 130
+    assert log_axis("penalty", [0.01]).ticks == [0.01]

@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics as reference
 
 from components.evaluate import scores
-from components.evaluate.scores import outcome_of
+from components.shared.outcomes import join, outcome_of
 
 
 def draw_probabilities(classes: int, examples: int = 500) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +39,7 @@ def test_class_metrics_agree_with_scikit_learn() -> None:
 def test_chunks_give_the_same_as_the_whole() -> None:
     probabilities, labels = draw_probabilities(3)
     parts = [outcome_of(probabilities[start : start + 99], labels[start : start + 99]) for start in range(0, 500, 99)]
-    assert scores.metrics_of(scores.join(parts)) == scores.metrics_of(outcome_of(probabilities, labels))
+    assert scores.metrics_of(join(parts)) == scores.metrics_of(outcome_of(probabilities, labels))
 
 
 def test_calibration_error_by_hand() -> None:

@@ -12,28 +12,18 @@ import pytest
 from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
 from components.register.register import RegisterSettings, register
+from components.shared import backbones, tracking
 from components.shared import registry as models
-from components.shared import tracking
 from components.shared.artifact import open_artifact
-from components.shared.backbones import family
 from components.shared.errors import InputError, ServiceError
 from tests.components.register.evaluations import REPORT, write_evaluation
+from tests.components.register.processes import BLOCKED
 from tests.conftest import TRAINING
 from tests.servers import free_port
 
 DEMO = RegisterSettings("demo")
 TEXTS = ["the old oven near some soup", "a mast by the harbour"]
 
-# A process in which some packages cannot be imported: `python -c BLOCKED "torch,kfp" …`.
-BLOCKED = """
-import sys
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in names:
-            raise ModuleNotFoundError(f"{name} is blocked", name=name)
-names = sys.argv.pop(1).split(",")
-sys.meta_path.insert(0, Blocker())
-"""
 REGISTER = BLOCKED + 'import runpy; runpy.run_module("components.register", run_name="__main__")'
 PREDICT = BLOCKED + (
     "import json, mlflow, pandas\n"
@@ -52,7 +42,7 @@ def other(features: Path, backbone: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 def predictor(model: Path) -> object:
-    return family("transformers").Predictor(model)
+    return backbones.family("transformers").Predictor(model)
 
 
 @pytest.mark.usefixtures("registry")
@@ -172,7 +162,7 @@ def test_signature_requirements_and_example(model: Path, evaluation: Path, tmp_p
     assert info.metadata["labels"] == ["kitchen", "ship"]
     folder = Path(mlflow.artifacts.download_artifacts("models:/demo@challenger", dst_path=str(tmp_path)))
     trained_with = open_artifact(model, "model").producer["requirements"]
-    assert {"mlflow", "numpy", "pandas", "safetensors", "tokenizers", "torch", "transformers"} == set(trained_with)
+    assert set(backbones.FAMILIES["transformers"].requirements) == set(trained_with)
     pinned = dict(line.split("==") for line in (folder / "requirements.txt").read_text().splitlines())
     assert pinned == trained_with
     assert all("+" not in version for version in pinned.values())

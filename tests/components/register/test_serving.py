@@ -31,9 +31,9 @@ def expected(model: Path) -> np.ndarray:
     return family("transformers").Predictor(model).probabilities([(text,) for text in TEXTS])
 
 
-def post(address: str, content: object) -> tuple[int, dict]:
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(address, json.dumps(content).encode(), headers)
+def post(address: str, content: object, kind: str = "application/json") -> tuple[int, dict]:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    request = urllib.request.Request(address, body, {"Content-Type": kind})
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.load(answer)
