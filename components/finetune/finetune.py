@@ -173,9 +173,12 @@ class Work:
 
     def _make(self, backbone: Backbone) -> Network:
         """Makes the network of a backbone with a new head; what its library says against it is told as wrong input."""
+        pooling = self.settings.pooling
+        if pooling == "auto":
+            pooling = backbones.pooling_of(backbone.folder) or "auto"
         torch.manual_seed(self.settings.seed)
         try:
-            return self.family.from_backbone(backbone, self.settings.pooling, self.told["labels"])
+            return self.family.from_backbone(backbone, pooling, self.told["labels"])
         except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
             arguments = f" with {json.dumps(dict(backbone.args))}" if backbone.args else ""
             raise InputError(

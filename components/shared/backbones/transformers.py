@@ -72,7 +72,7 @@ def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> 
 
     Args:
         backbone: Where it lies; `args` override its configuration.
-        pooling: "first", "last", "mean", or "auto": as told in the backbone's files, else by what its first token sees.
+        pooling: "first", "last", "mean", or "auto": "last" for a decoder, else "first".
         labels: Of the new head.
 
     Raises:
@@ -93,7 +93,7 @@ def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> 
     else:
         encoder = _pretrained(backbone.folder, config)
     if pooling == "auto":
-        pooling = told.get("pooling") or backbone_pooling(encoder)
+        pooling = backbone_pooling(encoder)
     network = TransformersNetwork(encoder, pooling, labels, _normalize(backbone))
     if weights:
         keep_rows(network.head, labels, weights, told["labels"])

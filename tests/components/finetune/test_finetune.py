@@ -2,6 +2,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,6 +72,15 @@ def test_pooling_can_be_set(features: Path, backbone: Path, tmp_path: Path, pool
     assert json.loads((tmp_path / "m/model.json").read_text())["pooling"] == pooling
 
 
+def test_pooling_is_as_the_backbone_was_trained(features: Path, backbone: Path, tmp_path: Path) -> None:
+    sentence = shutil.copytree(backbone, tmp_path / "sentence")
+    (sentence / "1_Pooling").mkdir()
+    (sentence / "1_Pooling/config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    for folder, pooling in ((sentence, "mean"), (backbone, "first")):
+        finetune(features, tmp_path / pooling, FinetuneSettings(str(folder), epochs=1))
+        assert json.loads((tmp_path / pooling / "model.json").read_text())["pooling"] == pooling
+
+
 @pytest.mark.parametrize("pooling", ["first", "mean"])
 def test_padding_changes_nothing(features: Path, backbone: Path, tmp_path: Path, pooling: str) -> None:
     """A text alone, and the same text padded in a batch with a longer one."""
@@ -132,7 +142,9 @@ def test_bfloat16_trains_too(features: Path, backbone: Path, tmp_path: Path) -> 
 
 
 def test_wrong_settings_are_refused_with_the_nearest_name() -> None:
-    with pytest.raises(InputError, match="pooling is 'men'; allowed: 'auto', 'first', 'last', 'mean'. Did you mean 'mean'"):
+    with pytest.raises(
+        InputError, match="pooling is 'men'; allowed: 'auto', 'first', 'last', 'mean'. Did you mean 'mean'"
+    ):
         FinetuneSettings("x", pooling="men")
 
 

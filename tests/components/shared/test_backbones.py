@@ -1,12 +1,16 @@
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from huggingface_hub import constants
 
 from components.shared import backbones
 from components.shared.errors import InputError, ServiceError
+from tests.backbones import TEXT, make_text_backbone, make_timm_backbone
 from tests.servers import file_server, free_port
 
 
@@ -104,3 +108,114 @@ def test_pooling_follows_what_the_backbone_was_trained_with(tmp_path: Path, told
         (tmp_path / "1_Pooling").mkdir()
         (tmp_path / "1_Pooling/config.json").write_text(json.dumps(told))
     assert backbones.pooling_of(tmp_path) == pooling
+
+
+def test_the_architecture_of_a_timm_model_needs_no_hub(hub: Any, tmp_path: Path) -> None:
+    hub(f"http://127.0.0.1:{free_port()}")
+    found = backbones.fetch("random:timm/resnet10t.c3_in1k", tmp_path / "scratch", args={"img_size": 32})
+    assert (found.family, found.pretrained, dict(found.args)) == ("timm", False, {"img_size": 32})
+    assert found.read_json("config.json") == {"architecture": "resnet10t"}
+
+
+def test_a_timm_model_without_its_tag_is_the_one_that_timm_prefers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(backbones, "_fetch_from_hub", lambda name, _: asked.append(name) or make_timm_backbone(
+        "resnet10t", tmp_path
+    ))  # fmt: skip
+    backbones.fetch("timm/vit_base_patch16_224", tmp_path)
+    backbones.fetch("timm/vit_base_patch16_224.orig_in21k", tmp_path)
+    assert asked == ["timm/vit_base_patch16_224.augreg2_in21k_ft_in1k", "timm/vit_base_patch16_224.orig_in21k"]
+
+
+def test_timm_knows_the_same_names_as_this_table() -> None:
+    """A new timm brings new names: GRAFT_RENEW_TIMM_NAMES=1 writes them."""
+    import timm
+    from timm.models import get_pretrained_cfg
+
+    configurations = {name: get_pretrained_cfg(name) for name in timm.list_models()}
+    names = {name: (config.hf_hub_id or None) if config else None for name, config in configurations.items()}
+    if os.environ.get("GRAFT_RENEW_TIMM_NAMES"):
+        file = Path(str(backbones.__file__)).with_name("timm_names.json")
+        file.write_text(json.dumps(names, indent=0, sort_keys=True) + "\n")
+    assert backbones.timm_names() == names
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("timm/resnet18s", "timm has no architecture 'resnet18s'. Did you mean 'resnet18'?"),
+        ("timm/resnet.a1_in1k", "timm has no architecture 'resnet'."),
+    ],
+)
+def test_a_timm_model_that_there_is_not(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        backbones.fetch(name, tmp_path)
+    assert message in str(caught.value)
+
+
+def test_a_timm_model_without_weights_can_be_trained_from_scratch(tmp_path: Path) -> None:
+    name = next(name for name, repository in backbones.timm_names().items() if repository is None)
+    with pytest.raises(InputError, match=f"timm has no weights for '{name}'. Train it from scratch as random:timm/"):
+        backbones.fetch(f"timm/{name}", tmp_path)
+    assert not backbones.fetch(f"random:timm/{name}", tmp_path).pretrained
+
+
+def test_random_keeps_the_architecture_and_needs_no_weights(backbone: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text((backbone / "config.json").read_text())
+    found = backbones.fetch(f"random:{tmp_path}", tmp_path)
+    assert (found.family, found.pretrained, found.folder) == ("transformers", False, tmp_path)
+
+
+def test_a_model_of_ours_is_verified_before_it_is_a_backbone(model: Path, tmp_path: Path) -> None:
+    assert backbones.fetch(str(model), tmp_path).is_model
+    damaged = shutil.copytree(model, tmp_path / "damaged")
+    (damaged / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="config.json is not the file that was written"):
+        backbones.fetch(str(damaged), tmp_path)
+
+
+def test_how_a_decoder_and_modernbert_sum_up(tmp_path: Path) -> None:
+    """A decoder's first token sees no other: its last one is taken. ModernBERT says it itself."""
+    from components.shared.backbones.transformers import backbone_pooling
+
+    kinds = {}
+    for name in TEXT:
+        found = backbones.fetch(str(make_text_backbone(name, tmp_path / name)), tmp_path)
+        kinds[name] = backbone_pooling(backbones.family("transformers").from_backbone(found, "first", ["a"]).encoder)
+    assert {name for name, pooling in kinds.items() if pooling == "last"} == {"gpt2", "qwen2", "llama"}
+    (tmp_path / "modernbert/config.json").write_text(json.dumps({"classifier_pooling": "mean"}))
+    assert backbones.pooling_of(tmp_path / "modernbert") == "mean"
+
+
+@pytest.mark.parametrize("name", ["gpt2", "bert"])
+def test_padding_changes_nothing(name: str, tmp_path: Path) -> None:
+    found = backbones.fetch(str(make_text_backbone(name, tmp_path / name)), tmp_path)
+    kind = backbones.family("transformers")
+    network = kind.from_backbone(found, "auto", ["a", "b"]).eval()
+    rows = [np.array([7, 8, 9]), np.arange(5, 25)]
+    alone = kind.predict(network, {"input_ids": rows[:1]}, 0, 1)
+    beside = kind.predict(network, {"input_ids": rows}, 0, 2)
+    np.testing.assert_allclose(alone[0], beside[0], atol=1e-6)
+
+
+def test_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
+    from transformers import T5Config
+
+    T5Config(d_model=8, num_layers=1, num_heads=1, d_ff=8, d_kv=8, vocab_size=50).save_pretrained(tmp_path)
+    found = backbones.fetch(f"random:{tmp_path}", tmp_path)
+    with pytest.raises(ValueError, match="t5 is an encoder-decoder; an encoder or a decoder was expected"):
+        backbones.family("transformers").from_backbone(found, "first", ["a"])
+
+
+def test_weights_of_another_input_size_are_fitted(tmp_path: Path) -> None:
+    """timm interpolates the positions: a ViT for 32 pixels goes on at 48."""
+    folder = make_timm_backbone("vit_tiny_patch16_224", tmp_path / "vit")
+    kind, networks = backbones.family("timm"), []
+    for args in ({}, {"img_size": 48}):
+        networks.append(kind.from_backbone(backbones.fetch(str(folder), tmp_path, args=args), "auto", ["a"]))
+    states = [network.encoder.state_dict() for network in networks]
+    assert states[0]["pos_embed"].shape[1] == 17
+    assert states[1]["pos_embed"].shape[1] == 37
+    assert (states[0]["blocks.0.mlp.fc1.weight"] == states[1]["blocks.0.mlp.fc1.weight"]).all()
