@@ -1,4 +1,5 @@
 # make demo   sets up, and runs the main job on real text that needs no download
+# make demo-images   likewise on images: a model of letters, from which one of digits with few labels goes on
 # make test   sets up, and runs the tests
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -7,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: setup demo test test-environment lint lock clean
+.PHONY: setup demo demo-images test test-environment lint lock clean
 
 setup: $(VENV)/.ready
 
@@ -22,6 +23,11 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/python examples/make_aws_operations.py
 	@$(BIN)/graft run examples/aws-operations.yaml --json .graft/demo.json
+
+demo-images: setup
+	@$(BIN)/python examples/make_images.py
+	@$(BIN)/graft run examples/glyphs.yaml
+	@$(BIN)/graft run examples/digits.yaml --json .graft/demo-images.json
 
 test: setup
 	@$(BIN)/python -m pytest
