@@ -24,7 +24,7 @@ from components.shared.artifact import open_artifact
 
 def main(epochs: int, texts: int, pictures: int) -> None:
     """Prints seconds, ratio and the largest difference of losses for each network and strategy."""
-    print(f"{'network':<12}{'strategy':<10}{'uncached':>10}{'cached':>10}{'ratio':>8}{'losses differ by':>19}")
+    print(f"{'network':<12}{'learns':<12}{'uncached':>10}{'cached':>10}{'ratio':>8}{'losses differ by':>19}")
     for name, backbone, count in (
         ("MiniLM", str(encoder_folder()), texts),
         ("ViT-S/16", "random:timm/vit_small_patch16_224", pictures),
@@ -34,12 +34,16 @@ def main(epochs: int, texts: int, pictures: int) -> None:
             folder = Path(scratch)
             images = name != "MiniLM"
             features = image_features(folder, backbone, count) if images else text_features(folder, count)
-            for strategy in ("probe", "partial"):
+            for label, strategy, blocks in (
+                ("probe", "probe", 0),
+                ("last third", "partial", 0),
+                ("last block", "partial", 1),
+            ):
                 settings = FinetuneSettings(
-                    backbone, strategy=strategy, epochs=epochs, patience=epochs, precision="float32",
+                    backbone, strategy=strategy, trainable_blocks=blocks, epochs=epochs, patience=epochs, precision="float32",
                     learning_rate=1e-3, crop_scale=1.0, flip=0.0,
                 )  # fmt: skip
-                compare(f"{name:<12}{strategy:<10}", features, settings, folder)
+                compare(f"{name:<12}{label:<12}", features, settings, folder)
 
 
 def compare(name: str, features: Path, settings: FinetuneSettings, folder: Path) -> None:

@@ -33,7 +33,7 @@ def evaluate(
             evaluation=Path(evaluation.path),
             settings=EvaluateSettings(title=title, seed=seed),
         )
-        evaluation.metadata.update(digest=report.digest, verdict=report.verdict)
+        evaluation.metadata.update(digest=report.digest, verdict=report.verdict, transfer=report.transfer or "")
         for name, value in report.metrics.items():
             metrics.log_metric(name, value)
         if report.confusion:

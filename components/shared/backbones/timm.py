@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import timm
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from .network import Network, Normalize, collate, keep_rows, predict
 from .predictor import RawPredictor, padding_of
@@ -18,6 +18,8 @@ from .preprocessing import Preprocessing, preprocessing_of
 
 if TYPE_CHECKING:
     from . import Backbone
+
+_LOADED = 0.8  # the part of the matrices that must come from the file
 
 __all__ = ["Predictor", "TimmNetwork", "collate", "from_backbone", "from_model", "padding_of", "predict"]
 
@@ -69,6 +71,8 @@ def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> 
     weights = load_file(backbone.folder / "model.safetensors") if backbone.pretrained else {}
     told = {name: config[name] for name in ("pretrained_cfg",) if name in config}
     encoder, arguments = _create(config["architecture"], arguments, _overlay(weights, config, own))
+    if weights:
+        _check(encoder, weights)
     kept = {"architecture": config["architecture"], "model_args": arguments, **told}
     network = TimmNetwork(encoder, kept, labels, Normalize(preprocessing))
     if own and weights:
@@ -99,6 +103,18 @@ def _overlay(weights: Mapping[str, Tensor], config: Mapping[str, Any], own: Mapp
     told = {name: config["pretrained_cfg"][name] for name in ("num_classes", "classifier", "first_conv")
             if name in config.get("pretrained_cfg", {})}  # fmt: skip
     return {**told, "state_dict": dict(weights), "custom_load": False}
+
+
+def _check(encoder: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Refuses weights of something else: timm says nothing where it finds no place for them.
+
+    A few matrices may be others than in the file, such as positions fitted to another size.
+    """
+    known = {(tensor.shape, float(tensor.double().sum())) for tensor in weights.values()}
+    matrices = [parameter.detach() for parameter in encoder.parameters() if parameter.ndim > 1]
+    found = sum((matrix.shape, float(matrix.double().sum())) in known for matrix in matrices)
+    if found < _LOADED * len(matrices):
+        raise ValueError(f"its weights do not fit its architecture: {found} of {len(matrices)} matrices are there")
 
 
 def _create(architecture: str, arguments: Mapping[str, Any], overlay: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

@@ -21,6 +21,8 @@ from .preprocessing import Preprocessing, preprocessing_of
 if TYPE_CHECKING:
     from . import Backbone
 
+_MISSING = 0.05  # the part of the weights that may be: they would be drawn at random
+
 __all__ = ["Predictor", "TransformersNetwork", "collate", "from_backbone", "from_model", "padding_of", "predict"]
 
 
@@ -147,8 +149,9 @@ def _pretrained(folder: Path, config: Any) -> Any:
         folder, config=config, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
         local_files_only=True, output_loading_info=True,
     )  # fmt: skip
-    missing = [key for key in loading["missing_keys"] if not key.startswith("pooler.")]
-    if len(missing) > len(encoder.state_dict()) // 2:
+    sizes = {name: tensor.numel() for name, tensor in encoder.state_dict().items()}
+    missing = sorted(key for key in loading["missing_keys"] if not key.startswith("pooler."))
+    if sum(sizes.get(key, 0) for key in missing) > _MISSING * sum(sizes.values()):
         raise ValueError(f"its weights do not fit its configuration: {len(missing)} are missing, such as {missing[0]}")
     if any(key.startswith("pooler.") for key in loading["missing_keys"]):
         encoder.pooler = None  # not pretrained: the first token itself is the better summary

@@ -219,3 +219,22 @@ def test_weights_of_another_input_size_are_fitted(tmp_path: Path) -> None:
     assert states[0]["pos_embed"].shape[1] == 17
     assert states[1]["pos_embed"].shape[1] == 37
     assert (states[0]["blocks.0.mlp.fc1.weight"] == states[1]["blocks.0.mlp.fc1.weight"]).all()
+
+
+def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
+    """Neither library says anything: the network would be a random one."""
+    from safetensors.torch import load_file, save_file
+
+    for kind, folder in (
+        ("timm", make_timm_backbone("resnet10t", tmp_path / "timm")),
+        ("transformers", make_text_backbone("bert", tmp_path / "bert")),
+    ):
+        weights = load_file(folder / "model.safetensors")
+        renamed = {f"wrapped.{name}": tensor for name, tensor in weights.items()}
+        save_file(renamed, folder / "model.safetensors", {"format": "pt"})
+        with pytest.raises(ValueError, match="its weights do not fit its"):
+            backbones.family(kind).from_backbone(backbones.fetch(str(folder), tmp_path), "first", ["a"])
+    deeper = make_text_backbone("gpt2", tmp_path / "gpt2")
+    found = backbones.fetch(str(deeper), tmp_path, args={"n_layer": 4})
+    with pytest.raises(ValueError, match=r"24 are missing, such as h\.2"):
+        backbones.family("transformers").from_backbone(found, "first", ["a"])
