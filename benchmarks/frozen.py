@@ -40,8 +40,8 @@ def main(epochs: int, texts: int, pictures: int) -> None:
                 ("last block", "partial", 1),
             ):
                 settings = FinetuneSettings(
-                    backbone, strategy=strategy, trainable_blocks=blocks, epochs=epochs, patience=epochs, precision="float32",
-                    learning_rate=1e-3, crop_scale=1.0, flip=0.0,
+                    backbone, strategy=strategy, trainable_blocks=blocks, epochs=epochs, patience=epochs,
+                    precision="float32", learning_rate=1e-3, crop_scale=1.0, flip=0.0,
                 )  # fmt: skip
                 compare(f"{name:<12}{label:<12}", features, settings, folder)
 

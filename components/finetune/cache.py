@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,6 @@ def compute_states(
     """
     found: dict[int, States] = {}
     order = np.argsort(-examples.lengths, kind="stable")
-    left = min(budget_gib * _GIB, 0.8 * shutil.disk_usage(folder).free)
     head = prefix.anatomy.head
     prefix.network.eval()
     for start in range(0, len(order), batch_size):
@@ -82,39 +81,38 @@ def compute_states(
         batch = examples.batch(numbers)
         with autocast():
             states = prefix.states(batch, stages)
+        states = {stage: value.unsqueeze(1) if stage == head else value for stage, value in states.items()}
         if start == 0:
-            for stage in sorted(stages, reverse=True):  # the head's first: small, and the most use
-                lengths = _lengths(states[stage], examples, stage == head, "attention_mask" in batch)
-                made = _make(states[stage], lengths, folder / f"{stage}.states", math.inf if stage == head else left)
-                if made:
-                    found[stage] = made
-                    left -= _size(made)
+            lengths = examples.lengths.astype(np.int64) if "attention_mask" in batch else None
+            found = _room(states, len(examples), lengths, head, folder, budget_gib)
             stages = list(found)
             if not stages:
                 return {}
         for stage in stages:
-            value = states[stage]
-            found[stage].write(numbers, value.unsqueeze(1) if stage == head else value)
+            found[stage].write(numbers, states[stage])
     return found
 
 
-def _lengths(states: Tensor, examples: Examples, pooled: bool, ragged: bool) -> np.ndarray:
-    """Returns how many rows each example's state has: one, its tokens, or as many as all others."""
-    if ragged and not pooled:
-        return examples.lengths.astype(np.int64)
-    return np.full(len(examples), 1 if pooled else states.shape[1], np.int64)
+def _room(
+    states: Mapping[int, Tensor], count: int, lengths: np.ndarray | None, head: int, folder: Path, budget_gib: float
+) -> dict[int, States]:
+    """Makes room for the states of all examples, like those of a first batch; a stage's that do not fit are left out.
 
-
-def _make(states: Tensor, lengths: np.ndarray, path: Path, left: float) -> States | None:
-    """Returns room for states, unless there is not enough left."""
-    dtype = torch.bfloat16 if states.dtype == torch.bfloat16 else torch.float32
-    inner = tuple(states.shape[1:] if states.ndim == 2 else states.shape[2:])
-    return States(path, lengths, inner, dtype) if _bytes(lengths, inner, dtype) <= left else None
-
-
-def _size(states: States) -> int:
-    return _bytes(states.lengths, states.inner, states.dtype)
-
-
-def _bytes(lengths: np.ndarray, inner: tuple[int, ...], dtype: torch.dtype) -> int:
-    return int(lengths.sum()) * math.prod(inner) * (4 if dtype == torch.float32 else 2)
+    Args:
+        states: Of a first batch, by stage: [examples, rows, …].
+        count: How many examples there are.
+        lengths: Rows of each, where they differ (tokens); pooled vectors have one.
+        head: The head's stage: its states always fit.
+        folder: Where the files go.
+        budget_gib: The most disk.
+    """
+    found: dict[int, States] = {}
+    left = min(budget_gib * _GIB, 0.8 * shutil.disk_usage(folder).free)
+    for stage, value in sorted(states.items()):
+        dtype = torch.bfloat16 if value.dtype == torch.bfloat16 else torch.float32
+        rows = np.full(count, value.shape[1], np.int64) if lengths is None or stage == head else lengths
+        size = int(rows.sum()) * math.prod(value.shape[2:]) * (4 if dtype == torch.float32 else 2)
+        if size <= left or stage == head:
+            found[stage] = States(folder / f"{stage}.states", rows, tuple(value.shape[2:]), dtype)
+            left -= size
+    return found

@@ -5,6 +5,7 @@ and `graft run` turns into a progress bar. Its failure is told likewise, each li
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import re
@@ -121,11 +122,18 @@ def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], 
         parser.add_argument(_flag(field.name), action=argparse.BooleanOptionalAction, **options)
     elif origin is list:
         (kind,) = typing.get_args(hint)
-        parser.add_argument(_flag(field.name), nargs="+", type=kind, metavar="NAME", **options)
+        parser.add_argument(_flag(field.name), nargs="+", type=kind, metavar=kind.__name__.upper(), **options)
     elif origin is dict:
-        parser.add_argument(_flag(field.name), type=json.loads, metavar="JSON", **options)
+        parser.add_argument(_flag(field.name), type=_mapping, metavar="JSON", **options)
     else:
         parser.add_argument(_flag(field.name), type=hint, metavar=hint.__name__.upper(), **options)
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    with contextlib.suppress(json.JSONDecodeError):
+        if isinstance(value := json.loads(text), dict):
+            return value
+    raise argparse.ArgumentTypeError(f'{text!r} is no mapping in JSON, such as {{"name": 1}}')
 
 
 def _flag(name: str) -> str:

@@ -1,5 +1,7 @@
 """The KFP component of `transform`."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.shared.images import LIGHT
@@ -10,15 +12,19 @@ def transform(
     snapshot: dsl.Input[dsl.Dataset],
     features: dsl.Output[dsl.Dataset],
     backbone: str,
+    backbone_args: dict[str, Any],
     max_length: int,
+    pixel_gib: float,
 ) -> None:
     """A snapshot into features: what the backbone eats."""
+    given = dict(locals())
     from pathlib import Path
 
+    from components.shared.parameters import restore
     from components.shared.step import run_step
     from components.transform import transform as step
 
-    settings = step.TransformSettings(backbone=backbone, max_length=max_length)
-    report = run_step(lambda: step.transform(Path(snapshot.path), Path(features.path), settings))
+    source, target = (Path(given.pop(name).path) for name in ("snapshot", "features"))
+    report = run_step(lambda: step.transform(source, target, step.TransformSettings(**restore(given))))
     features.metadata.update(digest=report.digest, rows=report.rows, mean_length=report.mean_length)
     features.metadata.update(at_max_length=report.at_max_length)

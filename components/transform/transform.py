@@ -1,32 +1,34 @@
 """A snapshot into features: what the backbone eats, in Arrow files that training maps into memory."""
 
-import collections
 import dataclasses
-import itertools
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.shared import backbones, tasks
+from components.shared.ahead import map_ahead
 from components.shared.artifact import Artifact, Draft, open_artifact, write_artifact
+from components.shared.errors import InputError
 from components.shared.snapshot import SPLITS, read_batches
 from components.shared.step import Progress, option, required
-from components.shared.tasks import Encoder
-
-_AHEAD = 3  # batches
+from components.shared.tasks import Encoder, Encoding
 
 
 @dataclass(frozen=True)
 class TransformSettings:
     """Settings of `transform`."""
 
-    backbone: str = required("the pretrained network: a path, s3://bucket/prefix, or a hub name")
+    backbone: str = required(
+        "the pretrained network: a path, s3://bucket/prefix, a hub name, timm/NAME or models:/NAME"
+    )
+    backbone_args: dict[str, Any] = option({}, 'what to build it with, e.g. {"img_size": 128}')
     max_length: int = option(0, "the most tokens of an example; 0: what the backbone takes, at most 512")
+    pixel_gib: float = option(64.0, "the most disk for uncompressed pixels; beyond it they are re-encoded as JPEG")
 
 
 @dataclass(frozen=True)
@@ -48,25 +50,27 @@ def transform(snapshot: Path, features: Path, settings: TransformSettings) -> Tr
     Args:
         snapshot: The folder of the snapshot to read.
         features: The folder to write.
-        settings: Which backbone, and how long an example may be.
+        settings: Which backbone, how long an example may be, and how much disk pixels may take.
 
     Raises:
-        InputError: There is no such backbone, it cannot encode such data, or the snapshot is damaged.
+        InputError: There is no such backbone, it cannot encode such data or an example of it, or the snapshot is
+            damaged.
         ServiceError: The hub or the store failed, or the disk is full.
     """
     source = open_artifact(snapshot, "snapshot")
     told = source.read_json("snapshot.json")
+    task, total = tasks.get(told["task"]), sum(told["rows"].values())
+    encoding = Encoding(len(told["inputs"]), total, settings.max_length, settings.pixel_gib)
     stored = dataclasses.asdict(settings)
     with tempfile.TemporaryDirectory(prefix="graft-transform-") as scratch:
-        folder = backbones.fetch(settings.backbone, Path(scratch), weights=False)
-        encoder = tasks.get(told["task"]).encoder(folder, len(told["inputs"]), settings.max_length)
+        backbone = backbones.fetch(settings.backbone, Path(scratch), weights=False, args=settings.backbone_args)
+        encoder = task.encoder(backbone, encoding)
         with write_artifact(features, "features", stored, source.lineage()) as draft:
             lengths = _encode_splits(source, draft, encoder, told["labels"])
             encoder.save(draft.path)
             content = {name: told[name] for name in ("task", "inputs", "labels", "rows")}
             columns = [name for name in encoder.schema.names if name != "length"]
-            draft.write_json("features.json", {**content, "columns": columns, "family": encoder.family})
-    total = sum(told["rows"].values())
+            draft.write_json("features.json", {**content, "columns": columns, "family": backbone.family})
     return TransformReport(
         digest=draft.digest,
         rows=told["rows"],
@@ -83,7 +87,8 @@ def _encode_splits(source: Artifact, draft: Draft, encoder: Encoder, labels: lis
     schema = pa.schema([("id", pa.string()), *encoder.schema, ("label", pa.int32())])
     for split in SPLITS:
         with pa.OSFile(str(draft.path / f"{split}.arrow"), "wb") as file, pa.ipc.new_file(file, schema) as writer:
-            for batch in _encode_batches(read_batches(source, split), encoder, labels, schema):
+            batches = read_batches(source, split, encoder.row_bytes)
+            for batch in _encode_batches(batches, encoder, labels, schema):
                 writer.write_batch(batch)
                 for pair in pc.value_counts(batch.column("length")).to_pylist():
                     counts[pair["values"]] = counts.get(pair["values"], 0) + pair["counts"]
@@ -95,16 +100,27 @@ def _encode_splits(source: Artifact, draft: Draft, encoder: Encoder, labels: lis
 def _encode_batches(
     batches: Iterator[pa.RecordBatch], encoder: Encoder, labels: list[str], schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
-    """Encodes on all cores: while the tokenizer's threads are at one batch, Python turns another into Arrow."""
+    """Encodes in threads ahead of the writer, in order."""
 
     def encode(batch: pa.RecordBatch) -> pa.RecordBatch:
         names = [name for name in batch.schema.names if name.startswith("input_")]
-        arrays = encoder.encode([batch.column(name).to_pylist() for name in names])
+        arrays = _encode(encoder, batch.column("id"), [batch.column(name).to_pylist() for name in names])
         index = pc.index_in(batch.column("label"), pa.array(labels)).cast(pa.int32())
         return pa.record_batch([batch.column("id"), *arrays, index], schema=schema)
 
-    with ThreadPoolExecutor(_AHEAD) as pool:
-        waiting = collections.deque(pool.submit(encode, batch) for batch in itertools.islice(batches, _AHEAD))
-        while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(pool.submit(encode, batch) for batch in itertools.islice(batches, 1))
+    return map_ahead(encode, batches, encoder.threads, lambda batch: batch.nbytes + batch.num_rows * encoder.row_bytes)
+
+
+def _encode(encoder: Encoder, ids: pa.Array, inputs: Sequence[Sequence[Any]]) -> list[pa.Array]:
+    try:
+        return encoder.encode(inputs)
+    except ValueError as error:
+        for place, id_ in enumerate(ids.to_pylist()):
+            try:
+                encoder.encode([column[place : place + 1] for column in inputs])
+            except ValueError as reason:
+                raise InputError(
+                    f"Example {id_} of the snapshot cannot be encoded: {reason}. Ingest rejects such data: make the "
+                    "snapshot again with this version."
+                ) from error
+        raise

@@ -47,6 +47,10 @@ class Encoder(Protocol):
 
     max_length: int
     """The most that `length` can be; longer examples were cut to it."""
+    row_bytes: int
+    """The most that the features of one example take."""
+    threads: int
+    """How many batches are encoded at a time."""
     schema: pa.Schema
     """Columns of the features; always among them `length` (int32): what an example costs, to sort batches by."""
 

@@ -98,9 +98,10 @@ class ImageEncoder:
 
     def __init__(self, preprocessing: Preprocessing, encoding: Encoding) -> None:
         self.preprocessing = preprocessing
-        values = preprocessing.resize**2 * 3
-        fits = encoding.examples * values <= encoding.max_gib * 2**30
-        column = ("pixels", pa.list_(pa.uint8(), values)) if fits else ("encoded", pa.binary())
+        self.threads = os.cpu_count() or 1
+        self.row_bytes = preprocessing.resize**2 * 3
+        fits = encoding.examples * self.row_bytes <= encoding.max_gib * 2**30
+        column = ("pixels", pa.list_(pa.uint8(), self.row_bytes)) if fits else ("encoded", pa.binary())
         self.schema = pa.schema([column, ("length", pa.int32())])
 
     def encode(self, inputs: Sequence[Sequence[bytes]]) -> list[pa.Array]:
@@ -140,11 +141,12 @@ def _describe(files: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
     def look(data: bytes) -> tuple[np.ndarray, np.ndarray]:
         image = open_image(data, sys.maxsize)
         thumbnail = np.asarray(image.resize((_THUMBNAIL, _THUMBNAIL)), np.float32).reshape(-1) / 255
-        return thumbnail, hog(np.asarray(image.convert("L").resize((_HOG, _HOG))), cells_per_block=(2, 2))
+        gradients = hog(np.asarray(image.convert("L").resize((_HOG, _HOG))), cells_per_block=(2, 2))
+        return thumbnail, gradients.astype(np.float32)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         pixels, gradients = zip(*pool.map(look, files), strict=True)
-    return np.stack(pixels), np.stack(gradients).astype(np.float32)
+    return np.stack(pixels), np.stack(gradients)
 
 
 register(ImageClassification())

@@ -84,8 +84,11 @@ class TextEncoder:
     apart by them; `length` int32, in tokens.
     """
 
+    threads = 3  # the tokenizer has its own; while they are at one batch, Python turns another into Arrow
+
     def __init__(self, backbone: Path, inputs: int, max_length: int) -> None:
         self.max_length = max_length_of(backbone, max_length)
+        self.row_bytes = 4 * self.max_length
         self.tokenizer = load_tokenizer(backbone)
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(self.max_length)

@@ -21,7 +21,8 @@ from components.shared.errors import InputError, ServiceError
 from components.shared.features import FeatureSplit
 from components.shared.tasks import get
 from components.transform.transform import TransformSettings, transform
-from tests.backbones import make_broken_bert
+from tests.backbones import make_broken_bert, make_timm_backbone
+from tests.cases import SETTINGS, sample_snapshot
 from tests.conftest import TRAINING, write_csv
 from tests.servers import free_port
 
@@ -64,6 +65,23 @@ def test_a_saved_model_predicts_from_raw_text_as_it_did_from_features(
     found = Predictor(pair_model).probabilities([texts[id_] for id_ in split])
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+
+
+def test_re_encoded_pictures_train_as_pixels_do(tmp_path: Path) -> None:
+    """Where pixels would not fit on the disk: JPEG, decoded for each batch."""
+    snapshot = sample_snapshot("image-classification", tmp_path)
+    backbone = str(make_timm_backbone("resnet10t", tmp_path / "backbone"))
+    settings = FinetuneSettings(backbone, **{**SETTINGS, "epochs": 8})
+    losses = {}
+    for column, pixel_gib in (("pixels", 1.0), ("encoded", 0.0)):
+        features, model = tmp_path / f"{column}-features", tmp_path / column
+        transform(snapshot, features, TransformSettings(backbone, pixel_gib=pixel_gib))
+        report = finetune(features, model, settings)
+        assert json.loads((model / "model.json").read_text())["columns"] == [column]
+        assert report.validation["accuracy"] > 0.9
+        losses[column] = [epoch["train_loss"] for epoch in history_of(model)["epochs"]]
+    np.testing.assert_allclose(losses["encoded"], losses["pixels"], rtol=0.1, atol=0.03)
+    assert losses["encoded"] != losses["pixels"]
 
 
 @pytest.mark.parametrize("pooling", ["first", "mean"])

@@ -62,6 +62,8 @@ class Settings:
     columns: list[str] = option(["text"], "some columns")
     splits: dict[str, str] = option({}, "a mapping")
     count: int = option(3, "a number; 5 % more")
+    numbers: list[int] = option([], "some numbers")
+    check: bool = option(False, "a switch")
 
 
 COMMAND = """
@@ -86,8 +88,20 @@ def work(output: Path, settings: Settings) -> Report:
 
 def test_a_step_is_a_command_made_of_its_settings() -> None:
     options = ["--output", "x", "--name", "n", "--columns", "a", "b", "--splits", '{"dev": "test"}', "--count", "7"]
+    options += ["--numbers", "8", "32", "--check"]
     done = subprocess.run([sys.executable, "-c", COMMAND, *options], capture_output=True, text=True, check=True)
-    expected = Settings("n", ["a", "b"], {"dev": "test"}, 7)
+    expected = Settings("n", ["a", "b"], {"dev": "test"}, 7, [8, 32], True)
     assert json.loads(done.stdout)["given"] == f"x {expected}"
     told = subprocess.run([sys.executable, "-c", COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
     assert "a number; 5 % more (default: 3)" in told
+    assert "--columns STR [STR ...]" in told
+    assert "--numbers INT [INT ...]" in told
+    assert "--check, --no-check" in told
+
+
+@pytest.mark.parametrize("value", ["dev", '["dev"]', "3"])
+def test_a_mapping_that_is_none(value: str) -> None:
+    options = ["--output", "x", "--name", "n", "--splits", value]
+    done = subprocess.run([sys.executable, "-c", COMMAND, *options], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"argument --splits: {value!r} is no mapping in JSON" in done.stderr
