@@ -27,7 +27,7 @@ LETTERS = {letter: letter for letter in string.ascii_uppercase} | {
     f"small-{letter}": letter for letter in "abdefghnqrt"
 }
 EXAMPLES = 150  # a letter
-FONTS = ["DejaVuSans*.ttf", "DejaVuSerif*.ttf", "STIXGeneral*.ttf", "cm[brst]*10.ttf"]
+FONTS = ["DejaVuSans*.ttf", "DejaVuSerif*.ttf", "STIXGeneral*.ttf", "cm[brt]*10.ttf", "cmss10.ttf"]
 LABELLED = {"train": 10, "validation": 10}  # a digit
 SIDE = 32
 GRID = 8  # what the digits were scanned to
@@ -80,9 +80,8 @@ def draw_letter(letter: str, font: ImageFont.FreeTypeFont) -> Image.Image:
     ImageDraw.Draw(image).text((128, 128), letter, 255, font, anchor="mm", stroke_width=draw.randrange(6))
     slant = draw.uniform(-0.3, 0.3)
     image = image.rotate(draw.uniform(-12, 12), Image.Resampling.BILINEAR)
-    image = image.transform(
-        image.size, Image.Transform.AFFINE, (1, slant, -128 * slant, 0, 1, 0), Image.Resampling.BILINEAR
-    )
+    shear = (1, slant, -128 * slant, 0, 1, 0)
+    image = image.transform(image.size, Image.Transform.AFFINE, shear, Image.Resampling.BILINEAR)
     return image.crop(image.getbbox())
 
 

@@ -77,9 +77,10 @@ def predict(arguments: argparse.Namespace) -> None:
 
     tracking.use_embedded(arguments.root)
     model = registry.load(arguments.model)
-    for batch in read_inputs(arguments.input, model.inputs):
-        for row in model.predict(batch):
-            print(json.dumps(row, ensure_ascii=False))
+    for batch in read_inputs(arguments.input, model.inputs, model.input_type):
+        for given, told in zip(batch, model.predict([given.values for given in batch]), strict=True):
+            place = {"input": given.place} if given.place else {}
+            print(json.dumps({**place, **told}, ensure_ascii=False))
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,10 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
 def _predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="NAME, NAME@alias, NAME/version, or a model artifact's folder")
     parser.add_argument(
-        "input", nargs="+", metavar="INPUT", help="one text for each input, or a file (.csv, .tsv, .jsonl, .parquet)"
-    )
+        "input", nargs="+", metavar="INPUT",
+        help="one text for each input, or a file (.csv, .tsv, .jsonl, .parquet); for a model of images: image files, "
+        "folders of them, or a .parquet",
+    )  # fmt: skip
     _root_argument(parser)
 
 
@@ -179,6 +182,8 @@ def _tell_result(result: "Result", console: Console) -> None:
     aliases = " ".join(f"@{alias}" for alias in result.aliases)
     console.print(table)
     console.print(f"\n{result.reason}", highlight=False, markup=False, soft_wrap=True)
+    if result.transfer:
+        console.print(result.transfer["sentence"], highlight=False, markup=False, soft_wrap=True)
     console.print(f"version  {result.model} {result.version} {aliases}", highlight=False)
     console.print(f"page     {result.report}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"time     {result.seconds['total']:.0f} s", highlight=False)

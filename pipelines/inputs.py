@@ -1,44 +1,107 @@
-"""What `graft predict` is given: texts, or a file of rows."""
+"""What `graft predict` is given: texts, image files, or a file of rows."""
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from components.ingest.rows import data_files, read_rows
+import pyarrow as pa
+
+from components.ingest.rows import Row, data_files, read_rows
+from components.shared import storage
+from components.shared.backbones.pixels import check_image
 from components.shared.errors import InputError, quote_all
 
-_BATCH = 256
+_TEXTS, _IMAGES = 256, 32  # rows at once: an image takes megabytes
 _SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".gz")
 
 
-def read_inputs(given: Sequence[str], columns: Sequence[str]) -> Iterator[list[tuple[str, ...]]]:
-    """Yields batches of rows, one text for each of the model's inputs.
+@dataclass(frozen=True)
+class Input:
+    """A row to predict: a value for each of the model's inputs, and for an image where it was found, for people."""
+
+    values: tuple[str | bytes, ...]
+    place: str | None = None
+
+
+def read_inputs(given: Sequence[str], columns: Sequence[str], input_type: pa.DataType) -> Iterator[list[Input]]:
+    """Yields batches of rows.
 
     Args:
-        given: One text for each input, or one data file (a path or s3:// address) with those columns.
+        given: For a model of texts one text for each input, or one data file (a path or s3:// address) with those
+            columns. For a model of images any number of image files, folders of them, or Parquet files with the column.
         columns: The names of the model's inputs.
+        input_type: What they are, as the model's task says.
 
     Raises:
-        InputError: It is neither, or the file cannot be read, or a row lacks an input.
+        InputError: It is neither, or a file cannot be read, or a row lacks an input, or is no image.
     """
-    if len(given) == 1 and given[0].endswith(_SUFFIXES) and (given[0].startswith("s3://") or Path(given[0]).exists()):
-        yield from _read_file(given[0], columns)
-    elif len(given) == len(columns):
-        yield [tuple(given)]
+    if input_type == pa.binary():
+        files = [file for source in given for file in _image_files(source)]  # all are looked for before one is read
+        yield from _batches(_images(files, columns), _IMAGES)
+    elif len(given) == 1 and given[0].endswith(_SUFFIXES) and (storage.is_s3(given[0]) or Path(given[0]).exists()):
+        rows = read_rows(data_files(given[0]), columns, {})
+        yield from _batches((_texts_of(row, columns) for row in rows), _TEXTS)
     else:
+        yield [_texts(given, columns)]
+
+
+def _batches(inputs: Iterator[Input], size: int) -> Iterator[list[Input]]:
+    while batch := list(itertools.islice(inputs, size)):
+        yield batch
+
+
+def _texts(given: Sequence[str], columns: Sequence[str]) -> Input:
+    if len(given) != len(columns):
         raise InputError(
             f"The model takes {len(columns)} inputs ({quote_all(columns)}); {len(given)} were given. Give one text for "
             f"each, or a file ({', '.join(_SUFFIXES)}) with these columns."
         )
+    for text in given:
+        if Path(text).suffix and _is_file(text):
+            raise InputError(
+                f"The model takes texts ({quote_all(columns)}), and {text!r} is a file. Give the text itself, or a "
+                f"file ({', '.join(_SUFFIXES)}) with these columns."
+            )
+    return Input(tuple(given))
 
 
-def _read_file(source: str, columns: Sequence[str]) -> Iterator[list[tuple[str, ...]]]:
-    rows = read_rows(data_files(source), columns, {})
-    while batch := list(itertools.islice(rows, _BATCH)):
-        texts = []
-        for row in batch:
-            values = tuple(row.values.get(column) for column in columns)
-            if row.fault or not all(isinstance(value, str) for value in values):
-                raise InputError(f"{row.place}: {row.fault or 'an input is missing or no text'}. Mend that row.")
-            texts.append(tuple(str(value) for value in values))
-        yield texts
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # a text may be longer than a name can be
+        return False
+
+
+def _texts_of(row: Row, columns: Sequence[str]) -> Input:
+    values = tuple(row.values.get(column) for column in columns)
+    if row.fault or not all(isinstance(value, str) for value in values):
+        raise InputError(f"{row.place}: {row.fault or 'an input is missing or no text'}. Mend that row.")
+    return Input(tuple(str(value) for value in values))
+
+
+def _image_files(source: str) -> list[storage.File]:
+    files = storage.list_files(source)
+    if not files:
+        raise InputError(f"{source} holds no file. The model takes images: give image files, or a folder of them.")
+    return files
+
+
+def _images(files: Sequence[storage.File], columns: Sequence[str]) -> Iterator[Input]:
+    """Yields the images of files; one that is no image is an error, not left out."""
+    for is_table, run in itertools.groupby(files, lambda file: file.name.endswith(".parquet")):
+        if is_table:
+            yield from (_image(row.values[columns[0]], row.place) for row in read_rows(list(run), columns, {}))
+        else:
+            some = list(run)
+            yield from (_image(data, file.uri) for file, data in zip(some, storage.read_all(some), strict=True))
+
+
+def _image(data: object, place: str) -> Input:
+    if not isinstance(data, bytes) or (reason := check_image(data)):
+        why = reason if isinstance(data, bytes) else "no bytes"
+        raise InputError(
+            f"{place} is no image that can be read: {why}. The model takes image files, folders of them, or a .parquet "
+            "with a column of images."
+        )
+    return Input((data,), place.encode("utf-8", "replace").decode())  # a file's name may be no valid UTF-8

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from components.shared import tracking
 from components.shared.artifact import open_artifact
+from components.shared.backbones import RANDOM, REGISTRY
 from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.step import FAILURE, PROGRESS
 from pipelines.job import Job
@@ -37,6 +38,7 @@ class Result:
     Attributes:
         metrics: Of the model, on the test split.
         baselines: Metrics of each baseline, on the same examples.
+        transfer: Whether transfer helped (`verdict`, `sentence`, …), where the job asked for it.
         reason: Why it was promoted or not.
         report: Path of the page.
         seconds: Of each step, and "total" of the whole run.
@@ -49,6 +51,7 @@ class Result:
     metrics: dict[str, float]
     baselines: dict[str, dict[str, float]]
     verdict: str
+    transfer: dict[str, Any] | None
     promoted: bool
     reason: str
     report: str
@@ -65,17 +68,29 @@ def run(job: Job, root: Path, console: Console) -> Result:
         console: Where progress is shown.
 
     Raises:
-        InputError: A step found something that the user can mend.
+        InputError: There is no such backbone in the registry, or a step found something else that the user can mend.
         ServiceError: A step failed otherwise.
     """
     began = time.perf_counter()
+    tracking.use_embedded(root)
+    arguments = {**job.arguments(), "backbone": _pinned(job.backbone)}
     folder = root.absolute() / "runs" / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S-%f}-{job.model}"
     folder.mkdir(parents=True)
-    tracking.use_embedded(root)
     with _Log(folder / "log.txt", console) as log:
-        outputs = _run_pipeline(job.arguments(), folder, log)
+        outputs = _run_pipeline(arguments, folder, log)
     paths = {name: Path(artifact.path) for name, artifact in outputs.items()}
     return _result(job, root, paths, {**log.seconds, "total": round(time.perf_counter() - began, 3)})
+
+
+def _pinned(backbone: str) -> str:
+    """Returns a backbone of the registry by its version: all steps take the same, even if the alias moves meanwhile."""
+    start = RANDOM if backbone.startswith(RANDOM) else ""
+    name = backbone.removeprefix(RANDOM)
+    if not name.startswith(REGISTRY):
+        return backbone
+    from components.shared import registry
+
+    return start + registry.resolve(name)
 
 
 def _run_pipeline(arguments: dict[str, Any], folder: Path, log: "_Log") -> dict[str, Any]:
@@ -142,6 +157,7 @@ def _result(job: Job, root: Path, paths: dict[str, Path], seconds: dict[str, flo
         metrics=evaluation["metrics"],
         baselines=evaluation["baselines"],
         verdict=evaluation["verdict"],
+        transfer=evaluation.get("transfer"),
         promoted=False,
         reason=f"{evaluation['sentence']} Registered as challenger; promotion is a step of its own.",
         report=str(page),

@@ -1,6 +1,9 @@
 """Every example is a valid job, and its header is its own command."""
 
+import collections
+import itertools
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -14,7 +17,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
 
 def test_examples_were_found() -> None:
-    assert len(EXAMPLES) >= 6
+    assert len(EXAMPLES) >= 11
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -25,3 +28,15 @@ def test_an_example_is_a_job_that_begins_with_its_command(path: Path, monkeypatc
     assert command, "the header has no command"
     arguments = parser().parse_args(shlex.split(command[1]))
     assert arguments.job.resolve() == path
+
+
+def test_the_demo_draws_letters_and_parts_digits_with_few_labels() -> None:
+    script = runpy.run_path(str(ROOT / "examples/make_images.py"))
+    name, letter = next(script["make_glyphs"]())
+    assert (name, letter.size) == ("A", (32, 32))
+    assert letter.getextrema()[1] > 100  # there is something on it
+    digits = collections.Counter(name for name, _ in script["make_digits"]())
+    assert {digits[f"{split}/{digit}"] for split, digit in itertools.product(("train", "validation"), range(10))} == {
+        10
+    }
+    assert min(digits[f"test/{digit}"] for digit in range(10)) > 100

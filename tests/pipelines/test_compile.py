@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from components.shared.errors import InputError
+from components.shared.parameters import restore
 from pipelines.cluster import compile_pipeline
 from pipelines.job import load_job
 
@@ -42,6 +43,30 @@ def test_the_jobs_values_are_defaults_and_every_parameter_is_described(spec: Any
     for name, parameter in parameters.items():
         assert parameter.get("description"), name
         assert "defaultValue" in parameter, name
+
+
+def test_an_image_job_compiles_and_whole_numbers_in_backbone_args_survive(tmp_path: Path) -> None:
+    job = {
+        "model": "things",
+        "task": "image-classification",
+        "data": {"source": "s3://bucket/things"},
+        "backbone": "random:timm/resnet10t",
+        "backbone_args": {"channels": [8, 8, 16, 32], "drop_path_rate": 0.1, "img_size": 32},
+        "strategy": ["probe", "full"],
+        "training": {"layer_decay": 0.75},
+        "evaluation": {"learning_curve": [8, 32]},
+    }
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
+    compile_pipeline(load_job(tmp_path / "job.yaml"), tmp_path / "pipeline.yaml")
+    parameters = yaml.safe_load((tmp_path / "pipeline.yaml").read_text())["root"]["inputDefinitions"]["parameters"]
+    told = {name: (parameter["parameterType"], parameter["defaultValue"]) for name, parameter in parameters.items()}
+    assert told["inputs"] == ("LIST", ["image"])
+    assert told["strategy"] == ("STRING", "probe,full")
+    assert told["layer_decay"] == ("NUMBER_DOUBLE", 0.75)
+    assert told["transfer_check"] == ("BOOLEAN", False)
+    lists = {name: told[name][1] for name in ("backbone_args", "learning_curve")}
+    assert repr(lists["learning_curve"]) == "[8.0, 32.0]"  # protobuf's doing; each step undoes it
+    assert repr(restore(lists)) == repr({name: job.get(name, [8, 32]) for name in lists})
 
 
 def test_light_steps_run_without_torch_and_only_pure_steps_are_cached(spec: Any) -> None:

@@ -1,11 +1,14 @@
 import inspect
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from components.shared.errors import InputError
+from components.finetune.settings import STRATEGIES
+from components.shared.errors import InputError, quote_all
 from pipelines.finetune import finetune_pipeline
 from pipelines.job import load_job
 
@@ -17,9 +20,21 @@ JOB: dict[str, Any] = {
 }
 
 
+IMAGES: dict[str, Any] = {
+    "model": "things",
+    "task": "image-classification",
+    "data": {"source": "data"},
+    "backbone": "timm/resnet10t",
+}
+
+
 def write(path: Path, **changes: Any) -> Path:
     path.write_text(yaml.safe_dump({**JOB, **changes}))
     return path
+
+
+def write_images(path: Path, **changes: Any) -> Path:
+    return write(path, **{**IMAGES, **changes})
 
 
 def refusal(path: Path, *changes: str) -> str:
@@ -41,13 +56,14 @@ def test_all_faults_are_told_at_once_with_path_found_allowed_and_nearest(tmp_pat
     assert message.splitlines()[0] == f"{path} has 11 faults:"
     for line in [
         "model: 'a/b' cannot be a model's name: it holds '/'. A name such as 'aws-operations' can.",
-        "task: found 'text-clasification'; allowed: 'text-classification'. Did you mean 'text-classification'?",
+        "task: found 'text-clasification'; allowed: 'image-classification', 'text-classification'. Did you mean "
+        "'text-classification'?",
         "data.source: found 3; input should be a valid string",
         "data.inputs: found 'text'; input should be a valid list",
         "data.label: is missing",
         "data.splits.dev: found 'tset'; input should be 'train', 'validation' or 'test'",
         "training.epochs: found 0; input should be greater than or equal to 1",
-        "training.pooling: found 'men'; allowed: 'auto', 'first', 'mean'. Did you mean 'mean'?",
+        "training.pooling: found 'men'; allowed: 'auto', 'first', 'last', 'mean'. Did you mean 'mean'?",
     ]:
         assert f"  {line}" in message.splitlines()
     assert "training.learning_rate: found 'fast'; input should be a valid number" in message
@@ -59,18 +75,175 @@ def test_all_faults_are_told_at_once_with_path_found_allowed_and_nearest(tmp_pat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data": {"source": "d", "inputs": ["a", "b", "c"], "label": "l"}}, "takes 1 or 2 data.inputs, not 3"),
-        ({"data": {"source": "d", "inputs": ["l"], "label": "l"}}, "the label column l is among the inputs"),
+        (
+            {"data": {"source": "d", "inputs": ["a", "b", "c"], "label": "l"}},
+            "data.inputs: found ['a', 'b', 'c']; text-classification takes 1 or 2 columns, not 3",
+        ),
+        ({"data": {"source": "d", "inputs": ["l"], "label": "l"}}, "data.label: found 'l'; it is among data.inputs"),
         (
             {"data": {"source": "d", "inputs": ["a"], "label": "l", "test_fraction": 0.95}},
-            "leave nothing for training",
+            "data.test_fraction: found 0.95; with validation_fraction 0.1 it leaves nothing for training",
         ),
-        ({"strategy": "ful"}, "strategy: found 'ful'; allowed: 'full'. Did you mean 'full'?"),
-        ({"training": {"learning_rate": float("nan")}}, "training.learning_rate: found nan"),
+        (
+            {"data": {"source": "d", "inputs": ["a"], "label": "l", "validation_fraction": 0.95}},
+            "data.test_fraction: found 0.1; with validation_fraction 0.95 it leaves nothing for training",
+        ),
+        (
+            {"backbone": "random:timm/resnet10t", "evaluation": {"transfer_check": True}},
+            "evaluation.transfer_check: found True; a backbone with pretrained weights was expected",
+        ),
     ],
 )
 def test_values_that_do_not_fit_together(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     assert message in refusal(write(tmp_path / "job.yaml", **changes))
+
+
+FIELDS = [
+    ("training.learning_rate", [1e-6, 9], [0, 10, float("nan"), float("inf")]),
+    ("training.pixel_gib", [0, 0.5], [-1, float("inf")]),
+    ("training.cache_gib", [0, 0.5], [-1, float("inf")]),
+    ("training.trainable_blocks", [0, 12], [-1, 1.5]),
+    ("training.layer_decay", [0.65, 1], [0, 1.1]),
+    ("training.head_factor", [0.1, 10], [0, -1]),
+    ("training.lora_rank", [1, 64], [0, 2.5]),
+    ("training.lora_alpha", [0.5, 32], [0, -1]),
+    ("training.label_smoothing", [0, 0.1], [-0.1, 1]),
+    ("training.crop_scale", [0.08, 1], [0, 1.1]),
+    ("training.flip", [0, 1], [-0.1, 1.1]),
+    ("training.color_jitter", [0, 0.4], [-0.1, 1]),
+    ("training.mixup", [0, 0.8], [-0.1, "some"]),
+    ("training.pooling", ["auto", "first", "last", "mean"], ["max"]),
+    ("training.precision", ["auto", "float32", "bfloat16"], ["float16"]),
+    ("data.max_pixels", [1, 10**9], [0, 2.5]),
+    ("evaluation.transfer_check", [True, False], ["perhaps", 3]),
+    ("evaluation.learning_curve", [[], [8], [8, 32, 128]], [[0], [8, 8], [32, 8], [8.5], 8]),
+]
+
+
+@pytest.mark.parametrize(("field", "taken", "refused"), FIELDS, ids=[field for field, *_ in FIELDS])
+def test_what_a_field_takes_and_what_it_does_not(
+    tmp_path: Path, field: str, taken: list[Any], refused: list[Any]
+) -> None:
+    section, name = field.split(".")
+    path = tmp_path / "job.yaml"
+    given = IMAGES.get(section, {})
+    for value in taken:
+        assert load_job(write_images(path, **{section: {**given, name: value}})).arguments()[name] == value
+    for value in refused:
+        message = refusal(write_images(path, **{section: {**given, name: value}}))
+        assert message.startswith(f"{path} has a fault:\n  {field}"), message
+        assert f": found {value!r}; " in message or isinstance(value, list), message
+
+
+class TestStrategy:
+    def test_one(self, tmp_path: Path) -> None:
+        assert load_job(write(tmp_path / "job.yaml", strategy="probe-then-full")).strategy == "probe-then-full"
+
+    def test_a_list_is_a_sweep(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "job.yaml", strategy=["probe", "partial", "full"])
+        assert load_job(path).arguments()["strategy"] == "probe,partial,full"
+        assert load_job(path, ["strategy=probe, lora"]).strategy == "probe,lora"
+        assert load_job(path, ["strategy=[gradual]"]).strategy == "gradual"
+
+    @pytest.mark.parametrize(
+        ("strategy", "message"),
+        [
+            ("ful", "found 'ful'; allowed: {all}, or a list of them. Did you mean 'full'?"),
+            (["probe", "lroa"], "found ['probe', 'lroa']; allowed: {all}, or a list of them. Did you mean 'lora'?"),
+            (["probe", 3], "found ['probe', 3]; allowed: {all}, or a list of them."),
+            ([], "found []; allowed: {all}, or a list of them."),
+            (["full", "probe", "full"], "found ['full', 'probe', 'full']; each strategy once was expected"),
+            (3, "found 3; input should be a valid string"),
+        ],
+    )
+    def test_others_are_refused(self, tmp_path: Path, strategy: Any, message: str) -> None:
+        told = refusal(write(tmp_path / "job.yaml", strategy=strategy)).splitlines()
+        assert told[1:] == ["  strategy: " + message.format(all=quote_all(STRATEGIES))]
+
+
+class TestBackboneArguments:
+    def test_values_that_json_knows_are_kept_as_they_are(self, tmp_path: Path) -> None:
+        given = {"img_size": 32, "channels": [8, 16], "drop_path_rate": 0.1, "act_layer": "gelu", "flag": True, "x": {}}
+        path = write(tmp_path / "job.yaml", backbone_args=given)
+        assert repr(load_job(path).backbone_args) == repr(dict(sorted(given.items())))  # yaml.safe_dump sorts
+        assert load_job(path, ["backbone_args.img_size=64"]).backbone_args["img_size"] == 64
+
+    @pytest.mark.parametrize(
+        "value", ["", "2026-01-01", ".nan", "-.inf", "[1, null]", "{1: a}", "{a: {b: .inf}}", str(2**53 + 1), "9" * 400]
+    )
+    def test_others_are_refused(self, tmp_path: Path, value: str) -> None:
+        path = tmp_path / "job.yaml"
+        path.write_text(write(path).read_text() + f"backbone_args:\n  depth: {value}\n")
+        assert re.search("backbone_args: found .*; texts, numbers, true, false, and lists and", refusal(path))
+
+    def test_it_is_a_mapping(self, tmp_path: Path) -> None:
+        message = refusal(write(tmp_path / "job.yaml", backbone_args=["img_size", 32]))
+        assert "backbone_args: found ['img_size', 32]; input should be a valid dictionary" in message
+
+
+class TestColumns:
+    def test_those_of_images_have_a_default(self, tmp_path: Path) -> None:
+        data = load_job(write_images(tmp_path / "job.yaml")).data
+        assert (data.inputs, data.label) == (["image"], "label")
+
+    def test_which_can_be_overridden(self, tmp_path: Path) -> None:
+        path = write_images(tmp_path / "job.yaml", data={"source": "hf://uoft-cs/cifar10", "inputs": ["img"]})
+        data = load_job(path).data
+        assert (data.inputs, data.label) == (["img"], "label")
+        assert "data.label: found 'img'; it is among data.inputs" in refusal(path, "data.label=img")
+
+    def test_those_of_texts_have_none(self, tmp_path: Path) -> None:
+        message = refusal(write(tmp_path / "job.yaml", data={"source": "data"}))
+        assert message.splitlines()[1:] == ["  data.inputs: is missing", "  data.label: is missing"]
+
+
+class TestFieldsOfTheOtherKind:
+    """What means nothing to the task is refused, whatever its value: it is no silent wish."""
+
+    def test_of_images_with_texts(self, tmp_path: Path) -> None:
+        values = {"pixel_gib": 64.0, "crop_scale": 0.8, "flip": 0.5, "color_jitter": 0.1, "mixup": "much"}
+        path = write(tmp_path / "job.yaml", training=values, data={**JOB["data"], "max_pixels": 100})
+        fields = ["data.max_pixels", *(f"training.{name}" for name in values)]
+        self.check(refusal(path), fields, "text-classification")
+
+    def test_of_texts_with_images(self, tmp_path: Path) -> None:
+        data = {"source": "data", "max_characters": 100}
+        path = write_images(tmp_path / "job.yaml", data=data, training={"max_length": 128})
+        self.check(refusal(path), ["data.max_characters", "training.max_length"], "image-classification")
+
+    def check(self, message: str, fields: list[str], task: str) -> None:
+        first, *lines = message.splitlines()
+        assert first.endswith("a fault:" if len(fields) == 1 else f" has {len(fields)} faults:")
+        assert sorted(line.strip().partition(":")[0] for line in lines) == sorted(fields)
+        assert all(line.endswith(f"it has no effect with {task}: remove it") for line in lines)
+
+
+def test_faults_of_an_image_job_do_not_hide_each_other(tmp_path: Path) -> None:
+    """Each of them is told, those of one section that fit to none of another, too."""
+    path = write_images(
+        tmp_path / "job.yaml",
+        data={"source": "data", "inputs": ["a", "b"], "validation_fraction": 0.95, "max_characters": 3},
+        backbone="random:timm/resnet10t",
+        backbone_args={"img_size": None},
+        strategy=["probe", "ful"],
+        training={"epochs": 0, "max_length": 64, "flip": 2, "crop": 1},
+        evaluation={"transfer_check": True, "learning_curve": [8, 4], "learning_curv": [8]},
+    )
+    faulty = [line.strip().partition(":")[0] for line in refusal(path).splitlines()[1:]]
+    assert sorted(faulty) == [
+        "backbone_args",
+        "data.inputs",
+        "data.max_characters",
+        "data.test_fraction",
+        "evaluation.learning_curv",
+        "evaluation.learning_curve",
+        "evaluation.transfer_check",
+        "strategy",
+        "training.crop",
+        "training.epochs",
+        "training.flip",
+        "training.max_length",
+    ]
 
 
 def test_a_scientific_number_without_a_point_is_a_number(tmp_path: Path) -> None:
@@ -100,10 +273,13 @@ def test_files_that_are_no_jobs(tmp_path: Path) -> None:
     assert "is no valid YAML" in refusal(path)
 
 
-def test_every_field_of_a_job_is_a_parameter_of_the_pipeline_with_the_same_default(tmp_path: Path) -> None:
-    arguments = load_job(write(tmp_path / "job.yaml")).arguments()
+@pytest.mark.parametrize("write_job", [write, write_images])
+def test_every_field_of_a_job_is_a_parameter_of_the_pipeline_with_the_same_default(
+    tmp_path: Path, write_job: Callable[[Path], Path]
+) -> None:
+    arguments = load_job(write_job(tmp_path / "job.yaml")).arguments()
     parameters = inspect.signature(finetune_pipeline.pipeline_func).parameters
     assert set(arguments) == set(parameters)
     for name, parameter in parameters.items():
-        if parameter.default is not inspect.Parameter.empty:
+        if parameter.default is not inspect.Parameter.empty and name != "task":
             assert arguments[name] == parameter.default, name

@@ -126,6 +126,81 @@ def test_the_same_job_gives_the_same_digests_and_no_second_version(finished: tup
     assert second["version"] == "1"
 
 
+IMAGES = {
+    "model": "shapes",
+    "task": "image-classification",
+    "data": {"source": "shapes"},
+    "backbone": "random:timm/resnet10t",
+    "backbone_args": {"img_size": 32, "stem_width": 8, "channels": [8, 8, 16, 32]},
+    "training": {**TRAINING, "epochs": 6, "learning_rate": 1e-2, "crop_scale": 0.8},
+}
+
+
+def write_shapes(folder: Path, count: int, seed: int) -> Path:
+    """Writes PNG files of discs and crosses, a folder a class; returns the folder."""
+    for number, row in enumerate(tasks.get("image-classification").sample(count, seed)):
+        (folder / row["label"]).mkdir(parents=True, exist_ok=True)
+        (folder / row["label"] / f"{number:03}.png").write_bytes(row["input_1"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A folder in which a job on images was run, from scratch, and what the command printed."""
+    folder = tmp_path_factory.mktemp("images")
+    write_shapes(folder / "shapes", 240, seed=1)
+    (folder / "job.yaml").write_text(yaml.safe_dump(IMAGES))
+    return folder, graft("run", "job.yaml", "--json", "result.json", folder=folder)
+
+
+def test_a_job_on_images(images: tuple[Path, Any]) -> None:
+    folder, done = images
+    assert done.returncode == 0, done.stderr
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["model"], result["version"], result["aliases"]) == ("shapes", "1", ["challenger"])
+    assert result["metrics"]["accuracy"] > 0.8
+    assert set(result["baselines"]) == {"Majority class", "Pixels", "HOG"}
+    assert result["transfer"] is None
+    assert "data:image/png" in Path(folder, result["report"]).read_text()  # the page shows pictures
+    settings = open_artifact(Path(result["artifacts"]["model"]), "model").settings
+    assert settings["backbone_args"] == IMAGES["backbone_args"]
+    assert isinstance(settings["backbone_args"]["img_size"], int)
+
+
+def test_an_image_model_is_asked_with_files_and_folders(images: tuple[Path, Any]) -> None:
+    folder, _ = images
+    write_shapes(folder / "new", 30, seed=9)
+    files = sorted(path.relative_to(folder) for path in folder.glob("new/*/*.png"))
+    asked = graft("predict", "shapes", str(files[0]), "new", folder=folder)
+    assert asked.returncode == 0, asked.stderr
+    first, *rest = (json.loads(line) for line in asked.stdout.splitlines())
+    assert first == rest[0]
+    assert [row["input"] for row in rest] == [str(file) for file in files]
+    assert sum(row["label"] == Path(row["input"]).parent.name for row in rest) > 24
+
+
+def test_a_sweep_goes_on_from_a_registered_model_and_tells_whether_that_helped(images: tuple[Path, Any]) -> None:
+    """The alias is resolved once, before the steps: the registry may move it while they run."""
+    folder, _ = images
+    write_shapes(folder / "few", 80, seed=3)
+    job = {key: value for key, value in IMAGES.items() if key != "backbone_args"}
+    job |= {"model": "few-shapes", "data": {"source": "few"}, "backbone": "models:/shapes@challenger"}
+    job |= {"strategy": ["probe", "full"], "evaluation": {"transfer_check": True}}
+    (folder / "few.yaml").write_text(yaml.safe_dump(job))
+    done = graft("run", "few.yaml", "--json", "few.json", folder=folder)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((folder / "few.json").read_text())
+    assert result["transfer"]["verdict"] in ("positive", "none shown", "negative")
+    assert result["transfer"]["sentence"] in done.stdout.splitlines()
+    assert {arm["name"] for arm in result["transfer"]["arms"]} == {"probe, pretrained", "probe, random", "from scratch"}
+    model = open_artifact(Path(result["artifacts"]["model"]), "model")
+    features = open_artifact(Path(result["artifacts"]["features"]), "features")
+    assert model.settings["backbone"] == features.settings["backbone"] == "models:/shapes/1"
+    sweep = model.read_json("notes/history.json")["sweep"]
+    assert [row["strategy"] for row in sweep] == ["probe", "full"]
+    assert [row["kept"] for row in sweep].count(True) == 1
+
+
 def test_on_s3_and_a_real_mlflow_server(tmp_path: Path, backbone: Path) -> None:
     """Data, backbone and the registry's artifacts in object storage; the registry behind HTTP."""
     with s3_server() as endpoint:
@@ -177,10 +252,15 @@ class TestBadInput:
         self.refuse(folder, "training.epoch: there is no such field.*Did you mean 'epochs'", "training.epoch=1")
 
     def test_unknown_task(self, folder: Path) -> None:
-        self.refuse(folder, "task: found 'translation'; allowed: 'text-classification'", "task=translation")
+        message = "task: found 'translation'; allowed: 'image-classification', 'text-classification'"
+        self.refuse(folder, message, "task=translation")
 
     def test_unknown_backbone(self, folder: Path) -> None:
         self.refuse(folder, "transform: There is no backbone at './nowhere'", "backbone=./nowhere")
+
+    def test_backbone_that_the_registry_does_not_have(self, folder: Path) -> None:
+        self.refuse(folder, "graft: The registry has no model 'nobody'", "backbone=models:/nobody@champion")
+        assert not (folder / ".graft/runs").exists()  # no step has begun
 
     def test_unknown_column(self, folder: Path) -> None:
         self.refuse(folder, "ingest: topics.csv has no column 'txt'.*Did you mean 'text'", "data.inputs=[txt]")

@@ -1,0 +1,86 @@
+"""What the fields of a job file can hold: kinds of texts and numbers, each with its check."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from components.finetune.settings import STRATEGIES, strategies_of
+from components.shared.errors import InputError, did_you_mean, quote_all
+from components.shared.registry import check_name
+
+_EXACT = 2**53  # Kubeflow keeps numbers in mappings as doubles: beyond, a whole number may become another
+
+
+def one_of(allowed: Sequence[str]) -> AfterValidator:
+    """Returns a validator that takes one of the given names and offers the nearest for any other."""
+
+    def check(value: str) -> str:
+        _check_among(allowed, value)
+        return value
+
+    return AfterValidator(check)
+
+
+def _check_among(allowed: Sequence[str], value: str, more: str = "") -> None:
+    if value not in allowed:
+        context = {"allowed": quote_all(allowed), "more": more, "near": did_you_mean(value, allowed)}
+        raise PydanticCustomError("one_of", "allowed: {allowed}{more}.{near}", context)
+
+
+def _registry_name(value: str) -> str:
+    try:
+        check_name(value)
+    except InputError as error:
+        raise PydanticCustomError("name", "{reason}", {"reason": str(error)}) from error
+    return value
+
+
+def _in_one(value: object) -> object:
+    """Returns a list of names as the one text that the pipeline takes."""
+    return ",".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _strategies(value: str) -> str:
+    names = strategies_of(value)
+    for name in names:
+        _check_among(STRATEGIES, name, ", or a list of them")
+    if len(set(names)) < len(names):
+        raise PydanticCustomError("twice", "each strategy once was expected")
+    return ",".join(names)
+
+
+def _ascending(value: list[int]) -> list[int]:
+    if sorted(set(value)) != value:
+        raise PydanticCustomError("ascending", "ascending numbers of labels a class were expected, as in [8, 32, 128]")
+    return value
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """Refuses what cannot be a parameter on Kubeflow: dates, nothing, infinities, numbers too large to be exact."""
+    if not _is_plain(value):
+        raise PydanticCustomError("plain", "texts, numbers, true, false, and lists and mappings of such were expected")
+    return value
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(_is_plain(item) for item in value)
+    return isinstance(value, str) or (isinstance(value, int | float) and abs(value) <= _EXACT)
+
+
+Text = Annotated[str, Field(min_length=1)]
+RegistryName = Annotated[Text, AfterValidator(_registry_name)]
+Strategies = Annotated[str, BeforeValidator(_in_one), AfterValidator(_strategies)]
+Plain = Annotated[dict[str, Any], AfterValidator(_plain)]
+Part = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+NotNone = Annotated[float, Field(gt=0, le=1)]
+AtLeastZero = Annotated[float, Field(ge=0)]
+AboveZero = Annotated[float, Field(gt=0)]
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Ascending = Annotated[list[Positive], AfterValidator(_ascending)]
