@@ -39,6 +39,15 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(SCRATCH, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """Takes back what a test leaves in the environment: the command leads MLflow to its root by it."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
     """Writes rows as CSV and returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
