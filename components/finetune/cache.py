@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from components.finetune import parallel
 from components.finetune.anatomy import Prefix
 from components.finetune.examples import Examples
 
@@ -29,7 +30,12 @@ class States:
         self.starts = np.concatenate(([0], np.cumsum(lengths)))
         # NumPy knows no bfloat16: its bits are kept.
         kind = np.dtype(np.float32) if dtype == torch.float32 else np.dtype(np.int16)
-        self._values = np.memmap(path, kind, "w+", shape=(int(self.starts[-1]), *inner))
+        shape, group = (int(self.starts[-1]), *inner), parallel.group()
+        if group.is_first:
+            self._values = np.memmap(path, kind, "w+", shape=shape)
+        group.wait()
+        if not group.is_first:
+            self._values = np.memmap(path, kind, "r+", shape=shape)
 
     def write(self, numbers: np.ndarray, states: Tensor) -> None:
         """Writes the states of some examples, [examples, rows padded to the longest, …]."""
@@ -73,7 +79,9 @@ def compute_states(
         The states by stage, of those stages that fit.
     """
     found: dict[int, States] = {}
-    order = np.argsort(-examples.lengths, kind="stable")
+    group = parallel.group()
+    everything = np.argsort(-examples.lengths, kind="stable")
+    order = group.share(everything) if len(everything) >= group.size else everything  # each computes its part
     head = prefix.anatomy.head
     prefix.network.eval()
     for start in range(0, len(order), batch_size):
@@ -90,6 +98,7 @@ def compute_states(
                 return {}
         for stage in stages:
             found[stage].write(numbers, states[stage])
+    group.wait()
     return found
 
 

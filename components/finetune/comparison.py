@@ -49,7 +49,7 @@ class Comparisons:
             points: Labels a class for each point of the learning curve.
         """
         told: dict[str, Any] = {"arms": [], "reference": None, "curve": []}
-        (folder / "notes").mkdir(exist_ok=True)
+        (folder / "notes").mkdir(parents=True, exist_ok=True)
         with pq.ParquetWriter(folder / PREDICTIONS, _SCHEMA) as writer:
             for name, entry, trained in self._arms():
                 told["arms"].append({"name": name, **entry})

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from components.finetune import comparison
+from components.finetune import comparison, parallel
 from components.finetune.augmentation import augmentation
 from components.finetune.comparison import Comparisons
 from components.finetune.curves import Curves
@@ -58,21 +58,35 @@ def finetune(features: Path, model: Path, settings: FinetuneSettings) -> Finetun
         InputError: A setting or the backbone is wrong, or the loss is no longer a number.
         ServiceError: The hub, the store, the registry or MLflow failed, or the disk is full.
     """
+    if (count := parallel.processes()) > 1:
+        report: FinetuneReport = parallel.launch(_finetune, count, features, model, settings)
+        return report
+    with tempfile.TemporaryDirectory(prefix="graft-finetune-") as scratch:
+        return _finetune(Path(scratch), features, model, settings)
+
+
+def _finetune(scratch: Path, features: Path, model: Path, settings: FinetuneSettings) -> FinetuneReport:
+    """Does the step's work, alone or as one of several processes, of which the first writes."""
     source = open_artifact(features, "features")
     stored = dataclasses.asdict(settings)
-    with tempfile.TemporaryDirectory(prefix="graft-finetune-") as scratch:
-        work = Work(source, settings, Path(scratch))
-        with (
-            write_artifact(model, "model", stored, source.lineage()) as draft,
-            Curves(settings.experiment, stored) as curves,
-        ):
-            trained = work.train(curves)
-            work.save(trained, draft)
-            draft.producer |= {"mlflow_run_id": curves.run_id, "requirements": _requirements(work.backbone.family)}
+    work = Work(source, settings, scratch)
+    if not parallel.group().is_first:
+        return _report("", "", work.train(None))
+    with (
+        write_artifact(model, "model", stored, source.lineage()) as draft,
+        Curves(settings.experiment, stored) as curves,
+    ):
+        trained = work.train(curves)
+        work.save(trained, draft)
+        draft.producer |= {"mlflow_run_id": curves.run_id, "requirements": _requirements(work.backbone.family)}
+    return _report(draft.digest, curves.run_id, trained)
+
+
+def _report(digest: str, run_id: str, trained: Trained) -> FinetuneReport:
     best = trained.history.best
     return FinetuneReport(
-        digest=draft.digest,
-        run_id=curves.run_id,
+        digest=digest,
+        run_id=run_id,
         strategy=trained.strategy,
         best_epoch=trained.history.best_epoch,
         validation={name: best[name] for name in ("validation_loss", "accuracy", "macro_f1")},
@@ -86,7 +100,7 @@ class Work:
     def __init__(self, source: Artifact, settings: FinetuneSettings, scratch: Path) -> None:
         self.source, self.settings, self.scratch = source, settings, scratch
         self.told = source.read_json("features.json")
-        self.backbone = backbones.fetch(settings.backbone, scratch / "backbone", args=settings.backbone_args)
+        self.backbone = self._fetch(settings.backbone, "backbone")
         if self.backbone.family != self.told["family"]:
             raise InputError(
                 f"The features at {source.path} were made for a backbone of the family {self.told['family']!r}, but "
@@ -98,13 +112,18 @@ class Work:
                 "weights: nothing is transferred. Leave it out, or name a pretrained backbone."
             )
         self.family = backbones.family(self.backbone.family)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = parallel.device()
         torch.use_deterministic_algorithms(self.device.type == "cpu")
         self.precision = _precision(settings.precision, self.device)
         self.strategies = strategies_of(settings.strategy)
 
-    def train(self, curves: Curves) -> Trained:
-        """Trains by the strategies that are asked for, then what is to be compared."""
+    def train(self, curves: Curves | None) -> Trained:
+        """Trains by the strategies that are asked for, then what is to be compared; without curves it is silent."""
+        if curves is None:
+            study = self.study(self.backbone, self.scratch / "main", lambda *_: None, lambda _: None)
+            trained = study.run(self.strategies)
+            self._compare(study, trained)
+            return trained
         telling = Telling(self.settings, curves, len(self._examples("train")))
         study = self.study(self.backbone, self.scratch / "main", telling.entry, telling.line)
         words = f"{len(study.train):,} examples, {_name(self.device)}, {self.precision}, {self.settings.strategy}"
@@ -165,11 +184,23 @@ class Work:
             return
         random = None
         if settings.transfer_check:
-            empty = backbones.fetch(RANDOM + settings.backbone, self.scratch / "empty", args=settings.backbone_args)
+            empty = self._fetch(RANDOM + settings.backbone, "empty")
             random = self.study(empty, self.scratch / "random", study.listener, study.tell)
         compared = Comparisons(study, random, self._examples("test"), trained.strategy)
-        told = compared.write(self.scratch, settings.learning_curve)
-        self._compared.write_text(json.dumps(told), "utf-8")
+        folder = self.scratch if parallel.group().is_first else self.scratch / f"rank-{parallel.group().rank}"
+        told = compared.write(folder, settings.learning_curve)
+        (folder / comparison.SUMMARY).write_text(json.dumps(told), "utf-8")
+
+    def _fetch(self, name: str, folder: str) -> Backbone:
+        """Brings a backbone here: one process does, the others find it."""
+        told, group = self.scratch / f"{folder}.json", parallel.group()
+        if group.is_first:
+            found = backbones.fetch(name, self.scratch / folder, args=self.settings.backbone_args)
+            told.write_text(json.dumps({"folder": str(found.folder), "family": found.family}), "utf-8")
+        group.wait()
+        read = json.loads(told.read_text("utf-8"))
+        pretrained, args = not name.startswith(RANDOM), self.settings.backbone_args
+        return Backbone(name, Path(read["folder"]), read["family"], pretrained, args)
 
     def _make(self, backbone: Backbone) -> Network:
         """Makes the network of a backbone with a new head; what its library says against it is told as wrong input."""

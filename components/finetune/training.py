@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from components.finetune import parallel
 from components.finetune.anatomy import Anatomy, Prefix
 from components.finetune.batches import epoch_batches
 from components.finetune.cache import States
@@ -148,11 +149,14 @@ class Trial:
         self._best = (float("-inf"), 0.0)
         self._best_weights: dict[str, Tensor] | None = None
         self._before = 0.0  # seconds of training before this epoch
-        self._random = torch.Generator().manual_seed(settings.seed).get_state()  # of dropout
+        # Of dropout: each process draws its own.
+        self._random = torch.Generator().manual_seed(settings.seed + 7919 * parallel.group().rank).get_state()
         self._devices = [torch.cuda.current_device()] if self.train.examples.device.type == "cuda" else []
         groups = parameter_groups(network, anatomy, settings, settings.learning_rate)
         self._optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
         self._schedule = _schedule(self._optimizer, settings.warmup_ratio, self.total)
+        self._group = parallel.group()
+        self._forward: Any = network
         self._loop = self._steps()
 
     def run(self, until: int | None = None) -> None:
@@ -164,7 +168,7 @@ class Trial:
         with torch.random.fork_rng(self._devices):
             torch.random.set_rng_state(self._random)
             if self._devices:
-                torch.cuda.manual_seed(self.settings.seed + self.done)
+                torch.cuda.manual_seed(self.settings.seed + self.done + 7919 * self._group.rank)
             for _ in self._loop if until is None else itertools.islice(self._loop, max(0, until - self.done)):
                 pass
             self._random = torch.random.get_rng_state()
@@ -194,10 +198,8 @@ class Trial:
         for indices in epoch_batches(examples.lengths, settings.batch_size, settings.seed, epoch):
             if not losses.done or not self.network.training:  # a pause may have left it in evaluation
                 freeze(self.network, self.anatomy, STRATEGIES[self.strategy], first)
-            draw = np.random.default_rng((settings.seed, epoch, losses.done))
-            with self.autocast():
-                logits, targets = self.train.logits(self.network, indices, draw)
-            loss = nn.functional.cross_entropy(logits.float(), targets, label_smoothing=settings.label_smoothing)
+                self._forward = self._joined()
+            loss = self._loss(indices, np.random.default_rng((settings.seed, epoch, losses.done, self._group.rank)))
             loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(self.network.parameters(), settings.max_grad_norm)
             losses.add(indices, loss.detach(), norm.detach(), max(map(float, self._schedule.get_last_lr())))
@@ -209,6 +211,22 @@ class Trial:
             yield self.done
             began = time.perf_counter()
         self._train_loss = losses.finish()
+
+    def _loss(self, indices: np.ndarray, draw: np.random.Generator) -> Tensor:
+        """Returns a batch's mean loss; with several processes that of a share, so that their mean is the batch's."""
+        mine = self._group.share(indices)
+        weight = len(mine) * self._group.size / len(indices)
+        with self.autocast():
+            logits, targets = self.train.logits(self._forward, mine if len(mine) else indices[:1], draw)
+        smoothing = self.settings.label_smoothing
+        return weight * nn.functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+
+    def _joined(self) -> Any:
+        """Returns what is called in training: of several processes, what makes the mean of their gradients."""
+        if self._group.size == 1:
+            return self.network
+        self._forward = None  # an older one must be gone: it listens to the same gradients
+        return nn.parallel.DistributedDataParallel(self.network, find_unused_parameters=True)
 
     def _validate(self, epoch: int) -> None:
         began, history = time.perf_counter(), self.history
@@ -233,8 +251,9 @@ class Trial:
 def predict(network: Network, learner: Learner, batch_size: int, autocast: Autocast) -> np.ndarray:
     """Returns probabilities [examples, classes], float32; the longest examples first, in batches of like length."""
     network.eval()
-    order = np.argsort(-learner.examples.lengths, kind="stable")
-    found = np.zeros((len(order), network.head.out_features), np.float32)
+    group = parallel.group()
+    order = group.share(np.argsort(-learner.examples.lengths, kind="stable"))
+    found = np.zeros((len(learner.examples), network.head.out_features), np.float32)
     draw = np.random.default_rng(0)  # not used: nothing is augmented in evaluation
     with torch.inference_mode():
         for start in range(0, len(order), batch_size):
@@ -242,6 +261,8 @@ def predict(network: Network, learner: Learner, batch_size: int, autocast: Autoc
             with autocast():
                 logits, _ = learner.logits(network, chosen, draw)
             found[chosen] = logits.float().softmax(-1).cpu().numpy()
+    if group.size > 1:
+        found = group.total(torch.from_numpy(found).to(learner.examples.device)).cpu().numpy()
     return found
 
 
@@ -276,7 +297,9 @@ class _Losses:
         return self.sum / max(self.done, 1)
 
     def _flush(self, learning_rate: float) -> None:
-        numbers = torch.stack([torch.stack((loss.float(), norm.float())) for _, loss, norm in self.waiting]).tolist()
+        group = parallel.group()
+        stacked = torch.stack([torch.stack((loss.float(), norm.float())) for _, loss, norm in self.waiting])
+        numbers = (group.total(stacked) / group.size).tolist()
         first = self.first + self.done - len(self.waiting) + 1
         for offset, (loss, norm) in enumerate(numbers):
             if not (np.isfinite(loss) and np.isfinite(norm)):
