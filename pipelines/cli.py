@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
     from pipelines import local
 
     job = load_job(arguments.job, arguments.set)
-    result = local.run(job, arguments.root, Console(file=sys.stderr))
+    result = local.run(job, arguments.root, Console(file=sys.stderr), arguments.runner)
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(dataclasses.asdict(result), indent=1) + "\n", "utf-8")
@@ -38,9 +38,81 @@ def run(arguments: argparse.Namespace) -> None:
 def compile_job(arguments: argparse.Namespace) -> None:
     """Compiles a job's pipeline for Kubeflow, with the job's values as defaults."""
     from pipelines.cluster import compile_pipeline
+    from pipelines.deployment import load_deployment
 
-    compile_pipeline(load_job(arguments.job, arguments.set), arguments.output)
+    job = load_job(arguments.job, arguments.set)
+    deployment = load_deployment(arguments.deployment) if arguments.deployment else None
+    compile_pipeline(job, arguments.output, deployment)
+    for warning in deployment.warnings() if deployment else []:
+        print(f"graft: warning: {warning}", file=sys.stderr)
     print(f"wrote {arguments.output}")
+
+
+def doctor(arguments: argparse.Namespace) -> None:
+    """Tells what would fail, before it does."""
+    from pipelines import doctor
+
+    findings = doctor.examine(arguments.job, arguments.deployment, arguments.root, arguments.set)
+    doctor.tell(findings, Console(), arguments.json)
+
+
+def submit(arguments: argparse.Namespace) -> None:
+    """Starts a run of a job on its cluster; on request waits for its end."""
+    from pipelines.deployment import load_deployment
+    from pipelines.kubeflow import connect
+    from pipelines.submit import submit, wait
+
+    job, deployment = load_job(arguments.job, arguments.set), load_deployment(arguments.deployment)
+    client = connect(deployment)
+    started = submit(client, deployment, job)
+    told = "uploaded" if started.version.uploaded else "there already"
+    print(f"version  {started.version.name} ({told})\nrun      {started.name}\npage     {started.url}", flush=True)
+    if arguments.wait:
+        wait(client, started, lambda step, state: print(f"{step:<10} {state.lower()}", flush=True))
+        print("the run succeeded")
+
+
+def apply_schedule(arguments: argparse.Namespace) -> None:
+    """Makes a job's schedule on its cluster what the job says, and tells what that took."""
+    from pipelines import schedule
+    from pipelines.deployment import load_deployment
+    from pipelines.kubeflow import connect
+
+    job, deployment = load_job(arguments.job, arguments.set), load_deployment(arguments.deployment)
+    applied = schedule.apply(connect(deployment), deployment, job)
+    assert job.schedule is not None
+    print(f"{applied.action}  {applied.name}{'' if applied.enabled else '  (paused: graft schedule resume)'}")
+    print(f"runs at  {job.schedule.cron} {job.schedule.timezone}")
+    if applied.cron.until:
+        there = f"the cluster reads its schedules in {deployment.kubeflow.timezone} (now {applied.cron.cron})"
+        again = f"apply again once the clocks have changed, on {applied.cron.until:%Y-%m-%d}"
+        print(f"graft: warning: {there}: {again}", file=sys.stderr)
+
+
+def change_schedule(arguments: argparse.Namespace) -> None:
+    """Pauses, resumes or deletes a job's schedule."""
+    from pipelines import schedule
+    from pipelines.deployment import load_deployment
+    from pipelines.kubeflow import connect
+
+    job, deployment = load_job(arguments.job, arguments.set), load_deployment(arguments.deployment)
+    change = {"pause": schedule.pause, "resume": schedule.resume, "delete": schedule.delete}[arguments.change]
+    for name in change(connect(deployment), deployment, job.model):
+        print(f"{arguments.change}d  {name}")
+
+
+def list_schedules(arguments: argparse.Namespace) -> None:
+    """Lists the schedules of graft on a cluster."""
+    from pipelines import schedule
+    from pipelines.deployment import load_deployment
+    from pipelines.kubeflow import connect
+
+    deployment = load_deployment(arguments.deployment)
+    zone = deployment.kubeflow.timezone
+    table = Table("job", "state", f"runs at ({zone}, seconds first)", "made", "name", box=None, header_style="bold")
+    for made in schedule.list_schedules(connect(deployment), deployment):
+        table.add_row(made.job, "enabled" if made.enabled else "paused", made.cron, made.created[:16], made.name)
+    Console().print(table if table.row_count else "Graft has made no schedule here; graft schedule apply makes one.")
 
 
 def list_models(arguments: argparse.Namespace) -> None:
@@ -92,8 +164,8 @@ class Verb:
     arguments: Callable[[argparse.ArgumentParser], None]
 
 
-def _job_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", type=Path, metavar="JOB", help="the job file")
+def _job_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    parser.add_argument("job", type=Path, nargs=None if required else "?", metavar="JOB", help="the job file")
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="set a field of the job: training.epochs=1"
     )
@@ -109,11 +181,46 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     _job_arguments(parser)
     _root_argument(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON, too")
+    parser.add_argument(
+        "--runner", choices=["subprocess", "docker"], default="subprocess",
+        help="what a step is: a process, or a container of its image, which make images builds (default: subprocess)",
+    )  # fmt: skip
 
 
 def _compile_arguments(parser: argparse.ArgumentParser) -> None:
     _job_arguments(parser)
+    parser.add_argument("--deployment", type=Path, metavar="FILE", help="the cluster: images, GPUs, secrets, limits")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PIPELINE.yaml", help="the file to write")
+
+
+def _cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--deployment", type=Path, required=True, metavar="FILE", help="the cluster")
+
+
+def _submit_arguments(parser: argparse.ArgumentParser) -> None:
+    _job_arguments(parser)
+    _cluster_arguments(parser)
+    parser.add_argument("--wait", action="store_true", help="follow the run to its end, and fail if it does")
+
+
+def _apply_arguments(parser: argparse.ArgumentParser) -> None:
+    _job_arguments(parser)
+    _cluster_arguments(parser)
+
+
+def _change_arguments(change: str) -> Callable[[argparse.ArgumentParser], None]:
+    def add(parser: argparse.ArgumentParser) -> None:
+        _apply_arguments(parser)
+        parser.set_defaults(change=change)
+
+    return add
+
+
+def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    _job_arguments(parser, required=False)
+    _root_argument(parser)
+    parser.add_argument("--deployment", type=Path, metavar="FILE", help="look at the cluster that it describes, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found as JSON, too")
 
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,11 +238,19 @@ def _predict_arguments(parser: argparse.ArgumentParser) -> None:
     _root_argument(parser)
 
 
+_GROUPS = {"schedule": "keep a job on a schedule on its cluster", "models": "look at models"}
 VERBS = {
     "run": Verb(run, "run a job here: labelled data in, a registered model out", _run_arguments),
     "compile": Verb(compile_job, "compile a job's pipeline for Kubeflow", _compile_arguments),
+    "submit": Verb(submit, "start a run of a job on its cluster", _submit_arguments),
+    "schedule apply": Verb(apply_schedule, "make a job's schedule what the job says", _apply_arguments),
+    "schedule list": Verb(list_schedules, "list the schedules of graft on a cluster", _cluster_arguments),
+    "schedule pause": Verb(change_schedule, "pause a job's schedule", _change_arguments("pause")),
+    "schedule resume": Verb(change_schedule, "resume a job's schedule", _change_arguments("resume")),
+    "schedule delete": Verb(change_schedule, "take a job's schedule off its cluster", _change_arguments("delete")),
     "models list": Verb(list_models, "list the models of the registry", _root_argument),
     "models show": Verb(show_model, "show the versions of a model", _show_arguments),
+    "doctor": Verb(doctor, "tell what would fail, before it does", _doctor_arguments),
     "predict": Verb(predict, "predict from raw input with a registered model", _predict_arguments),
 }
 
@@ -150,7 +265,7 @@ def parser() -> argparse.ArgumentParser:
     for name, verb in VERBS.items():
         group, _, rest = name.rpartition(" ")
         if group and group not in groups:
-            groups[group] = verbs.add_parser(group, help=f"look at {group}").add_subparsers(required=True)
+            groups[group] = verbs.add_parser(group, help=_GROUPS[group]).add_subparsers(required=True)
         added = groups.get(group, verbs).add_parser(rest, help=verb.help, description=verb.help)
         verb.arguments(added)
         added.set_defaults(act=verb.act)

@@ -1,30 +1,143 @@
-"""On Kubeflow: compiling a job's pipeline."""
+"""On Kubeflow: compiling a job's pipeline, and what a deployment adds to each of its steps."""
 
+import functools
 from pathlib import Path
+from typing import Any
 
-from components.shared.errors import InputError
+from kfp import compiler, dsl, kubernetes
+from kfp.dsl.pipeline_context import Pipeline
+
+from components.shared.errors import InputError, did_you_mean, quote_all
+from pipelines.deployment import AcceleratedStep, Deployment, Step
+from pipelines.finetune import finetune_pipeline
 from pipelines.job import Job
 
+PIPELINES = {"finetune": finetune_pipeline}
 
-def compile_pipeline(job: Job, output: Path) -> None:
-    """Compiles the finetune pipeline of a job into a package that Kubeflow takes.
+_SCRATCH = "/tmp"  # the home of the images, too: what comes from the hub is kept below it
+_SHARED_MEMORY = "/dev/shm"
+_TRACKED = ("transform", "finetune", "register")  # take a backbone from the registry, log curves, register
+
+
+def compile_pipeline(job: Job, output: Path, deployment: Deployment | None = None, pipeline: str = "finetune") -> None:
+    """Compiles a pipeline of a job into a package that Kubeflow takes.
 
     The job's values become the defaults of the pipeline's parameters: a run can be started with others from
     Kubeflow's page.
 
     Args:
         job: What is to run.
-        output: The YAML file to write.
+        output: The YAML file to write; with a deployment its second document is the platform's.
+        deployment: What the cluster has; None: a package without images that a cluster can pull.
+        pipeline: One of `PIPELINES`.
 
     Raises:
-        InputError: The output is no YAML file, or cannot be written.
+        InputError: There is no such pipeline; the output is no YAML file, or cannot be written.
     """
-    from kfp import compiler
-
-    from pipelines.finetune import finetune_pipeline
-
     if output.suffix not in (".yaml", ".yml"):
         raise InputError(f"{output} is no YAML file: name the package something.yaml.")
     if not output.parent.is_dir():
         raise InputError(f"The folder {output.parent} does not exist. Make it first.")
-    compiler.Compiler().compile(finetune_pipeline, str(output), pipeline_parameters=job.arguments())
+    if pipeline not in PIPELINES:
+        near = did_you_mean(pipeline, PIPELINES)
+        raise InputError(f"There is no pipeline {pipeline!r}; there is: {quote_all(PIPELINES)}.{near}")
+    chosen = PIPELINES[pipeline]
+    if deployment:
+        chosen = _deployed(chosen, deployment)
+    compiler.Compiler().compile(chosen, str(output), pipeline_parameters=job.arguments())
+
+
+def _deployed(pipeline: Any, deployment: Deployment) -> Any:
+    """Returns a pipeline whose steps get what a deployment says.
+
+    kfp makes a pipeline's tasks when it is defined: it is defined anew, by the same function.
+    """
+
+    @functools.wraps(pipeline.pipeline_func)
+    def define(*parameters: Any) -> Any:
+        outputs = pipeline.pipeline_func(*parameters)
+        for task in Pipeline.get_default_pipeline().tasks.values():
+            _apply(deployment, task)
+        return outputs
+
+    root = deployment.pipeline_root
+    return dsl.pipeline(name=pipeline.name, description=pipeline.description, pipeline_root=root)(define)
+
+
+def _apply(deployment: Deployment, task: dsl.PipelineTask) -> None:
+    step = deployment.steps.of(task.component_spec.name)
+    _pull(deployment, task)
+    _set_environment(deployment, task)
+    _size(step, task)
+    _place(step, task)
+    _mount(step, task)
+    _bound(step, task)
+    for key, value in deployment.labels.items():
+        kubernetes.add_pod_label(task, key, value)
+    kubernetes.set_security_context(task, **deployment.security.model_dump())
+
+
+def _pull(deployment: Deployment, task: dsl.PipelineTask) -> None:
+    task.set_container_image(deployment.image(task.container_spec.image))
+    kubernetes.set_image_pull_policy(task, deployment.images.pull_policy)
+    if deployment.images.pull_secrets:
+        kubernetes.set_image_pull_secrets(task, deployment.images.pull_secrets)
+
+
+def _set_environment(deployment: Deployment, task: dsl.PipelineTask) -> None:
+    for name, value in deployment.environment.items():
+        task.set_env_variable(name, value)
+    if task.component_spec.name in _TRACKED:
+        task.set_env_variable("MLFLOW_TRACKING_URI", deployment.mlflow)
+    for name, source in deployment.secrets.items():
+        kubernetes.use_secret_as_env(task, source.secret, {source.key: name})
+
+
+def _size(step: Step, task: dsl.PipelineTask) -> None:
+    for amount, set_amount in (
+        (step.requests.cpu, task.set_cpu_request),
+        (step.requests.memory, task.set_memory_request),
+        (step.limits.cpu, task.set_cpu_limit),
+        (step.limits.memory, task.set_memory_limit),
+    ):
+        if amount:
+            set_amount(amount)
+    if isinstance(step, AcceleratedStep) and step.accelerator:
+        task.set_accelerator_type(step.accelerator.type)
+        task.set_accelerator_limit(step.accelerator.count)
+
+
+def _place(step: Step, task: dsl.PipelineTask) -> None:
+    for key, value in step.node_selector.items():
+        kubernetes.add_node_selector(task, key, value)
+    required = [expression for expression in step.affinity if expression.weight is None]
+    if required:  # in one term all must hold; of several terms one
+        kubernetes.add_node_affinity(task, [told.model_dump(exclude={"weight"}) for told in required])
+    for preferred in (expression for expression in step.affinity if expression.weight):
+        told = preferred.model_dump(exclude={"weight"})
+        kubernetes.add_node_affinity(task, [told], weight=preferred.weight)
+    for toleration in step.tolerations:
+        kubernetes.add_toleration(task, **toleration.model_dump())
+
+
+def _mount(step: Step, task: dsl.PipelineTask) -> None:
+    if step.shared_memory:
+        kubernetes.empty_dir_mount(task, "shared-memory", _SHARED_MEMORY, "Memory", step.shared_memory)
+    if not step.scratch:
+        return
+    task.set_env_variable("TMPDIR", _SCRATCH)
+    if step.scratch.storage_class:
+        kubernetes.add_ephemeral_volume(
+            task, "scratch", _SCRATCH, ["ReadWriteOnce"], step.scratch.size, step.scratch.storage_class
+        )
+    else:
+        kubernetes.empty_dir_mount(task, "scratch", _SCRATCH, size_limit=step.scratch.size)
+
+
+def _bound(step: Step, task: dsl.PipelineTask) -> None:
+    if step.timeout:
+        kubernetes.set_timeout(task, step.timeout)
+    if step.retries:
+        task.set_retry(step.retries, backoff_duration=f"{step.backoff}s", backoff_factor=2.0)
+    if not step.cache:  # and never on where the pipeline has turned it off
+        task.set_caching_options(False)

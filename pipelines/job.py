@@ -1,23 +1,22 @@
 """The job file: its schema, and all its faults reported at once."""
 
-import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from components.finetune.settings import POOLINGS, PRECISIONS
 from components.finetune.settings import FinetuneSettings as TrainingDefaults
 from components.ingest.ingest import IngestSettings as DataDefaults
 from components.shared import tasks
 from components.shared.backbones import RANDOM
-from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.tasks import Task
 from components.transform.transform import TransformSettings as FeatureDefaults
+from pipelines import documents
+from pipelines.cron import Schedule
 from pipelines.fields import (
     AboveZero,
     Ascending,
@@ -160,6 +159,7 @@ class Job(_Section):
     strategy: Strategies = TrainingDefaults.strategy
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+    schedule: Schedule | None = Field(None, exclude=True)  # of the runs, not one of their arguments
 
     @model_validator(mode="before")
     @classmethod
@@ -187,80 +187,4 @@ def load_job(path: Path, changes: Sequence[str] = ()) -> Job:
     Raises:
         InputError: The file cannot be read, or has faults: all of them, each with its field's path.
     """
-    try:
-        content = yaml.load(path.read_text("utf-8"), _Loader)  # a SafeLoader
-    except FileNotFoundError as error:
-        raise InputError(f"There is no job file {str(path)!r} (looked from {Path.cwd()}).") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The job file {path} cannot be read: {error}.") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is no valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds no job: fields such as 'model: name' were expected.")
-    for change in changes:
-        _apply(content, change)
-    try:
-        return Job.model_validate(content, context=content)
-    except ValidationError as error:
-        faults = [f"  {line}" for line in _explain(error.errors())]
-        count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
-        raise InputError("\n".join([f"{path} has {count}:", *faults])) from error
-
-
-def _apply(content: dict[str, Any], change: str) -> None:
-    path, equals, text = change.partition("=")
-    if not equals or not path:
-        raise InputError(f"--set {change!r}: FIELD=VALUE was expected, such as training.epochs=1.")
-    *sections, field = path.split(".")
-    for name in sections:
-        content = content.setdefault(name, {})
-        if not isinstance(content, dict):
-            raise InputError(f"--set {change!r}: {name!r} is no section with fields.")
-    try:
-        content[field] = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {change!r}: the value is no valid YAML: {error}") from error
-
-
-def _explain(errors: Sequence[ErrorDetails]) -> Iterator[str]:
-    for error in errors:
-        path = ".".join(str(part) for part in error["loc"])
-        found = f"found {_shorten(error['input'])}"
-        if error["type"] == "name":
-            yield f"{path}: {error['msg']}"
-        elif error["type"] == "extra_forbidden":
-            *parents, name = error["loc"]
-            known = _fields(Job, parents)
-            yield f"{path}: there is no such field; allowed: {quote_all(known, 20)}.{did_you_mean(str(name), known)}"
-        elif error["type"] == "missing":
-            yield f"{path}: is missing"
-        elif error["type"] == "one_of":
-            yield f"{path}: {found}; {error['msg']}"
-        else:
-            yield f"{path}: {found}; {error['msg'][:1].lower()}{error['msg'][1:]}"
-
-
-def _fields(model: type[BaseModel], parents: Sequence[Any]) -> list[str]:
-    for parent in parents:
-        model = typing.cast(type[BaseModel], model.model_fields[str(parent)].annotation)
-    return list(model.model_fields)
-
-
-def _shorten(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses a field given twice."""
-
-
-def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> Mapping[Any, Any]:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise yaml.constructor.ConstructorError(None, None, f"the field {key!r} is given twice", node.start_mark)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
+    return documents.load(path, Job, "job", changes)

@@ -23,6 +23,7 @@ from components.shared.artifact import open_artifact
 from components.shared.backbones import RANDOM, REGISTRY
 from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.step import FAILURE, PROGRESS
+from pipelines import containers
 from pipelines.job import Job
 
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
@@ -59,13 +60,14 @@ class Result:
     artifacts: dict[str, str]
 
 
-def run(job: Job, root: Path, console: Console) -> Result:
+def run(job: Job, root: Path, console: Console, runner: str = "subprocess") -> Result:
     """Runs the finetune pipeline of a job on this machine.
 
     Args:
         job: What to run.
         root: Holds everything of the embedded default: artifacts, the MLflow store, pages, logs.
         console: Where progress is shown.
+        runner: What a step is: a "subprocess", or a container of its image ("docker").
 
     Raises:
         InputError: There is no such backbone in the registry, or a step found something else that the user can mend.
@@ -74,10 +76,13 @@ def run(job: Job, root: Path, console: Console) -> Result:
     began = time.perf_counter()
     tracking.use_embedded(root)
     arguments = {**job.arguments(), "backbone": _pinned(job.backbone)}
+    if runner == "docker":
+        containers.check()
+        arguments = containers.expand(arguments)
     folder = root.absolute() / "runs" / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S-%f}-{job.model}"
     folder.mkdir(parents=True)
     with _Log(folder / "log.txt", console) as log:
-        outputs = _run_pipeline(arguments, folder, log)
+        outputs = _run_pipeline(arguments, folder, log, runner)
     paths = {name: Path(artifact.path) for name, artifact in outputs.items()}
     return _result(job, root, paths, {**log.seconds, "total": round(time.perf_counter() - began, 3)})
 
@@ -93,7 +98,7 @@ def _pinned(backbone: str) -> str:
     return start + registry.resolve(name)
 
 
-def _run_pipeline(arguments: dict[str, Any], folder: Path, log: "_Log") -> dict[str, Any]:
+def _run_pipeline(arguments: dict[str, Any], folder: Path, log: "_Log", runner: str) -> dict[str, Any]:
     with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log), _scratch(folder):
         from kfp import local
         from kfp.local import subprocess_task_handler
@@ -101,7 +106,8 @@ def _run_pipeline(arguments: dict[str, Any], folder: Path, log: "_Log") -> dict[
         from pipelines.finetune import finetune_pipeline
 
         subprocess_task_handler.replace_python_executable = _replace_python
-        local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(folder))
+        processes = local.SubprocessRunner(use_venv=False)
+        local.init(containers.runner(arguments) if runner == "docker" else processes, pipeline_root=str(folder))
         try:
             return dict(finetune_pipeline(**arguments).outputs)
         except KeyboardInterrupt:

@@ -12,8 +12,11 @@ import yaml
 
 from components.shared.errors import InputError
 from components.shared.parameters import restore
+from pipelines import cli
 from pipelines.cluster import compile_pipeline
+from pipelines.deployment import Steps, load_deployment
 from pipelines.job import load_job
+from tests.pipelines.test_deployment import DEPLOYMENT, write
 
 GOLDEN = Path(__file__).parent / "golden" / "finetune.yaml"
 JOB = Path(__file__).parent / "golden" / "job.yaml"
@@ -87,3 +90,193 @@ def test_outputs_that_cannot_be_written(tmp_path: Path) -> None:
         compile_pipeline(load_job(JOB), tmp_path / "pipeline.json")
     with pytest.raises(InputError, match="does not exist"):
         compile_pipeline(load_job(JOB), tmp_path / "nowhere/pipeline.yaml")
+    with pytest.raises(InputError, match="There is no pipeline 'finetun'; there is: 'finetune'. Did you mean"):
+        compile_pipeline(load_job(JOB), tmp_path / "pipeline.yaml", pipeline="finetun")
+
+
+STEPS = {"ingest", "transform", "finetune", "evaluate", "register"}
+
+FULL: dict[str, Any] = {
+    "images": {**DEPLOYMENT["images"], "pull_policy": "Always", "pull_secrets": ["registry"]},
+    "environment": {"AWS_DEFAULT_REGION": "eu-central-1"},
+    "secrets": {
+        "AWS_ACCESS_KEY_ID": {"secret": "s3", "key": "access"},
+        "AWS_SECRET_ACCESS_KEY": {"secret": "s3", "key": "secret"},
+        "ANOTHER_NAME": {"secret": "s3", "key": "secret"},
+    },
+    "labels": {"team": "a"},
+    "security": {"run_as_user": 1000, "run_as_group": 1001},
+    "steps": {
+        "all": {"requests": {"cpu": 1, "memory": "2Gi"}, "limits": {"memory": "4Gi"}, "timeout": 3600, "retries": 2},
+        "transform": {"cache": False, "scratch": {"size": "50Gi"}},
+        "finetune": {
+            "requests": {"cpu": "3500m", "memory": "16Gi"},
+            "accelerator": {"type": "nvidia.com/gpu", "count": 2},
+            "node_selector": {"pool": "gpu"},
+            "affinity": [
+                {"key": "nvidia.com/gpu.memory", "operator": "Gt", "values": ["40000"]},
+                {"key": "nvidia.com/gpu.product", "operator": "In", "values": ["H100", "H200"], "weight": 50},
+                {"key": "slow", "operator": "DoesNotExist"},
+            ],
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+            "shared_memory": "8Gi",
+            "scratch": {"size": "100Gi", "storage_class": "fast"},
+            "timeout": 86400,
+            "backoff": 60,
+        },
+    },
+}
+
+
+def compiled_for(folder: Path, **deployment: Any) -> tuple[Any, Any]:
+    """Returns the pipeline's spec and the platform's, both read back from the package."""
+    compile_pipeline(
+        load_job(JOB), folder / "pipeline.yaml", load_deployment(write(folder / "deployment.yaml", **deployment))
+    )
+    pipeline, platform = yaml.safe_load_all((folder / "pipeline.yaml").read_text())
+    return pipeline, platform
+
+
+def by_step(spec: Any) -> dict[str, Any]:
+    """Returns the executors of either spec, by step."""
+    spec = spec.get("platforms", {}).get("kubernetes", spec)
+    executors = {name.removeprefix("exec-"): told for name, told in spec["deploymentSpec"]["executors"].items()}
+    assert set(executors) == STEPS
+    return executors
+
+
+class TestDeployment:
+    @pytest.fixture
+    def package(self, tmp_path: Path) -> tuple[Any, Any]:
+        return compiled_for(tmp_path, **FULL)
+
+    @pytest.fixture
+    def containers(self, package: tuple[Any, Any]) -> dict[str, Any]:
+        return {name: told["container"] for name, told in by_step(package[0]).items()}
+
+    @pytest.fixture
+    def pods(self, package: tuple[Any, Any]) -> dict[str, Any]:
+        return by_step(package[1])
+
+    def test_only_the_step_that_is_to_have_a_gpu_gets_one_and_goes_where_they_are(
+        self, containers: dict[str, Any], pods: dict[str, Any]
+    ) -> None:
+        assert {name for name in STEPS if "accelerator" in containers[name].get("resources", {})} == {"finetune"}
+        for field in ("tolerations", "nodeSelector", "nodeAffinity"):
+            assert {name for name in STEPS if field in pods[name]} == {"finetune"}, field
+        accelerator = containers["finetune"]["resources"]["accelerator"]
+        assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("nvidia.com/gpu", "2")
+        pod = pods["finetune"]
+        assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+        assert pod["nodeSelector"] == {"labels": {"pool": "gpu"}}
+        required, preferred = pod["nodeAffinity"]
+        assert [told["key"] for told in required["matchExpressions"]] == ["nvidia.com/gpu.memory", "slow"]  # both hold
+        assert "weight" not in required
+        assert (preferred["weight"], preferred["matchExpressions"][0]["values"]) == (50, ["H100", "H200"])
+
+    def test_evaluate_gets_one_on_request(self, tmp_path: Path) -> None:
+        gpu = {"accelerator": {"type": "nvidia.com/gpu"}, "tolerations": [{"operator": "Exists"}]}
+        pipeline, platform = compiled_for(tmp_path, steps={"evaluate": gpu})
+        containers, pods = by_step(pipeline), by_step(platform)
+        resources = {name: told["container"].get("resources", {}) for name, told in containers.items()}
+        assert {name for name in STEPS if "accelerator" in resources[name]} == {"evaluate"}
+        assert {name for name in STEPS if "tolerations" in pods[name]} == {"evaluate"}
+
+    def test_secrets_are_named_and_never_inline(self, containers: dict[str, Any], pods: dict[str, Any]) -> None:
+        for name in STEPS:
+            assert not set(FULL["secrets"]).intersection(told["name"] for told in containers[name]["env"])
+            sources = [(told["secretName"], pair) for told in pods[name]["secretAsEnv"] for pair in told["keyToEnv"]]
+            named = {pair["envVar"]: {"secret": secret, "key": pair["secretKey"]} for secret, pair in sources}
+            assert named == FULL["secrets"]
+            assert len(sources) == len(named)
+
+    def test_caching_is_off_where_it_must_be_and_where_it_is_turned_off(self, tmp_path: Path) -> None:
+        def cached(**deployment: Any) -> set[str]:
+            tasks = compiled_for(tmp_path, **deployment)[0]["root"]["dag"]["tasks"]
+            return {name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")}
+
+        assert cached() == {"transform", "finetune", "evaluate"}
+        assert cached(steps={"all": {"cache": True}}) == {"transform", "finetune", "evaluate"}
+        assert cached(**FULL) == {"finetune", "evaluate"}
+        assert cached(steps={"all": {"cache": False}, "finetune": {"cache": True}}) == {"finetune"}
+
+    def test_each_step_runs_in_the_clusters_image(self, containers: dict[str, Any], pods: dict[str, Any]) -> None:
+        images = {name: container["image"] for name, container in containers.items()}
+        light, trainer = DEPLOYMENT["images"]["light"], DEPLOYMENT["images"]["trainer"]
+        assert images == {**dict.fromkeys(STEPS, light), **dict.fromkeys(["finetune", "evaluate"], trainer)}
+        for pod in pods.values():
+            assert pod["imagePullPolicy"] == "Always"
+            assert [told["secretName"] for told in pod["imagePullSecret"]] == ["registry"]
+
+    def test_variables_lead_to_the_services_and_to_the_scratch(self, containers: dict[str, Any]) -> None:
+        variables = {
+            name: {told["name"]: told["value"] for told in container["env"]} for name, container in containers.items()
+        }
+        assert all(told["AWS_DEFAULT_REGION"] == "eu-central-1" for told in variables.values())
+        tracked = {name for name, told in variables.items() if "MLFLOW_TRACKING_URI" in told}
+        assert tracked == {"transform", "finetune", "register"}
+        assert variables["register"]["MLFLOW_TRACKING_URI"] == "https://mlflow.example.com"
+        assert {name for name, told in variables.items() if told.get("TMPDIR") == "/tmp"} == {
+            "transform",
+            "finetune",
+        }
+
+    def test_memory_and_disk_are_mounted(self, pods: dict[str, Any]) -> None:
+        disk = {"volumeName": "scratch", "mountPath": "/tmp"}
+        assert pods["transform"]["emptyDirMounts"] == [{**disk, "sizeLimit": "50Gi"}]
+        memory = {"volumeName": "shared-memory", "mountPath": "/dev/shm", "medium": "Memory", "sizeLimit": "8Gi"}
+        assert pods["finetune"]["emptyDirMounts"] == [memory]
+        (volume,) = pods["finetune"]["genericEphemeralVolume"]
+        assert volume == {**disk, "size": "100Gi", "storageClassName": "fast", "accessModes": ["ReadWriteOnce"]}
+
+    def test_sizes_times_and_tries(self, package: tuple[Any, Any], containers: Any, pods: dict[str, Any]) -> None:
+        wanted = {name: containers[name]["resources"] for name in STEPS}
+        amounts = ("resourceCpuRequest", "resourceMemoryRequest", "resourceCpuLimit", "resourceMemoryLimit")
+        assert [wanted["finetune"].get(name) for name in amounts] == ["3500m", "16Gi", None, None]
+        assert [wanted["ingest"].get(name) for name in amounts] == ["1", "2Gi", None, "4Gi"]
+        seconds = {name: int(pod["activeDeadlineSeconds"]) for name, pod in pods.items()}
+        assert seconds == {**dict.fromkeys(STEPS, 3600), "finetune": 86400}
+        tries = {name: task["retryPolicy"] for name, task in package[0]["root"]["dag"]["tasks"].items()}
+        assert {name: told["maxRetryCount"] for name, told in tries.items()} == dict.fromkeys(STEPS, 2)
+        assert (tries["finetune"]["backoffDuration"], tries["finetune"]["backoffFactor"]) == ("60s", 2.0)
+
+    def test_every_pod_is_labelled_and_without_rights(self, pods: dict[str, Any]) -> None:
+        for pod in pods.values():
+            assert pod["podMetadata"]["labels"] == {"team": "a"}
+            assert pod["securityContext"] == {"runAsUser": "1000", "runAsGroup": "1001", "runAsNonRoot": True}
+
+    def test_the_rest_of_the_pipeline_stays_as_it_is(self, spec: Any, package: tuple[Any, Any]) -> None:
+        pipeline = package[0]
+        assert pipeline["defaultPipelineRoot"] == "s3://bucket/graft"
+        assert pipeline["pipelineInfo"] == spec["pipelineInfo"]
+        assert pipeline["root"]["inputDefinitions"] == spec["root"]["inputDefinitions"]
+        assert pipeline["components"] == spec["components"]
+
+    def test_the_same_content_compiles_to_the_same_package(self, tmp_path: Path) -> None:
+        packages = []
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            compiled_for(tmp_path / name, **FULL)
+            packages.append((tmp_path / name / "pipeline.yaml").read_bytes())
+        assert packages[0] == packages[1]
+
+    def test_every_step_of_the_pipeline_can_be_given_something(self, spec: Any) -> None:
+        assert set(spec["root"]["dag"]["tasks"]) == STEPS == set(Steps.model_fields) - {"all"}
+
+
+def test_the_command_compiles_for_a_deployment_and_warns_of_tags(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = {**DEPLOYMENT["images"], "light": "registry.example.com/light:1.0"}
+    deployment, package = write(tmp_path / "deployment.yaml", images=images), tmp_path / "pipeline.yaml"
+    arguments = ["compile", str(JOB), "--deployment", str(deployment), "-o", str(package)]
+    assert cli.main(arguments) == 0
+    told = capsys.readouterr()
+    assert told.out == f"wrote {package}\n"
+    assert told.err.startswith("graft: warning: images.light is 'registry.example.com/light:1.0', without a digest")
+    assert len(told.err.splitlines()) == 1
+    write(deployment, mlflow="nowhere")
+    package.unlink()
+    assert cli.main(arguments) == 2
+    assert "mlflow: found 'nowhere'; an address" in capsys.readouterr().err
+    assert not package.exists()

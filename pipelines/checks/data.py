@@ -1,0 +1,89 @@
+"""The job's data: is it there, may it be read, is any of it usable?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from components.ingest.hub import PREFIX
+from components.ingest.images import image_files
+from components.ingest.rows import data_files
+from components.shared import tasks
+from components.shared.errors import GraftError, InputError
+from components.shared.storage import File, is_s3
+from pipelines.checks import hub, store
+from pipelines.checks.address import inside, is_hidden
+from pipelines.checks.finding import Finding, failed, passed, warning
+from pipelines.checks.machine import disk
+
+if TYPE_CHECKING:
+    from pipelines.job import Job
+
+_PACKED = (".gz", ".tgz", ".parquet")
+_UNPACKED = 4  # times as large, about
+_MIB = 1 << 20
+
+
+def check_data(job: "Job", endpoint: str, root: Path | None) -> Iterator[Finding]:
+    """Lists the data of a job and reads a byte of it; then compares the disk with its size.
+
+    Args:
+        job: Whose data.
+        endpoint: Of S3.
+        root: Where a run here would be kept; None where it runs on a cluster.
+    """
+    source, size = job.data.source, 0
+    try:
+        if source.startswith(PREFIX):
+            yield hub.look_at_dataset(source)
+        elif is_s3(source) and is_hidden(endpoint):
+            yield inside("data", endpoint)
+        elif not is_s3(source) and root is None:
+            yield elsewhere("data", source)
+        else:
+            files = _list(job, endpoint)
+            size = sum(file.size * (_UNPACKED if file.name.endswith(_PACKED) else 1) for file in files)
+            packed = sum(file.size for file in files)
+            yield passed("data", f"{source}: {_count(files)}, {packed / _MIB:,.1f} MiB, readable")
+    except GraftError as error:
+        yield failed("data", str(error))
+    if root is not None:
+        yield disk(root, size)
+
+
+def elsewhere(subject: str, path: str) -> Finding:
+    """Returns what is to be said of a local path in a job for a cluster."""
+    if Path(path).is_absolute():
+        return warning(
+            subject, f"{path} is looked for inside the image that the step runs in. Name an address (s3://…) instead."
+        )
+    return failed(subject, f"{path} is a path of this machine, which the cluster does not see. Copy it to s3://….")
+
+
+def _list(job: "Job", endpoint: str) -> list[File]:
+    source = job.data.source
+    if is_s3(source):
+        store.reach_store(endpoint)
+    is_image = tasks.get(job.task).input_type == pa.binary()
+    files = image_files(source) if is_image else data_files(source)
+    first = next((file for file in files if file.size), None)
+    if first is None:
+        raise InputError(f"All {len(files)} files of {source} are empty. Write them again.")
+    _read_byte(first.uri)
+    return files
+
+
+def _count(files: list[File]) -> str:
+    return "1 file" if len(files) == 1 else f"{len(files):,} files"
+
+
+def _read_byte(uri: str) -> None:
+    if is_s3(uri):
+        store.read_byte(uri)
+        return
+    try:
+        with Path(uri).open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise InputError(f"{uri} cannot be read ({error.strerror}). Check its rights.") from error
