@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: setup demo demo-images test test-environment lint lock clean
+.PHONY: setup demo demo-images images test test-containers test-environment lint lock clean
 
 setup: $(VENV)/.ready
 
@@ -35,6 +35,17 @@ test: setup
 # What takes minutes: the registered model in a fresh environment made from its own requirements.
 test-environment: setup
 	@$(BIN)/python -m pytest -m slow
+
+# Builds the images that the steps run in, with docker or podman.
+#   make images PUSH=registry.example.com/team DEPLOYMENT=cluster.yaml   pushes them, and writes their digests into the file
+#   BASE=python:3.12-slim@sha256:… make images                           starts from another Python
+images:
+	@$(PYTHON) images/build.py $(if $(PUSH),--push $(PUSH)) $(if $(DEPLOYMENT),--deployment $(DEPLOYMENT))
+
+# The images, the steps' tests inside of them, and whole runs with every step in its container.
+test-containers: setup
+	@$(BIN)/python images/build.py --test
+	@$(BIN)/python -m pytest -m containers
 
 lint: setup
 	@$(BIN)/ruff format --check .

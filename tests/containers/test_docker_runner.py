@@ -1,0 +1,139 @@
+"""Whole runs with every step in a container of its image, as a user starts them: `make test-containers`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import boto3
+import docker
+import pytest
+
+from components.shared.artifact import open_artifact
+from components.shared.images import LIGHT, TRAINER
+from tests.conftest import TRAINING, s3_environment
+from tests.pipelines.test_run import SECRET, graft, sample_csv, write_job
+from tests.servers import s3_server, serving
+
+pytestmark = pytest.mark.containers
+DIGESTED = ("snapshot", "features", "model")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Any:
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> dict[str, Any]:
+    """The same job, run by both runners in a folder each."""
+    told = {}
+    for runner in ("subprocess", "docker"):
+        folder = tmp_path_factory.mktemp(runner)
+        sample_csv(folder / "data/topics.csv")
+        write_job(folder / "job.yaml", "data", str(backbone))
+        began = time.time()
+        done = graft("run", "job.yaml", "--runner", runner, "--json", "result.json", folder=folder)
+        assert done.returncode == 0, done.stderr
+        result = json.loads((folder / "result.json").read_text())
+        told[runner] = {"folder": folder, "log": done.stderr, "times": (began, time.time()), **result}
+    return told
+
+
+def test_the_same_job_and_seed_give_the_same_content(results: dict[str, Any]) -> None:
+    one, other = (
+        {kind: open_artifact(Path(result["artifacts"][kind]), kind).digest for kind in DIGESTED}
+        for result in results.values()
+    )
+    assert one == other
+    assert results["docker"]["metrics"] == results["subprocess"]["metrics"]
+    assert results["docker"]["version"] == "1"
+
+
+def test_a_run_tells_its_steps_and_leaves_only_the_users_own_files(results: dict[str, Any], engine: Any) -> None:
+    folder, log = results["docker"]["folder"], results["docker"]["log"]
+    steps = [line.split()[0] for line in log.splitlines() if " done in " in line]
+    assert steps == ["ingest", "transform", "finetune", "evaluate", "register"]
+    assert {path.name for path in folder.iterdir()} == {"data", "job.yaml", "result.json", ".graft"}
+    assert not list(folder.glob(".graft/runs/*/scratch-*"))
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in folder.rglob("*")}
+    assert owners == {(os.getuid(), os.getgid())}
+    assert not [c for c in engine.containers.list(all=True) if {LIGHT, TRAINER} & set(c.image.tags)]
+
+
+def test_a_model_made_in_containers_predicts_here(results: dict[str, Any]) -> None:
+    asked = graft("predict", "topics", "salt in the soup and a knife by the pan", folder=results["docker"]["folder"])
+    assert json.loads(asked.stdout)["label"] == "kitchen", asked.stderr
+
+
+def test_each_step_ran_in_its_image(results: dict[str, Any], engine: Any) -> None:
+    began, ended = results["docker"]["times"]
+    events = list(engine.events(since=began, until=ended, filters={"type": "container", "event": "start"}, decode=True))
+    assert [event["from"] for event in events] == [LIGHT, LIGHT, TRAINER, TRAINER, LIGHT]
+
+
+def test_services_on_loopback_and_credentials_reach_the_steps(tmp_path: Path, backbone: Path) -> None:
+    """Data and backbone in S3, MLflow behind HTTP; the secret is in no file and in no log."""
+    with s3_server() as endpoint:
+        credentials = {**s3_environment(endpoint), "AWS_SECRET_ACCESS_KEY": SECRET}
+        client = boto3.client(
+            "s3", endpoint_url=endpoint, aws_access_key_id="key", aws_secret_access_key=SECRET, region_name="us-east-1"
+        )
+        client.create_bucket(Bucket="bucket")
+        client.upload_file(str(sample_csv(tmp_path / "topics.csv")), "bucket", "raw/topics.csv")
+        for file in backbone.iterdir():
+            client.upload_file(str(file), "bucket", f"backbones/tiny/{file.name}")
+        job = write_job(tmp_path / "job.yaml", "s3://bucket/raw", "s3://bucket/backbones/tiny")
+        store = ["--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db"]
+        store += ["--artifacts-destination", "s3://bucket/mlflow"]
+        server = {**credentials, "MLFLOW_S3_ENDPOINT_URL": endpoint}
+        with serving(["server", *store, "--workers", "1"], tmp_path, environment=server) as address:
+            environment = {**credentials, "MLFLOW_TRACKING_URI": address}
+            done = graft("run", str(job), "--runner", "docker", folder=tmp_path, environment=environment)
+            assert done.returncode == 0, done.stderr
+        listed = client.list_objects_v2(Bucket="bucket", Prefix="mlflow/")["Contents"]
+        assert any(item["Key"].endswith("model.safetensors") for item in listed)
+    text = "".join(path.read_text(errors="ignore") for path in (tmp_path / ".graft").rglob("*") if path.is_file())
+    assert "graft: finetune 100%" in text
+    assert SECRET not in text + done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("data.inputs=[txt]", "graft: ingest: topics.csv has no column 'txt'.*Did you mean 'text'"),
+        ("data.source=nowhere", "graft: ingest: There is no file or folder 'nowhere'"),
+    ],
+)
+def test_what_a_step_refuses_is_told_as_by_a_process(tmp_path: Path, backbone: Path, change: str, message: str) -> None:
+    sample_csv(tmp_path / "data/topics.csv")
+    write_job(tmp_path / "job.yaml", "data", str(backbone))
+    done = graft("run", "job.yaml", "--runner", "docker", "--set", change, folder=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    with pytest.raises(AssertionError, match=message):
+        raise AssertionError(done.stderr)
+
+
+def test_ctrl_c_ends_the_container_and_leaves_nothing_half_done(tmp_path: Path, backbone: Path, engine: Any) -> None:
+    sample_csv(tmp_path / "data/topics.csv")
+    write_job(tmp_path / "job.yaml", "data", str(backbone), training={**TRAINING, "epochs": 5000, "patience": 5000})
+    command = [sys.executable, "-m", "pipelines.cli", "run", "job.yaml", "--runner", "docker"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 120
+    while not any("epoch 1:" in log.read_text() for log in tmp_path.glob(".graft/runs/*/log.txt")):
+        assert time.monotonic() < end, "training never began"
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in output + errors
+    assert not list(tmp_path.glob(".graft/runs/*/*/finetune/model"))
+    assert not [c for c in engine.containers.list(all=True) if TRAINER in c.image.tags]
