@@ -29,11 +29,20 @@ TEXT: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """Tiny configurations of text architectures, encoders first, by transformers' name."""
 
+_PAIR = {
+    "vision_config": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+                      "image_size": 32, "patch_size": 8},
+    "text_config": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
+                    "vocab_size": 50, "bos_token_id": 1, "eos_token_id": 2},
+}  # fmt: skip
+
 VISION: dict[str, dict[str, Any]] = {
     "vit": {**_SMALL, "image_size": 32, "patch_size": 8},
     "dinov2": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32, "patch_size": 8},
     "convnext": {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]},
     "swin": {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 4, "image_size": 32},
+    "clip": _PAIR,
+    "siglip": _PAIR,
 }
 """Tiny configurations of vision architectures, by transformers' name."""
 

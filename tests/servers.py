@@ -31,6 +31,20 @@ def s3_server() -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Starts an HTTP server on loopback; yields its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextlib.contextmanager
 def file_server(answers: Mapping[str, tuple[int, Mapping[str, str], bytes]]) -> Iterator[str]:
     """Starts an HTTP server that gives fixed answers (status, headers, body) by path, and 404 for all others."""
 
@@ -49,15 +63,8 @@ def file_server(answers: Mapping[str, tuple[int, Mapping[str, str], bytes]]) -> 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with http_server(Handler) as address:
+        yield address
 
 
 def free_port() -> int:

@@ -10,10 +10,9 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from pipelines.checks.finding import Finding
 from pipelines.checks.image import parse
 from pipelines.cli import main
 from tests.conftest import s3_environment, write_csv
-from tests.servers import file_server, free_port
+from tests.servers import file_server, free_port, http_server
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 JSON = {"Content-Type": "application/json"}
@@ -342,19 +341,6 @@ def test_a_bucket_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.Mo
         code, found = examine(tmp_path, "--deployment", write_deployment(tmp_path, services))
     assert (code, found["pipeline_root"].level) == (0, "!")
     assert "s3://bucket/graft/.graft-doctor" in found["pipeline_root"].found
-
-
-@contextlib.contextmanager
-def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def store_that_refuses(method: str) -> contextlib.AbstractContextManager[str]:

@@ -86,7 +86,11 @@ def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> 
     overrides = {name: value for name, value in backbone.args.items() if name != "img_size"}
     if size := backbone.args.get("img_size"):
         overrides["image_size"] = size
-    config = AutoConfig.from_pretrained(backbone.folder, trust_remote_code=False, local_files_only=True, **overrides)
+    config = AutoConfig.from_pretrained(backbone.folder, trust_remote_code=False, local_files_only=True)
+    normalize = _normalize(backbone)
+    if normalize is not None:
+        config = getattr(config, "vision_config", config)  # of CLIP and its like, the part that sees
+    config.update(overrides)
     weights = load_file(backbone.folder / "model.safetensors") if told and backbone.pretrained else {}
     if weights or not backbone.pretrained:
         encoder = _empty(config, told.get("pooler", True) if weights else bool(told.get("pooler")))
@@ -96,7 +100,7 @@ def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> 
         encoder = _pretrained(backbone.folder, config)
     if pooling == "auto":
         pooling = backbone_pooling(encoder)
-    network = TransformersNetwork(encoder, pooling, labels, _normalize(backbone))
+    network = TransformersNetwork(encoder, pooling, labels, normalize)
     if weights:
         keep_rows(network.head, labels, weights, told["labels"])
     return network
