@@ -1,21 +1,25 @@
 """On Kubeflow: compiling a job's pipeline, and what a deployment adds to each of its steps."""
 
 import functools
+import math
 from pathlib import Path
 from typing import Any
 
 from kfp import compiler, dsl, kubernetes
 from kfp.dsl.pipeline_context import Pipeline
 
+from components.shared.backbones import RANDOM, REGISTRY
 from components.shared.errors import InputError, did_you_mean, quote_all
 from pipelines.deployment import AcceleratedStep, Deployment, Step
 from pipelines.finetune import finetune_pipeline
 from pipelines.job import Job
+from pipelines.kubernetes_fields import cores
 
 PIPELINES = {"finetune": finetune_pipeline}
 
 _SCRATCH = "/tmp"  # the home of the images, too: what comes from the hub is kept below it
 _SHARED_MEMORY = "/dev/shm"
+_READ_BACKBONE = ("transform", "finetune")
 _TRACKED = ("transform", "finetune", "register")  # take a backbone from the registry, log curves, register
 
 
@@ -41,14 +45,12 @@ def compile_pipeline(job: Job, output: Path, deployment: Deployment | None = Non
     if pipeline not in PIPELINES:
         near = did_you_mean(pipeline, PIPELINES)
         raise InputError(f"There is no pipeline {pipeline!r}; there is: {quote_all(PIPELINES)}.{near}")
-    chosen = PIPELINES[pipeline]
-    if deployment:
-        chosen = _deployed(chosen, deployment)
-    compiler.Compiler().compile(chosen, str(output), pipeline_parameters=job.arguments())
+    fitted = _fitted(PIPELINES[pipeline], job, deployment)
+    compiler.Compiler().compile(fitted, str(output), pipeline_parameters=job.arguments())
 
 
-def _deployed(pipeline: Any, deployment: Deployment) -> Any:
-    """Returns a pipeline whose steps get what a deployment says.
+def _fitted(pipeline: Any, job: Job, deployment: Deployment | None) -> Any:
+    """Returns a pipeline whose steps get what a job asks of them and a deployment says.
 
     kfp makes a pipeline's tasks when it is defined: it is defined anew, by the same function.
     """
@@ -57,17 +59,26 @@ def _deployed(pipeline: Any, deployment: Deployment) -> Any:
     def define(*parameters: Any) -> Any:
         outputs = pipeline.pipeline_func(*parameters)
         for task in Pipeline.get_default_pipeline().tasks.values():
-            _apply(deployment, task)
+            if deployment:
+                _apply(deployment, task)
+            if _moves(job.backbone) and task.component_spec.name in _READ_BACKBONE:
+                task.set_caching_options(False)
         return outputs
 
-    root = deployment.pipeline_root
+    root = deployment.pipeline_root if deployment else None
     return dsl.pipeline(name=pipeline.name, description=pipeline.description, pipeline_root=root)(define)
+
+
+def _moves(backbone: str) -> bool:
+    """Tells whether a backbone's name may stand for other weights tomorrow: a cache key knows the name alone."""
+    name = backbone.removeprefix(RANDOM)
+    return name.startswith(REGISTRY) and "/" not in name.removeprefix(REGISTRY)
 
 
 def _apply(deployment: Deployment, task: dsl.PipelineTask) -> None:
     step = deployment.steps.of(task.component_spec.name)
     _pull(deployment, task)
-    _set_environment(deployment, task)
+    _set_environment(deployment, step, task)
     _size(step, task)
     _place(step, task)
     _mount(step, task)
@@ -84,13 +95,19 @@ def _pull(deployment: Deployment, task: dsl.PipelineTask) -> None:
         kubernetes.set_image_pull_secrets(task, deployment.images.pull_secrets)
 
 
-def _set_environment(deployment: Deployment, task: dsl.PipelineTask) -> None:
-    for name, value in deployment.environment.items():
+def _set_environment(deployment: Deployment, step: Step, task: dsl.PipelineTask) -> None:
+    for name, value in {**_threads(step), **deployment.environment}.items():
         task.set_env_variable(name, value)
     if task.component_spec.name in _TRACKED:
         task.set_env_variable("MLFLOW_TRACKING_URI", deployment.mlflow)
     for name, source in deployment.secrets.items():
         kubernetes.use_secret_as_env(task, source.secret, {source.key: name})
+
+
+def _threads(step: Step) -> dict[str, str]:
+    """Returns variables that keep libraries to the step's share of a node: they count its cores, and know no limit."""
+    cpu = step.limits.cpu or step.requests.cpu
+    return {"OMP_NUM_THREADS": str(max(1, math.ceil(cores(cpu))))} if cpu else {}
 
 
 def _size(step: Step, task: dsl.PipelineTask) -> None:

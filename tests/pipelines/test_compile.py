@@ -80,6 +80,26 @@ def test_light_steps_run_without_torch_and_only_pure_steps_are_cached(spec: Any)
     assert cached == {"transform", "finetune", "evaluate"}
 
 
+@pytest.mark.parametrize(
+    ("backbone", "cached"),
+    [
+        ("models:/sentiment@champion", {"evaluate"}),
+        ("random:models:/sentiment", {"evaluate"}),
+        ("models:/sentiment/3", {"transform", "finetune", "evaluate"}),
+    ],
+)
+@pytest.mark.parametrize("deployed", [False, True])
+def test_what_starts_from_an_alias_is_not_cached(
+    tmp_path: Path, backbone: str, cached: set[str], deployed: bool
+) -> None:
+    """Tomorrow it may lead to another version, and the key of the cache would be the same."""
+    deployment = load_deployment(write(tmp_path / "cluster.yaml")) if deployed else None
+    compile_pipeline(load_job(JOB, [f"backbone={backbone}"]), tmp_path / "pipeline.yaml", deployment)
+    (tasks, *_) = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())
+    tasks = tasks["root"]["dag"]["tasks"]
+    assert {name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")} == cached
+
+
 def test_no_step_installs_anything_when_it_runs(spec: Any) -> None:
     commands = [" ".join(e["container"]["command"]) for e in spec["deploymentSpec"]["executors"].values()]
     assert not any("pip install" in command for command in commands)
@@ -216,6 +236,11 @@ class TestDeployment:
         tracked = {name for name, told in variables.items() if "MLFLOW_TRACKING_URI" in told}
         assert tracked == {"transform", "finetune", "register"}
         assert variables["register"]["MLFLOW_TRACKING_URI"] == "https://mlflow.example.com"
+        # Of 3500m of a node's CPU four threads, not as many as the node has cores.
+        assert {name: told["OMP_NUM_THREADS"] for name, told in variables.items()} == {
+            **dict.fromkeys(STEPS, "1"),
+            "finetune": "4",
+        }
         assert {name for name, told in variables.items() if told.get("TMPDIR") == "/tmp"} == {
             "transform",
             "finetune",
