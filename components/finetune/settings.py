@@ -47,7 +47,7 @@ class FinetuneSettings:
     flip: float = option(0.5, "images: how often one is mirrored; 0 where left and right matter (digits, text)")
     color_jitter: float = option(0.0, "images: brightness, contrast and saturation vary by up to this factor")
     mixup: float = option(0.0, "images: alpha of the Beta distribution that pairs are blended by; 0: none")
-    cache_gib: float = option(16.0, "the most disk for what a frozen part makes of the examples; 0: compute it anew")
+    cache_gib: float = option(16.0, "the most disk, in GiB, for what a frozen part makes of the examples; 0: none")
     pooling: str = option("auto", "how tokens become one vector: auto (as the backbone was trained), first, last, mean")
     precision: str = option("auto", "auto (bfloat16 where the hardware has it, else float32), float32, bfloat16")
     transfer_check: bool = option(False, "train the arms that tell whether transfer helped, too")

@@ -28,7 +28,7 @@ class TransformSettings:
     )
     backbone_args: dict[str, Any] = option({}, 'what to build it with, e.g. {"img_size": 128}')
     max_length: int = option(0, "the most tokens of an example; 0: what the backbone takes, at most 512")
-    pixel_gib: float = option(64.0, "the most disk for uncompressed pixels; beyond it they are re-encoded as JPEG")
+    pixel_gib: float = option(64.0, "the most disk, in GiB, for uncompressed pixels; beyond it: JPEG")
 
 
 @dataclass(frozen=True)
