@@ -22,7 +22,9 @@ for name in ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
 # What libraries leave in the temporary folder goes with the session, in the tests' own child processes too.
 SCRATCH = tempfile.mkdtemp(prefix="graft-tests-")
 os.environ["TMPDIR"] = tempfile.tempdir = SCRATCH
+os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = f"{SCRATCH}/hypothesis"
 
+import hypothesis
 import pytest
 
 from components.ingest.ingest import IngestSettings, ingest
@@ -32,6 +34,10 @@ from tests.backbones import make_bert
 from tests.servers import s3_server
 
 TRAINING = {"epochs": 4, "learning_rate": 2e-3, "batch_size": 16, "seed": 7, "precision": "float32"}
+
+# The same examples each time; none are kept.
+hypothesis.settings.register_profile("graft", database=None, derandomize=True, deadline=None)
+hypothesis.settings.load_profile("graft")
 
 
 def pytest_unconfigure() -> None:
