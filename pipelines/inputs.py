@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from components.ingest.rows import Row, data_files, read_rows
 from components.shared import storage
 from components.shared.backbones.pixels import check_image
 from components.shared.errors import InputError, quote_all
+from components.shared.sources.rows import Row, data_files, read_rows
 
 _TEXTS, _IMAGES = 256, 32  # rows at once: an image takes megabytes
 _SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".gz")

@@ -14,16 +14,16 @@ from typing import Any
 import pyarrow as pa
 
 from components.ingest.buckets import Buckets, Example, identity
-from components.ingest.hub import PREFIX, read_hub
-from components.ingest.images import image_files, read_images
 from components.ingest.rejects import Rejects
-from components.ingest.rows import Row, data_files, read_rows
 from components.ingest.shards import ShardWriter
 from components.shared import tasks
 from components.shared.ahead import map_ahead
 from components.shared.artifact import Draft, write_artifact
 from components.shared.errors import InputError, quote_all
 from components.shared.snapshot import SPLITS
+from components.shared.sources.hub import PREFIX, read_hub
+from components.shared.sources.images import image_files, read_images
+from components.shared.sources.rows import Row, data_files, read_rows
 from components.shared.step import Progress, option, required
 
 _MAX_CLASSES = 10_000

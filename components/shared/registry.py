@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 _METRIC = "test_"  # what the tags of metrics begin with
 _NOT_IN_NAMES = "/:@'\"`"
 
@@ -79,6 +79,22 @@ def show_model(name: str) -> list[Version]:
     client = tracking.client()
     with tracking.explained(f"reading the model {name!r}"):
         return _versions(client, _model(client, name))
+
+
+def holder(name: str, alias: str) -> Version | None:
+    """Returns the version that an alias names; None where there is no such model or alias, or that version is gone."""
+    from mlflow.exceptions import MlflowException
+
+    client = tracking.client()
+    with tracking.explained(f"looking for the {alias} of {name!r}"):
+        try:
+            entry = client.get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        number = str(entry.aliases.get(alias, ""))
+        return next((found for found in _versions(client, entry) if found.version == number), None)
 
 
 def load(model: str) -> Loaded:

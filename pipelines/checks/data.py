@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from components.ingest.hub import PREFIX
-from components.ingest.images import image_files
-from components.ingest.rows import data_files
 from components.shared import tasks
 from components.shared.errors import GraftError, InputError
+from components.shared.sources.hub import PREFIX
+from components.shared.sources.images import image_files
+from components.shared.sources.rows import data_files
 from components.shared.storage import File, is_s3
 from pipelines.checks import hub, store
 from pipelines.checks.address import inside, is_hidden

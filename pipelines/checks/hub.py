@@ -1,7 +1,7 @@
 """The Hugging Face hub, asked what it has without downloading any of it."""
 
-from components.ingest.hub import PREFIX
 from components.shared.errors import InputError, ServiceError
+from components.shared.sources.hub import PREFIX
 from pipelines.checks.finding import Finding, passed, warning
 from pipelines.checks.modules import load
 

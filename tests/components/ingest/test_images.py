@@ -248,7 +248,7 @@ class TestRejects:
         assert run(source, tmp_path / "s", max_pixels=64).rejected == {"more than 64 pixels": 1}
 
     def test_a_file_that_is_too_large_is_not_even_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("components.ingest.images._MOST", 10_000)
+        monkeypatch.setattr("components.shared.sources.images._MOST", 10_000)
         files = {**pictures(240), "cat/large.tif": bytes(10_001)}
         for kind in ("tree", "tar"):
             report = run(WRITERS[kind](tmp_path / kind, files), tmp_path / f"snapshot-{kind}")

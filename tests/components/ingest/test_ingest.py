@@ -231,7 +231,7 @@ class TestRefusals:
         self.refuse(tmp_path, tmp_path / "d", "mixes given splits")
 
     def test_quote_that_is_never_closed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("components.ingest.rows._FIELD_LIMIT", 1000)
+        monkeypatch.setattr("components.shared.sources.rows._FIELD_LIMIT", 1000)
         path = write_csv(tmp_path / "d.csv", rows(200))
         path.write_text(path.read_text().replace("text,label\n", 'text,label\n"open'))
         self.refuse(tmp_path, path, "Is a quote never closed")

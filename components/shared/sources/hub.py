@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from components.ingest.rows import Row, check_columns, class_name
 from components.shared.errors import InputError, ServiceError, quote_all
 from components.shared.snapshot import SPLITS
+from components.shared.sources.rows import Row, check_columns, class_name
 
 PREFIX = "hf://"
 

@@ -5,8 +5,8 @@ import datasets
 import pytest
 from PIL import Image
 
-from components.ingest.hub import read_hub, rows_of
 from components.shared.errors import InputError, ServiceError
+from components.shared.sources.hub import read_hub, rows_of
 
 
 def dataset(labels: list[int]) -> Any:

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Self
 
-from components.ingest.rows import Row, check_columns, found, given_split, read_rows, refuse_mixed
 from components.shared import storage
 from components.shared.errors import InputError, quote_all
 from components.shared.snapshot import SPLITS
+from components.shared.sources.rows import Row, check_columns, found, given_split, read_rows, refuse_mixed
 
 _SUFFIXES = {
     "image files": (
