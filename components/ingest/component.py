@@ -14,11 +14,12 @@ def ingest(
     task: str,
     labels: list[str],
     splits: dict[str, str],
+    slices: list[str],
+    max_characters: int,
+    max_pixels: int,
     validation_fraction: float,
     test_fraction: float,
     max_rejects: float,
-    max_characters: int,
-    max_pixels: int,
 ) -> None:
     """Labelled data into a snapshot: checked, split, immutable."""
     given = dict(locals())

@@ -3,52 +3,36 @@
 import contextlib
 import dataclasses
 import hashlib
-import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from components.ingest.buckets import Buckets, Example, identity
 from components.ingest.rejects import Rejects
 from components.ingest.shards import ShardWriter
-from components.shared import tasks
-from components.shared.ahead import map_ahead
 from components.shared.artifact import Draft, write_artifact
 from components.shared.errors import InputError, quote_all
+from components.shared.inventory import FOLDER, InventoryWriter
 from components.shared.snapshot import SPLITS
-from components.shared.sources.hub import PREFIX, read_hub
-from components.shared.sources.images import image_files, read_images
-from components.shared.sources.rows import Row, data_files, read_rows
-from components.shared.step import Progress, option, required
+from components.shared.sources.buckets import Buckets, Example, settle
+from components.shared.sources.source import Source, SourceSettings
+from components.shared.step import Progress, option
+from components.shared.storage import File
 
 _MAX_CLASSES = 10_000
 _MAX_FLOAT_CLASSES = 10  # ratings of 0.5, 1.0, … 5.0 are classes; more are measurements
 _BUCKET_BYTES = 32 << 20
-_HUB_BYTES = 4 << 30  # assumed where the size is not known
 
 
 @dataclass(frozen=True)
-class IngestSettings:
+class IngestSettings(SourceSettings):
     """Settings of `ingest`; the fields of `data` in a job."""
 
-    source: str = required("where the data is: a path, s3://bucket/prefix, or hf://owner/name[/config]")
-    inputs: list[str] = required("the columns that hold the input")
-    label: str = required("the column that holds the label")
-    task: str = option("text-classification", "what is to be learned")
-    labels: list[str] = option([], "the labels there may be; empty: all that are found")
-    splits: dict[str, str] = option(
-        {}, 'which given split is to be which, e.g. {"train": "train", "validation": "test"}'
-    )
     validation_fraction: float = option(0.1, "part of the examples for validation, where none are given")
     test_fraction: float = option(0.1, "part of the examples for the test, where none are given")
     max_rejects: float = option(0.01, "the fraction of rows that may be rejected")
-    max_characters: int = option(100_000, "the longest text that is taken for one")
-    max_pixels: int = option(100_000_000, "the largest image, width x height, that is decoded")
 
 
 @dataclass(frozen=True)
@@ -66,8 +50,9 @@ class IngestReport:
 def ingest(snapshot: Path, settings: IngestSettings) -> IngestReport:
     """Writes a snapshot of labelled data.
 
-    The artifact holds `<split>-*.parquet` (columns `id`, `input_1`, …, `label`), `snapshot.json`, and as notes
-    `counts.json` and `rejects.jsonl`. Memory is bounded: examples wait on disk, parted by identity.
+    The artifact holds `<split>-*.parquet` (columns `id`, `input_1`, …, `slice_1`, …, `label`), `snapshot.json`, and as
+    notes `counts.json`, `rejects.jsonl` and the `inventory`. Memory is bounded: examples wait on disk, parted by
+    identity.
 
     Args:
         snapshot: The folder to write.
@@ -77,26 +62,17 @@ def ingest(snapshot: Path, settings: IngestSettings) -> IngestReport:
         InputError: The data cannot be read, is refused, or has too many rows that cannot be used.
         ServiceError: The store or the hub failed, or the disk is full.
     """
-    if len(settings.inputs) not in tasks.get(settings.task).input_counts:
-        allowed = " or ".join(str(count) for count in tasks.get(settings.task).input_counts)
-        raise InputError(f"{settings.task} takes {allowed} input columns; data.inputs names {len(settings.inputs)}.")
-    if wrong := set(settings.splits.values()) - set(SPLITS):
-        raise InputError(f"data.splits leads to {quote_all(wrong)}; only {quote_all(SPLITS)} are splits.")
+    source = Source(settings)
     with write_artifact(snapshot, "snapshot", dataclasses.asdict(settings)) as draft:
-        counts = _Ingestion(draft, settings).run()
+        counts = _Ingestion(draft, settings, source).run()
     return IngestReport(digest=draft.digest, **counts)
 
 
 class _Ingestion:
     """One run of the step: rows → checked examples → buckets → shards."""
 
-    def __init__(self, draft: Draft, settings: IngestSettings) -> None:
-        self.draft, self.settings = draft, settings
-        self.task = tasks.get(settings.task)
-        self.limits = tasks.Limits(settings.max_characters, settings.max_pixels)
-        self.binary = self.task.input_type == pa.binary()
-        self.input_types = [self.task.input_type] * len(settings.inputs)
-        self.columns = [*settings.inputs, settings.label]
+    def __init__(self, draft: Draft, settings: IngestSettings, source: Source) -> None:
+        self.draft, self.settings, self.source = draft, settings, source
         self.rejects = Rejects(draft.path / "notes" / "rejects.jsonl")
         self.labels: set[str] = set(settings.labels)
         self.given: set[str] = set()
@@ -104,68 +80,28 @@ class _Ingestion:
 
     def run(self) -> dict[str, Any]:
         with contextlib.closing(self.rejects), tempfile.TemporaryDirectory(prefix="graft-ingest-") as scratch:
-            buckets = self._collect(Path(scratch))
-            classes = self._write(buckets)
+            files = self.source.files()
+            buckets = self._collect(files, Path(scratch))
+            classes = self._write(files, buckets)
             self.rejects.check(self.read, self.settings.max_rejects)
         return self._finish(classes)
 
-    def _collect(self, scratch: Path) -> Buckets:
-        rows, size = self._rows()
-        bits = min(8, max(0, (size // _BUCKET_BYTES).bit_length()))
-        buckets = Buckets(scratch, self.input_types, bits)
+    def _collect(self, files: Sequence[File], scratch: Path) -> Buckets:
+        bits = min(8, max(0, (self.source.size(files) // _BUCKET_BYTES).bit_length()))
+        buckets = Buckets(scratch, self.source.input_types, len(self.settings.slices), bits)
         progress = Progress("ingest", 2.0)
-        for row, found in self._checked(rows):
+        for row, found in self.source.examples(files):
             self.read += 1
             if isinstance(found, Example):
                 self._know(found)
                 buckets.add(found)
             else:
-                self.rejects.add(row.place, found, self._inputs(row), row.values.get(self.settings.label))
+                self.rejects.add(row.place, found, self.source.inputs(row), row.values.get(self.settings.label))
             if self.read % 10_000 == 0:
                 progress.update(min(1.0, self.read / 1e6), f"{self.read:,} rows read, {self.rejects.total:,} rejected")
         self._check_labels()
         progress.update(2.0, f"{self.read:,} rows read, {self.rejects.total:,} rejected")
         return buckets
-
-    def _rows(self) -> tuple[Iterator[Row], int]:
-        settings = self.settings
-        if settings.source.startswith(PREFIX):
-            return read_hub(settings.source, self.columns, settings.label, settings.splits), _HUB_BYTES
-        if self.binary:
-            files = image_files(settings.source)
-            return read_images(files, self.columns, settings.splits), sum(file.size for file in files)
-        files = data_files(settings.source)
-        size = sum(file.size * (4 if file.name.endswith((".gz", ".parquet")) else 1) for file in files)
-        return read_rows(files, self.columns, settings.splits), size
-
-    def _checked(self, rows: Iterator[Row]) -> Iterator[tuple[Row, Example | str]]:
-        """Checks rows, in order; files are decoded for that, on all cores."""
-        if self.binary:
-            return map_ahead(self._check, rows, os.cpu_count() or 1, self._size)
-        return map(self._check, rows)
-
-    def _check(self, row: Row) -> tuple[Row, Example | str]:
-        """Returns the row with its example, or why it is none."""
-        inputs = self._inputs(row)
-        label = _label(row.values.get(self.settings.label))
-        reason = row.fault or self.task.reason_to_reject(inputs, self.limits) or self._fault_of(label)
-        if reason or label is None:
-            return row, reason or "missing label"
-        return row, Example(identity(inputs), row.split or "", label, row.place, inputs)
-
-    def _fault_of(self, label: str | None) -> str | None:
-        if label is None:
-            return "missing label"
-        if self.settings.labels and label not in self.labels:
-            return "unknown label"
-        is_utf8 = label.encode("utf-8", "replace").decode() == label
-        return None if is_utf8 else "invalid UTF-8 in the label"
-
-    def _inputs(self, row: Row) -> tuple[Any, ...]:
-        return tuple(row.values.get(column) for column in self.settings.inputs)
-
-    def _size(self, row: Row) -> int:
-        return sum(len(value) for value in self._inputs(row) if isinstance(value, bytes))
 
     def _know(self, example: Example) -> None:
         self.labels.add(example.label)
@@ -187,20 +123,29 @@ class _Ingestion:
                 "of classes, or name the classes in data.labels."
             )
 
-    def _write(self, buckets: Buckets) -> dict[str, Counter[str]]:
+    def _write(self, files: Sequence[File], buckets: Buckets) -> dict[str, Counter[str]]:
         classes: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
-        examples = buckets.settle(
-            lambda example, reason: self.rejects.add(example.place, reason, example.inputs, example.label), self._drop
-        )
+        types, slices = self.source.input_types, len(self.settings.slices)
+        reading, input_type = self.settings.reading(), self.source.task.input_type
         with contextlib.ExitStack() as stack:
-            writers = {s: stack.enter_context(ShardWriter(self.draft.path, s, self.input_types)) for s in SPLITS}
-            for example in examples:
-                split = self._split(example)
-                writers[split].add(example)
-                classes[split][example.label] += 1
+            inventory = InventoryWriter(self.draft.path / FOLDER, files, reading, input_type)
+            stack.enter_context(contextlib.closing(inventory))
+            writers = {
+                split: stack.enter_context(ShardWriter(self.draft.path, split, types, slices)) for split in SPLITS
+            }
+            for group in buckets.groups():
+                kept = settle(group, self._set_aside, self._drop)
+                inventory.add(group, kept)
+                if kept is not None:
+                    split = self._split(kept)
+                    writers[split].add(dataclasses.replace(kept, slices=_slices(group)))
+                    classes[split][kept.label] += 1
         return classes
 
-    def _drop(self) -> None:
+    def _set_aside(self, example: Example, reason: str) -> None:
+        self.rejects.add(example.place, reason, example.inputs, example.label)
+
+    def _drop(self, _: Example) -> None:
         self.duplicates += 1
 
     def _split(self, example: Example) -> str:
@@ -226,6 +171,7 @@ class _Ingestion:
             "task": self.settings.task,
             "inputs": self.settings.inputs,
             "label": self.settings.label,
+            "slices": self.settings.slices,
             "labels": labels,
             "rows": rows,
             "classes": {split: dict(classes[split]) for split in SPLITS},
@@ -237,16 +183,10 @@ class _Ingestion:
         return {**notes, "rows": rows, "labels": len(labels)}
 
 
-def _label(value: object) -> str | None:
-    """Returns a label as text: 1.0 and 1 are "1"; None, NaN and blanks are no label."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        if value != value:
-            return None
-        return str(int(value)) if value.is_integer() else str(value)
-    text = "" if value is None else str(value).strip()
-    return text or None
+def _slices(group: Sequence[Example]) -> tuple[str | None, ...]:
+    """Returns the slices of an input: where its rows differ, the first in the alphabet, whatever their order was."""
+    columns = zip(*(example.slices for example in group), strict=True)
+    return tuple(min((value for value in column if value is not None), default=None) for column in columns)
 
 
 def _is_fraction(label: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.ingest.buckets import Example
+from components.shared.sources.buckets import Example
 
 GROUP_ROWS = 8192
 GROUP_BYTES = 32 << 20
@@ -20,20 +20,21 @@ SHARD_BYTES = 512 << 20
 
 
 class ShardWriter:
-    """Writes the examples of one split as `<split>-00000.parquet`, …: columns `id`, `input_1`, …, `label`."""
+    """Writes the examples of one split as `<split>-00000.parquet`, …: `id`, `input_1`, …, `slice_1`, …, `label`."""
 
-    def __init__(self, folder: Path, split: str, input_types: Sequence[pa.DataType]) -> None:
+    def __init__(self, folder: Path, split: str, input_types: Sequence[pa.DataType], slices: int) -> None:
         inputs = [(f"input_{number}", kind) for number, kind in enumerate(input_types, 1)]
-        self._schema = pa.schema([("id", pa.string()), *inputs, ("label", pa.string())])
+        sliced = [(f"slice_{number}", pa.string()) for number in range(1, slices + 1)]
+        self._schema = pa.schema([("id", pa.string()), *inputs, *sliced, ("label", pa.string())])
         self._folder, self._split = folder, split
-        self._group: list[tuple[str | bytes, ...]] = []
+        self._group: list[tuple[str | bytes | None, ...]] = []
         self._group_bytes = self._rows = self._bytes = 0
         self._shards = 0
         self._writer: pq.ParquetWriter | None = None
 
     def add(self, example: Example) -> None:
         """Adds an example."""
-        self._group.append((example.id, *example.inputs, example.label))
+        self._group.append((example.id, *example.inputs, *example.slices, example.label))
         self._group_bytes += example.size
         if len(self._group) == GROUP_ROWS or self._group_bytes >= GROUP_BYTES:
             self._write_group()

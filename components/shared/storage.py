@@ -32,11 +32,20 @@ _ATTEMPTS = 5  # at a body that breaks off, which botocore's own retries leave o
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file in a store: its address, its path below what was listed (`/` between parts), its size in bytes."""
+    """A file in a store.
+
+    Attributes:
+        uri: Its address.
+        name: Its path below what was listed (`/` between parts).
+        size: In bytes.
+        stamp: While it is the same, so is the content: an object's ETag; of a local file when it was last written and
+            changed. Empty: nobody knows.
+    """
 
     uri: str
     name: str
     size: int
+    stamp: str = ""
 
 
 def is_s3(uri: str) -> bool:
@@ -53,6 +62,11 @@ def list_files(uri: str) -> list[File]:
     """
     files = _list_s3(uri) if is_s3(uri) else _list_local(uri)
     return sorted((file for file in files if not is_hidden(file.name)), key=lambda file: file.name)
+
+
+def printable(name: str) -> str:
+    """Returns a file's name with bytes that are no UTF-8 written out: it can be printed, and stored."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def is_hidden(name: str) -> bool:
@@ -123,13 +137,19 @@ def download_folder(uri: str, folder: Path, patterns: Sequence[str]) -> None:
 def _list_local(uri: str) -> Iterator[File]:
     path = Path(uri).expanduser()
     if path.is_file():
-        yield File(str(path), path.name, path.stat().st_size)
+        yield _local_file(path, path.name)
     elif path.is_dir():
         for file in path.rglob("*"):
             if file.is_file():
-                yield File(str(file), file.relative_to(path).as_posix(), file.stat().st_size)
+                yield _local_file(file, file.relative_to(path).as_posix())
     else:
         raise InputError(f"There is no file or folder {uri!r} (looked from {Path.cwd()}). Check the path.")
+
+
+def _local_file(path: Path, name: str) -> File:
+    """The time of the last change, which nobody can set, betrays a file whose other time was set back."""
+    told = path.stat()
+    return File(str(path), name, told.st_size, f"{told.st_mtime_ns}-{told.st_ctime_ns}")
 
 
 def _list_s3(uri: str) -> Iterator[File]:
@@ -139,9 +159,10 @@ def _list_s3(uri: str) -> Iterator[File]:
         pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
         for item in (item for page in pages for item in page.get("Contents", [])):
             if item["Key"] == key:
-                yield File(uri, key.rsplit("/", 1)[-1], item["Size"])
+                yield File(uri, key.rsplit("/", 1)[-1], item["Size"], item["ETag"])
             elif item["Key"].startswith(prefix) and not item["Key"].endswith("/"):
-                yield File(f"s3://{bucket}/{item['Key']}", item["Key"][len(prefix) :], item["Size"])
+                name = item["Key"][len(prefix) :]
+                yield File(f"s3://{bucket}/{item['Key']}", name, item["Size"], item["ETag"])
 
 
 def _download(bucket: str, key: str, path: Path) -> None:

@@ -28,6 +28,17 @@ def read_hub(source: str, columns: Sequence[str], label: str, splits: dict[str, 
     yield from rows_of(_load(source), source, columns, label, splits)
 
 
+def revision(source: str) -> str:
+    """Returns the commit that a hub dataset is at; "" where the hub does not tell."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        return str(HfApi().dataset_info("/".join(_parts(source)[:2])).sha or "")
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError):
+        return ""  # whoever reads the dataset is told what is wrong
+
+
 def rows_of(
     dataset: Mapping[str, Any], source: str, columns: Sequence[str], label: str, splits: dict[str, str]
 ) -> Iterator[Row]:
@@ -45,7 +56,7 @@ def rows_of(
             wanted = {column: _content(values[column]) for column in columns}
             if names is not None:
                 wanted[label] = class_name(wanted[label], names)
-            yield Row(f"{source} {name}:{number}", split, wanted)
+            yield Row(f"{source} {name}:{number}", source, split, wanted)
 
 
 def _undecoded(split: Any) -> Any:
@@ -68,11 +79,15 @@ def _content(value: Any) -> Any:
     return value["bytes"]
 
 
+def _parts(source: str) -> list[str]:
+    return source.removeprefix(PREFIX).strip("/").split("/")
+
+
 def _load(source: str) -> Mapping[str, Any]:
     import datasets
     from datasets.exceptions import DatasetNotFoundError
 
-    parts = source.removeprefix(PREFIX).strip("/").split("/")
+    parts = _parts(source)
     name, config = "/".join(parts[:2]), parts[2] if len(parts) > 2 else None
     datasets.disable_progress_bars()
     try:

@@ -72,20 +72,20 @@ def read_images(files: Sequence[storage.File], columns: Sequence[str], splits: d
         yield from read_rows(files, columns, splits)
         return
     check_columns("A tree of image files", _COLUMNS, columns)
-    for place, (given, label), data in _read_tars(files) if kind == "tar archives" else _read_tree(files):
+    for file, place, (given, label), data in _read_tars(files) if kind == "tar archives" else _read_tree(files):
         split = splits.get(given, given) if given else None
         fault = f"file larger than {_MOST:,} bytes" if data is None else None
-        yield Row(_printable(place), split, {"image": data, "label": label}, fault)
+        yield Row(storage.printable(place), storage.printable(file), split, {"image": data, "label": label}, fault)
 
 
-_Read = Iterator[tuple[str, tuple[str | None, str | None], bytes | None]]
-"""Place, (split, label) and content of images, one after the other; no content where a file is too large."""
+_Read = Iterator[tuple[str, str, tuple[str | None, str | None], bytes | None]]
+"""File, place, (split, label) and content of images, one after the other; no content where a file is too large."""
 
 
 def _read_tree(files: Sequence[storage.File]) -> _Read:
     contents = storage.read_all([file for file in files if file.size <= _MOST])
     for file in files:
-        yield file.name, _sort_in(file.name), next(contents) if file.size <= _MOST else None
+        yield file.name, file.name, _sort_in(file.name), next(contents) if file.size <= _MOST else None
 
 
 def _read_tars(files: Sequence[storage.File]) -> _Read:
@@ -98,7 +98,7 @@ def _read_tars(files: Sequence[storage.File]) -> _Read:
             if label:
                 first.setdefault(bool(split), (place, split))
                 refuse_mixed(file.name, dict(first.values()))
-            yield place, (split, label), data
+            yield file.name, place, (split, label), data
 
 
 def _read_tar(file: storage.File) -> Iterator[tuple[str, bytes | None]]:
@@ -159,7 +159,3 @@ def _sort_in(path: str) -> tuple[str | None, str | None]:
     if not split and folders and folders[-1] in SPLITS:
         return folders[-1], None
     return split, folders[-1] if folders else None
-
-
-def _printable(place: str) -> str:
-    return place.encode("utf-8", "backslashreplace").decode()

@@ -33,12 +33,14 @@ class Row:
 
     Attributes:
         place: File and line (or row) number, for people.
+        file: Name of the file that it was read from.
         split: The split that it is given for, or None.
         values: Its values by column, invalid bytes as surrogate escapes.
         fault: Why it could not be read, or None.
     """
 
     place: str
+    file: str
     split: str | None
     values: Values
     fault: str | None = None
@@ -116,10 +118,10 @@ def _read_file(path: Path, name: str, split: str | None, columns: Sequence[str])
     assert reader is not None, f"{name} was not checked"
     if path.stat().st_size == 0:
         raise InputError(f"{name} is empty. Remove it, or write it again.")
-    number = 0
+    number, printed = 0, storage.printable(name)
     try:
         for number, values, fault in reader(path, name, columns):
-            yield Row(f"{name}:{number}", split, values, fault)
+            yield Row(f"{printed}:{number}", printed, split, values, fault)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(
             f"{name} is a damaged or truncated gzip file (it broke off after line {number}: {error}). Copy it again."

@@ -9,22 +9,36 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 
+_TOLD = ("id", "split", "label", "place", "file")
 _BUFFER = 8192  # rows, or
 _BUFFER_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A checked example: its identity (hash of the inputs), split, label, place in the source, and inputs."""
+    """A checked example.
+
+    Attributes:
+        id: Its identity, a hash of the inputs.
+        split: The split that it is given for, or "".
+        label: Its label.
+        place: Where in the source it stands, for people.
+        file: Name of the file that it was read from.
+        inputs: A text or the bytes of a file for each input column.
+        slices: Its values of the columns that evaluation looks at apart; None where it has none.
+    """
 
     id: str
     split: str
     label: str
     place: str
+    file: str
     inputs: tuple[str | bytes, ...]
+    slices: tuple[str | None, ...] = ()
 
     @property
     def size(self) -> int:
@@ -43,40 +57,35 @@ def identity(inputs: Sequence[str | bytes]) -> str:
 
 
 class Buckets:
-    """Collects examples in 2^bits files and gives them back bucket by bucket, settled and sorted."""
+    """Collects examples in 2^bits files and gives them back bucket by bucket, sorted by identity."""
 
-    def __init__(self, folder: Path, input_types: Sequence[pa.DataType], bits: int) -> None:
-        told = [(name, pa.string()) for name in ("id", "split", "label", "place")]
+    def __init__(self, folder: Path, input_types: Sequence[pa.DataType], slices: int, bits: int) -> None:
+        told = [(name, pa.string()) for name in (*_TOLD, *(f"slice_{n}" for n in range(1, slices + 1)))]
         self._schema = pa.schema([*told, *((f"input_{n}", kind) for n, kind in enumerate(input_types, 1))])
+        self._told = len(told)
         self._bits = bits
         self._paths = [folder / f"bucket-{number:03d}.arrow" for number in range(1 << bits)]
         self._writers = [pa.ipc.new_stream(str(path), self._schema) for path in self._paths]
-        self._waiting: list[list[tuple[str | bytes, ...]]] = [[] for _ in self._paths]
+        self._waiting: list[list[tuple[str | bytes | None, ...]]] = [[] for _ in self._paths]
         self._count = self._bytes = 0
 
     def add(self, example: Example) -> None:
         """Adds an example to its bucket."""
         number = int(example.id[:4], 16) >> (16 - self._bits)
-        self._waiting[number].append((example.id, example.split, example.label, example.place, *example.inputs))
+        told = (example.id, example.split, example.label, example.place, example.file)
+        self._waiting[number].append((*told, *example.slices, *example.inputs))
         self._count += 1
         self._bytes += example.size
         if self._count == _BUFFER or self._bytes >= _BUFFER_BYTES:
             self._flush()
 
-    def settle(self, set_aside: Callable[[Example, str], None], drop: Callable[[], None]) -> Iterator[Example]:
-        """Yields every input once, sorted by identity.
-
-        Args:
-            set_aside: Called with each example that contradicts another, or leaks into another split, and why.
-            drop: Called for each exact duplicate.
-        """
+    def groups(self) -> Iterator[list[Example]]:
+        """Yields the examples of one input together, the inputs sorted by identity. Nothing can be added any more."""
         self._flush()
         for writer in self._writers:
             writer.close()
         for path in self._paths:
-            for group in self._read(path):
-                if kept := _settle_group(group, set_aside, drop):
-                    yield kept
+            yield from self._read(path)
             path.unlink()
 
     def _flush(self) -> None:
@@ -92,22 +101,47 @@ class Buckets:
         """Yields the examples of a bucket, those of one identity together; their inputs are read then, and once."""
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
             table = reader.read_all()
-            ids, splits, labels, places = (table.column(number).to_pylist() for number in range(4))
+            told = [table.column(number).to_pylist() for number in range(self._told)]
+            ids = told[0]
             # The place decides between exact duplicates, and only there: it is no part of what is kept.
             order = sorted(range(len(ids)), key=ids.__getitem__)
-            for id_, rows in itertools.groupby(order, key=ids.__getitem__):
+            for _, rows in itertools.groupby(order, key=ids.__getitem__):
                 group = list(rows)
-                inputs = tuple(column[group[0]].as_py() for column in table.columns[4:])
-                yield [Example(id_, splits[row], labels[row], places[row], inputs) for row in group]
+                inputs = tuple(column[group[0]].as_py() for column in table.columns[self._told :])
+                yield [_example([column[row] for column in told], inputs) for row in group]
 
 
+def _example(told: Sequence[Any], inputs: tuple[str | bytes, ...]) -> Example:
+    id_, split, label, place, file, *slices = told
+    return Example(id_, split, label, place, file, inputs, tuple(slices))
+
+
+class Known(Protocol):
+    """What of an example decides which one of a group is kept."""
+
+    @property
+    def split(self) -> str:
+        """The split that it is given for, or ""."""
+
+    @property
+    def label(self) -> str:
+        """Its label."""
+
+
+_Kept = TypeVar("_Kept", bound=Known)
 _PRECEDENCE = {"test": 0, "validation": 1, "train": 2, "": 3}
 
 
-def _settle_group(
-    group: Sequence[Example], set_aside: Callable[[Example, str], None], drop: Callable[[], None]
-) -> Example | None:
-    """Settles all examples of one input: keeps one in the split that has precedence, or none if labels differ."""
+def settle(
+    group: Sequence[_Kept], set_aside: Callable[[_Kept, str], None], drop: Callable[[_Kept], None]
+) -> _Kept | None:
+    """Settles all examples of one input: keeps one in the split that has precedence, or none if labels differ.
+
+    Args:
+        group: The examples.
+        set_aside: Called with each that contradicts another, or leaks into another split, and why.
+        drop: Called with each exact duplicate.
+    """
     if len({example.label for example in group}) > 1:
         for example in group:
             set_aside(example, "same input with different labels")
@@ -117,5 +151,5 @@ def _settle_group(
         if example.split != kept.split:
             set_aside(example, f"input stands in the {kept.split} split too")
         elif example is not kept:
-            drop()
+            drop(example)
     return kept

@@ -1,0 +1,165 @@
+"""The inventory of a snapshot: which file of the source held which example, so that later only new files are read.
+
+`ingest` writes it among the snapshot's notes, `register` keeps it beside the version that was trained on it, `detect`
+compares today's source with it. It holds identities and labels, and of a sample of the inputs features that words and
+pixels were hashed or shrunk to: no text and no image.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.shared.drift import input_features
+from components.shared.errors import InputError
+from components.shared.sources.buckets import Example
+from components.shared.storage import File, printable
+
+FOLDER = "notes/inventory"
+SAMPLE = 2_000
+"""Examples whose features are kept: the first by identity, a hash, so that they are a fair sample."""
+
+_GROUP = 65_536  # rows written or read at once
+_ROWS = pa.schema([("id", pa.string()), ("file", pa.int32()), ("split", pa.string()), ("label", pa.string())])
+
+
+class Entry(NamedTuple):
+    """A row of the source that held an example; `file` is the file's name."""
+
+    id: str
+    split: str
+    label: str
+    file: str
+
+
+class InventoryWriter:
+    """Writes an inventory: every row, sorted by identity, and which of them were kept."""
+
+    def __init__(
+        self, folder: Path, files: Sequence[File], reading: Mapping[str, Any], input_type: pa.DataType
+    ) -> None:
+        folder.mkdir(parents=True)
+        self._folder, self._reading, self._input_type = folder, reading, input_type
+        self._numbers = {printable(file.name): number for number, file in enumerate(files)}
+        _write_files(folder, files)
+        self._writer = pq.ParquetWriter(folder / "rows.parquet", _ROWS, compression="zstd")
+        self._waiting: list[tuple[str, int, str, str]] = []
+        self._content = Content()
+        self._sample: list[np.ndarray] = []
+
+    def add(self, group: Sequence[Example], kept: Example | None) -> None:
+        """Adds the rows of one input, and the one that was kept of them."""
+        self._waiting += [(row.id, self._numbers[row.file], row.split, row.label) for row in group]
+        if kept is not None:
+            self._content.add(kept.id, kept.split, kept.label)
+            if len(self._sample) < SAMPLE:
+                self._sample.append(input_features(kept.inputs, self._input_type))
+        if len(self._waiting) >= _GROUP:
+            self._flush()
+
+    def close(self) -> str:
+        """Completes the inventory; returns the digest of the content."""
+        self._flush()
+        self._writer.close()
+        sample = pa.array(self._sample, pa.list_(pa.float32()))
+        pq.write_table(pa.table({"features": sample}), self._folder / "sample.parquet", compression="zstd")
+        told = {"data_digest": self._content.digest, "examples": self._content.examples, "reading": self._reading}
+        (self._folder / "inventory.json").write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", "utf-8")
+        return self._content.digest
+
+    def _flush(self) -> None:
+        columns = list(zip(*self._waiting, strict=True)) or [()] * len(_ROWS)
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, _ROWS.types, strict=True)]
+        self._writer.write_table(pa.table(arrays, schema=_ROWS))
+        self._waiting = []
+
+
+class Content:
+    """What a source holds, whatever its files are called: a digest over its examples, which come sorted by identity."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self.examples = 0
+
+    def add(self, id_: str, split: str, label: str) -> None:
+        """Adds an example that is kept."""
+        self._digest.update(json.dumps([id_, split, label]).encode())
+        self.examples += 1
+
+    @property
+    def digest(self) -> str:
+        """Returns the sha256 of what was added."""
+        return self._digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """An inventory that was opened.
+
+    Attributes:
+        folder: Where it lies.
+        files: Size and stamp of each file of the source, by name.
+        reading: How they were read: see `SourceSettings.reading`.
+        data_digest: Of the content, see `Content`.
+        examples: How many were kept.
+    """
+
+    folder: Path
+    files: dict[str, tuple[int, str]]
+    reading: Mapping[str, Any]
+    data_digest: str
+    examples: int
+
+    def knows(self, file: File) -> bool:
+        """Tells whether a file is one that was read, and the same."""
+        return bool(file.stamp) and self.files.get(printable(file.name)) == (file.size, file.stamp)
+
+    def rows(self) -> Iterator[Entry]:
+        """Yields all rows, sorted by identity."""
+        names = list(self.files)
+        with pq.ParquetFile(self.folder / "rows.parquet") as file:
+            for batch in file.iter_batches(_GROUP):
+                columns = (batch.column(name).to_pylist() for name in ("id", "split", "label", "file"))
+                for id_, split, label, number in zip(*columns, strict=True):
+                    yield Entry(id_, split, label, names[number])
+
+    def ids(self) -> np.ndarray:
+        """Returns the identities of all rows, sorted, as bytes: [rows] of 32 hex digits."""
+        column = pq.read_table(self.folder / "rows.parquet", columns=["id"])["id"]
+        return np.array(column.to_numpy(), dtype="S32")
+
+    def sample(self) -> np.ndarray:
+        """Returns the features of a sample of the inputs, float32 [examples, features]."""
+        column = pq.read_table(self.folder / "sample.parquet")["features"].combine_chunks()
+        values: np.ndarray = column.flatten().to_numpy().reshape(len(column), -1) if len(column) else np.zeros((0, 0))
+        return values
+
+
+def open_inventory(folder: Path) -> Inventory:
+    """Opens an inventory.
+
+    Raises:
+        InputError: The folder holds none.
+    """
+    try:
+        told = json.loads((folder / "inventory.json").read_text("utf-8"))
+        files = pq.read_table(folder / "files.parquet").to_pydict()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder} holds no inventory of a snapshot that can be read: {error}") from error
+    by_name = dict(zip(files["name"], zip(files["size"], files["stamp"], strict=True), strict=True))
+    return Inventory(folder, by_name, told["reading"], told["data_digest"], told["examples"])
+
+
+def _write_files(folder: Path, files: Sequence[File]) -> None:
+    columns = {
+        "name": pa.array([printable(file.name) for file in files], pa.string()),
+        "size": pa.array([file.size for file in files], pa.int64()),
+        "stamp": pa.array([file.stamp for file in files], pa.string()),
+    }
+    pq.write_table(pa.table(columns), folder / "files.parquet", compression="zstd")
