@@ -37,6 +37,9 @@ def finetune(
     precision: str,
     transfer_check: bool,
     learning_curve: list[int],
+    alternative: str,
+    known: str,
+    replay: float,
     seed: int,
 ) -> None:
     """Features and a backbone into a model."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from components.finetune import comparison, parallel
@@ -19,6 +20,7 @@ from components.finetune.comparison import Comparisons
 from components.finetune.curves import Curves
 from components.finetune.examples import Examples
 from components.finetune.settings import FinetuneSettings, strategies_of
+from components.finetune.starts import better_of, check_reads_alike, replayed, words_of
 from components.finetune.study import Study, StudyListener, Trained
 from components.finetune.telling import Telling
 from components.shared import backbones
@@ -100,7 +102,8 @@ class Work:
     def __init__(self, source: Artifact, settings: FinetuneSettings, scratch: Path) -> None:
         self.source, self.settings, self.scratch = source, settings, scratch
         self.told = source.read_json("features.json")
-        self.backbone = self._fetch(settings.backbone, "backbone")
+        self.backbone = self._fetch(settings.backbone, "fetched")
+        self.starts = {"champion" if settings.known else "backbone": self.backbone}
         if self.backbone.family != self.told["family"]:
             raise InputError(
                 f"The features at {source.path} were made for a backbone of the family {self.told['family']!r}, but "
@@ -111,6 +114,9 @@ class Work:
                 f"evaluation.transfer_check asks whether transfer helped, but {settings.backbone!r} has no pretrained "
                 "weights: nothing is transferred. Leave it out, or name a pretrained backbone."
             )
+        if settings.alternative:
+            self.starts["backbone" if settings.known else "alternative"] = self._alternative(settings.alternative)
+        self.numbers = self._numbers()
         self.family = backbones.family(self.backbone.family)
         self.device = parallel.device()
         torch.use_deterministic_algorithms(self.device.type == "cpu")
@@ -119,19 +125,30 @@ class Work:
 
     def train(self, curves: Curves | None) -> Trained:
         """Trains by the strategies that are asked for, then what is to be compared; without curves it is silent."""
-        if curves is None:
-            study = self.study(self.backbone, self.scratch / "main", lambda *_: None, lambda _: None)
-            trained = study.run(self.strategies)
-            self._compare(study, trained)
-            return trained
-        telling = Telling(self.settings, curves, len(self._examples("train")))
-        study = self.study(self.backbone, self.scratch / "main", telling.entry, telling.line)
-        words = f"{len(study.train):,} examples, {_name(self.device)}, {self.precision}, {self.settings.strategy}"
-        telling.begin(words)
-        trained = study.run(self.strategies)
+        telling = Telling(self.settings, curves, len(self.numbers)) if curves else None
+        if telling:
+            words = f"{len(self.numbers):,} examples, {_name(self.device)}, {self.precision}, {self.settings.strategy}"
+            telling.begin(words)
+        study, trained = better_of({name: self._run(name, telling) for name in self.starts})
         self._compare(study, trained)
-        telling.end(f"kept {trained.strategy}, epoch {trained.history.best_epoch}")
+        if telling:
+            told = f"kept {trained.strategy}{words_of(trained.starts)}, epoch {trained.history.best_epoch}"
+            telling.end(told)
         return trained
+
+    def _run(self, start: str, telling: Telling | None) -> tuple[Study, Trained]:
+        """Studies one start by all strategies."""
+
+        def listen(strategy: str, event: str, entry: dict[str, float]) -> None:
+            if telling:
+                telling.entry(f"{start}/{strategy}" if len(self.starts) > 1 else strategy, event, entry)
+
+        def line(text: str) -> None:
+            if telling:
+                telling.line(text)
+
+        study = self.study(self.starts[start], self.scratch / start, listen, line)
+        return study, study.run(self.strategies)
 
     def study(self, backbone: Backbone, scratch: Path, listener: StudyListener, tell: Callable[[str], None]) -> Study:
         """Returns the study of a backbone on the features.
@@ -142,7 +159,7 @@ class Work:
             listener: Is told every entry of a history: strategy, "step" or "epoch", entry.
             tell: Is told lines.
         """
-        train = self._examples("train")
+        train = dataclasses.replace(self._examples("train"), numbers=self.numbers)
         if normalize := getattr(self._make(backbone), "normalize", None):
             augment = augmentation(self.settings, normalize.size, len(self.told["labels"]))
             train = dataclasses.replace(train, augment=augment)
@@ -166,8 +183,9 @@ class Work:
                 shutil.copyfile(self.source.file(name), draft.path / name)
         kept = {name: self.told[name] for name in ("task", "family", "inputs", "labels", "columns")}
         draft.write_json("model.json", {**kept, **network.describe()})
-        notes = {name: getattr(trained, name) for name in ("strategy", "frozen", "probe", "sweep")}
+        notes = {name: getattr(trained, name) for name in ("strategy", "frozen", "probe", "sweep", "starts")}
         notes |= {"device": _name(self.device), "precision": self.precision, **network.describe()}
+        notes["examples"] = len(self.numbers)
         notes["parameters"] = sum(parameter.numel() for parameter in network.parameters())
         draft.write_json("notes/history.json", {**dataclasses.asdict(trained.history), **notes})
         if self._compared.exists():
@@ -190,6 +208,20 @@ class Work:
         folder = self.scratch if parallel.group().is_first else self.scratch / f"rank-{parallel.group().rank}"
         told = compared.write(folder, settings.learning_curve)
         (folder / comparison.SUMMARY).write_text(json.dumps(told), "utf-8")
+
+    def _alternative(self, name: str) -> Backbone:
+        """Brings the other backbone to start from here, which must eat the same features."""
+        found = self._fetch(name, "alternative")
+        check_reads_alike(found, self.source, self.scratch / f"reading-{parallel.group().rank}")
+        return found
+
+    def _numbers(self) -> np.ndarray:
+        """Returns which training examples are trained on."""
+        settings, split = self.settings, FeatureSplit(self.source, "train")
+        if not settings.known or settings.replay == 1:
+            return np.arange(len(split))
+        scratch = self.scratch / f"known-{parallel.group().rank}"
+        return replayed(split, settings.known, settings.replay, settings.seed, scratch)
 
     def _fetch(self, name: str, folder: str) -> Backbone:
         """Brings a backbone here: one process does, the others find it."""

@@ -21,7 +21,7 @@ class FinetuneSettings:
     """Settings of `finetune`; the fields of `training` and `evaluation` in a job, and the backbone.
 
     Raises:
-        InputError: The strategy, pooling or precision is none that there is.
+        InputError: The strategy, pooling or precision is none that there is, or `replay` no part.
     """
 
     backbone: str = required(
@@ -52,11 +52,16 @@ class FinetuneSettings:
     precision: str = option("auto", "auto (bfloat16 where the hardware has it, else float32), float32, bfloat16")
     transfer_check: bool = option(False, "train the arms that tell whether transfer helped, too")
     learning_curve: list[int] = option([], "train on so many labels a class, too: how much would labelling help?")
+    alternative: str = option("", "another backbone to start from, too; the better on validation is kept")
+    known: str = option("", "the version, models:/NAME/3, whose training data is old data")
+    replay: float = option(1.0, "the part of the old training examples, of each class, that is trained on again")
     seed: int = option(42, "of the head, the order of the examples, dropout and augmentation")
 
     def __post_init__(self) -> None:
         for name, allowed in (("pooling", POOLINGS), ("precision", PRECISIONS)):
             _check(name, getattr(self, name), allowed)
+        if not 0 <= self.replay <= 1:
+            raise InputError(f"replay is {self.replay}; a part from 0 to 1 was expected.")
         for name in strategies_of(self.strategy):
             _check("strategy", name, STRATEGIES)
 

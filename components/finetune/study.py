@@ -49,6 +49,7 @@ class Trained:
         frozen: What was frozen, in words.
         probe: Penalties that were tried, losses, and the chosen one, where a head was fitted.
         sweep: How each strategy did, where there were several.
+        starts: How each start did, where there were two.
     """
 
     network: Network
@@ -57,6 +58,7 @@ class Trained:
     frozen: str
     probe: dict[str, Any] | None = None
     sweep: list[dict[str, Any]] | None = None
+    starts: list[dict[str, Any]] | None = None
 
 
 @dataclass

@@ -13,9 +13,9 @@ class Telling:
 
     def __init__(self, settings: FinetuneSettings, curves: Curves, examples: int) -> None:
         self.settings, self.curves = settings, curves
-        names = strategies_of(settings.strategy)
-        self.prefix = len(names) > 1
-        steps = settings.epochs * -(-examples // settings.batch_size)
+        names, starts = strategies_of(settings.strategy), 2 if settings.alternative else 1
+        self.prefix = len(names) > 1 or starts > 1
+        steps = starts * settings.epochs * -(-examples // settings.batch_size)
         self.bar = Progress("finetune", steps * (1 + RUNG * max(0, len(names) - 2)))
         self.done: dict[str, int] = {}
 
@@ -32,7 +32,7 @@ class Telling:
         self.bar.line(text)
 
     def entry(self, strategy: str, event: str, entry: dict[str, float]) -> None:
-        """Tells an entry of a strategy's history."""
+        """Tells an entry of a strategy's history; of several starts, the strategy is told with its start."""
         step = int(entry["step"])
         where = f"{strategy}/" if self.prefix else ""
         self.done[strategy] = step

@@ -1,0 +1,1 @@
+"""Has the data changed since the champion was trained?"""

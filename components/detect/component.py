@@ -1,0 +1,39 @@
+"""The KFP component of `detect`."""
+
+from typing import Any, NamedTuple
+
+from kfp import dsl
+
+from components.shared.images import LIGHT
+
+
+@dsl.component(base_image=LIGHT, install_kfp_package=False)
+def detect(
+    changes: dsl.Output[dsl.Artifact],
+    source: str,
+    inputs: list[str],
+    label: str,
+    task: str,
+    labels: list[str],
+    splits: dict[str, str],
+    slices: list[str],
+    max_characters: int,
+    max_pixels: int,
+    model: str,
+    backbone: str,
+    start_from: str,
+    force: bool,
+) -> NamedTuple(  # type: ignore[valid-type]
+    "Outputs", [("changed", bool), ("backbone", str), ("alternative", str), ("known", str), ("summary", dict[str, Any])]
+):
+    """Has the data changed since the champion was trained, and what does training start from?"""
+    given = dict(locals())
+    from pathlib import Path
+
+    from components.detect import detect as step
+    from components.shared.step import run_step
+
+    target = Path(given.pop("changes").path)
+    report = run_step(lambda: step.detect(target, step.DetectSettings(**given)))
+    changes.metadata.update(digest=report.digest, changed=report.changed, reason=report.summary["sentence"])
+    return report.changed, report.backbone, report.alternative, report.known, report.summary
