@@ -1,4 +1,4 @@
-"""The main pipeline: labelled data in, a registered model out."""
+"""The main pipeline: labelled data in, a registered model out, promoted if it is better."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,8 +10,9 @@ from components.finetune.component import finetune
 from components.finetune.settings import FinetuneSettings
 from components.ingest.component import ingest
 from components.ingest.ingest import IngestSettings
+from components.promote.component import promote
 from components.register.component import register
-from components.shared.step import required
+from components.shared.step import option, required
 from components.transform.component import transform
 from components.transform.transform import TransformSettings
 from pipelines.parameters import Given, chosen, pipeline
@@ -24,6 +25,13 @@ class Model:
     model: str = required("name in the registry; also the MLflow experiment")
 
 
+@dataclass(frozen=True)
+class Promotion:
+    """What decides whether the model becomes champion."""
+
+    promotion: dict[str, Any] = option({}, "what it must show to become champion; empty: to be better")
+
+
 class Outputs(NamedTuple):
     """The artifacts that a run leaves."""
 
@@ -33,33 +41,44 @@ class Outputs(NamedTuple):
     evaluation: dsl.Artifact
     page: dsl.HTML
     version: dsl.Artifact
+    promotion: dsl.Artifact
 
 
 def chain(given: Given) -> Outputs:
-    """Chains ingest, transform, finetune, evaluate and register."""
-    model = given["model"]
+    """Chains ingest, transform, finetune, evaluate, register and promote."""
+    model, run = given["model"], dsl.PIPELINE_JOB_ID_PLACEHOLDER
     ingested = ingest(**chosen(ingest, given)).set_caching_options(False)
     snapshot = ingested.outputs["snapshot"]
     features = transform(snapshot=snapshot, **chosen(transform, given)).outputs["features"]
     trained = finetune(features=features, **chosen(finetune, {**given, "experiment": model}))
     network: Any = trained.outputs["model"]
-    evaluated = evaluate(snapshot=snapshot, features=features, model=network, title=model, seed=given["seed"])
-    evaluation = evaluated.outputs["evaluation"]
-    registered = register(model=network, evaluation=evaluation, name=model).set_caching_options(False)
+    asked = chosen(evaluate, {**given, "title": model, "champion": model})
+    # Against the champion of the moment: that is no parameter, and a cache would not know.
+    evaluated = evaluate(snapshot=snapshot, features=features, **{**asked, "model": network}).set_caching_options(False)
+    evaluation: Any = evaluated.outputs["evaluation"]
+    registered = register(model=network, evaluation=evaluation, name=model, pipeline_run=run)
+    version: Any = registered.set_caching_options(False).outputs["version"]
+    promoted = promote(version=version, evaluation=evaluation, name=model, pipeline_run=run).set_caching_options(False)
     return Outputs(
         snapshot=snapshot,
         features=features,
         model=network,
         evaluation=evaluation,
         page=evaluated.outputs["page"],
-        version=registered.outputs["version"],
+        version=version,
+        promotion=promoted.outputs["promotion"],
     )
+
+
+def _first_time(given: Given) -> Outputs:
+    """Trains from the backbone, on all data alike."""
+    return chain({**given, "alternative": "", "known": "", "replay": 1.0, "changes": {}})
 
 
 finetune_pipeline = pipeline(
     "graft-finetune",
-    "Labelled data in, a registered model out.",
-    *(Model, IngestSettings, FinetuneSettings, TransformSettings),
-    without=["experiment"],
+    "Labelled data in, a registered model out, promoted if it is better.",
+    *(Model, IngestSettings, FinetuneSettings, TransformSettings, Promotion),
+    without=["experiment", "alternative", "known", "replay"],
     outputs=Outputs,
-)(chain)
+)(_first_time)
