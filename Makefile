@@ -1,5 +1,6 @@
 # make demo   sets up, and runs the main job on real text that needs no download
 # make demo-images   likewise on images: a model of letters, from which one of digits with few labels goes on
+# make demo-retrain   three days of a model: trained, left alone, trained on new data and promoted; then poisoned labels
 # make test   sets up, and runs the tests
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: setup demo demo-images images test test-containers test-environment lint lock clean
+.PHONY: setup demo demo-images demo-retrain images test test-containers test-environment lint lock clean
 
 setup: $(VENV)/.ready
 
@@ -28,6 +29,24 @@ demo-images: setup
 	@$(BIN)/python examples/make_images.py
 	@$(BIN)/graft run examples/glyphs.yaml
 	@$(BIN)/graft run examples/digits.yaml --json .graft/demo-images.json
+
+RETRAIN := $(BIN)/graft retrain examples/aws-retrain.yaml --root .graft/demo-retrain
+
+demo-retrain: setup
+	@rm -rf .graft/demo-retrain
+	@printf '\nDay 1: the first data\n'
+	@$(BIN)/python examples/make_days.py first
+	@$(RETRAIN)
+	@printf '\nDay 2: nothing new\n'
+	@$(RETRAIN)
+	@printf '\nDay 3: new data\n'
+	@$(BIN)/python examples/make_days.py new
+	@$(RETRAIN)
+	@printf '\nDay 4: new data, whose labels somebody has mixed up\n'
+	@$(BIN)/python examples/make_days.py poisoned
+	@$(RETRAIN) --json .graft/demo-retrain/result.json
+	@printf '\nWhat the registry tells\n'
+	@$(BIN)/graft models show aws-retrain --root .graft/demo-retrain
 
 test: setup
 	@$(BIN)/python -m pytest

@@ -51,7 +51,9 @@ def read_operations() -> Iterator[tuple[str, str, str]]:
                     yield service, in_words(name), sentence
 
 
-def make_pairs(operations: list[tuple[str, str, str]]) -> Iterator[tuple[str, dict[str, str]]]:
+def make_pairs(
+    operations: list[tuple[str, str, str]], counts: dict[str, int] | None = PAIRS
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Yields split and row: an operation with its own description, or with another's of the same service and split."""
     groups: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for service, name, sentence in operations:
@@ -64,8 +66,9 @@ def make_pairs(operations: list[tuple[str, str, str]]) -> Iterator[tuple[str, di
             if matches or other != sentence:
                 label = "matches" if matches else "differs"
                 rows[split].append({"operation": name, "description": sentence if matches else other, "label": label})
-    for split, count in PAIRS.items():
-        yield from ((split, row) for row in draw.sample(unique(rows[split]), count))
+    for split in PAIRS:
+        found = unique(rows[split])
+        yield from ((split, row) for row in (draw.sample(found, counts[split]) if counts else found))
 
 
 def make_services(operations: list[tuple[str, str, str]]) -> Iterator[tuple[str, dict[str, str]]]:

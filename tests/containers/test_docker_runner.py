@@ -2,9 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,8 +12,8 @@ import pytest
 
 from components.shared.artifact import open_artifact
 from components.shared.images import LIGHT, TRAINER
-from tests.conftest import TRAINING, s3_environment
-from tests.pipelines.test_run import SECRET, graft, sample_csv, write_job
+from tests.conftest import s3_environment
+from tests.pipelines.test_run import SECRET, graft, interrupt_training, sample_csv, write_job
 from tests.servers import s3_server, serving
 
 pytestmark = pytest.mark.containers
@@ -122,18 +119,5 @@ def test_what_a_step_refuses_is_told_as_by_a_process(tmp_path: Path, backbone: P
 
 
 def test_ctrl_c_ends_the_container_and_leaves_nothing_half_done(tmp_path: Path, backbone: Path, engine: Any) -> None:
-    sample_csv(tmp_path / "data/topics.csv")
-    write_job(tmp_path / "job.yaml", "data", str(backbone), training={**TRAINING, "epochs": 5000, "patience": 5000})
-    command = [sys.executable, "-m", "pipelines.cli", "run", "job.yaml", "--runner", "docker"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 120
-    while not any("epoch 1:" in log.read_text() for log in tmp_path.glob(".graft/runs/*/log.txt")):
-        assert time.monotonic() < end, "training never began"
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Traceback" not in output + errors
-    assert not list(tmp_path.glob(".graft/runs/*/*/finetune/model"))
+    interrupt_training(tmp_path, backbone, "--runner", "docker")
     assert not [c for c in engine.containers.list(all=True) if TRAINER in c.image.tags]

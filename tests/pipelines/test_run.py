@@ -295,21 +295,33 @@ def test_a_path_with_python3_in_it_reaches_the_steps(tmp_path: Path, backbone: P
     assert "transform: There is no backbone" in done.stderr
 
 
-def test_ctrl_c_in_training_leaves_nothing_registered(tmp_path: Path, backbone: Path) -> None:
-    sample_csv(tmp_path / "data/topics.csv")
-    training = {**TRAINING, "epochs": 5000, "patience": 5000}
-    write_job(tmp_path / "job.yaml", "data", str(backbone), training=training)
-    command = [sys.executable, "-m", "pipelines.cli", "run", "job.yaml"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 120
-    while not any("epoch 1:" in log.read_text() for log in tmp_path.glob(".graft/runs/*/log.txt")):
-        assert time.monotonic() < end, "training never began"
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+def interrupt_training(folder: Path, backbone: Path, *options: str) -> None:
+    """Runs a job in a folder, presses Ctrl-C once it trains, and looks at how the command ends."""
+    sample_csv(folder / "data/topics.csv")
+    write_job(folder / "job.yaml", "data", str(backbone), training={**TRAINING, "epochs": 5000, "patience": 5000})
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # under nohup, children would take no SIGINT
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.cli", "run", "job.yaml", *options],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
+    try:
+        end = time.monotonic() + 120
+        while not any("epoch 1:" in log.read_text() for log in folder.glob(".graft/runs/*/log.txt")):
+            assert time.monotonic() < end, "training never began"
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert "Traceback" not in output + errors
-    assert not list(tmp_path.glob(".graft/runs/*/*/finetune/model"))
+    assert not list(folder.glob(".graft/runs/*/*/finetune/model"))
+
+
+def test_ctrl_c_in_training_leaves_nothing_registered(tmp_path: Path, backbone: Path) -> None:
+    interrupt_training(tmp_path, backbone)
     listed = graft("models", "list", folder=tmp_path)
     assert "The registry holds no model yet" in listed.stdout
     assert not any("components.finetune" in line or "executor_main" in line for line in processes_of(tmp_path))
