@@ -15,6 +15,7 @@ from rich.table import Table
 from components.shared import tracking
 from components.shared.errors import GraftError, ServiceError
 from components.shared.step import INTERRUPTED
+from pipelines import models
 from pipelines.job import load_job
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Runs a job's pipeline here and tells how it ended."""
     from pipelines import local
 
-    job = load_job(arguments.job, arguments.set)
-    result = local.run(job, arguments.root, Console(file=sys.stderr), arguments.runner)
+    job, console = load_job(arguments.job, arguments.set), Console(file=sys.stderr)
+    result = local.run(job, arguments.root, console, arguments.runner, arguments.pipeline, arguments.force)
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(dataclasses.asdict(result), indent=1) + "\n", "utf-8")
@@ -42,7 +43,7 @@ def compile_job(arguments: argparse.Namespace) -> None:
 
     job = load_job(arguments.job, arguments.set)
     deployment = load_deployment(arguments.deployment) if arguments.deployment else None
-    compile_pipeline(job, arguments.output, deployment)
+    compile_pipeline(job, arguments.output, deployment, arguments.pipeline)
     for warning in deployment.warnings() if deployment else []:
         print(f"graft: warning: {warning}", file=sys.stderr)
     print(f"wrote {arguments.output}")
@@ -64,7 +65,7 @@ def submit(arguments: argparse.Namespace) -> None:
 
     job, deployment = load_job(arguments.job, arguments.set), load_deployment(arguments.deployment)
     client = connect(deployment)
-    started = submit(client, deployment, job)
+    started = submit(client, deployment, job, arguments.pipeline)
     told = "uploaded" if started.version.uploaded else "there already"
     print(f"version  {started.version.name} ({told})\nrun      {started.name}\npage     {started.url}", flush=True)
     if arguments.wait:
@@ -115,33 +116,6 @@ def list_schedules(arguments: argparse.Namespace) -> None:
     Console().print(table if table.row_count else "Graft has made no schedule here; graft schedule apply makes one.")
 
 
-def list_models(arguments: argparse.Namespace) -> None:
-    """Lists the models of the registry."""
-    from components.shared import registry
-
-    tracking.use_embedded(arguments.root)
-    table = Table("model", "versions", "aliases", "accuracy", "verdict", "updated", box=None, header_style="bold")
-    for model in registry.list_models():
-        aliases = ", ".join(f"{alias} → {version}" for alias, version in sorted(model.aliases.items()))
-        accuracy = model.metrics.get("accuracy")
-        shown = "" if accuracy is None else f"{accuracy:.4f}"
-        table.add_row(model.name, str(model.versions), aliases, shown, model.verdict, model.updated[:10])
-    Console().print(table if table.row_count else "The registry holds no model yet; graft run registers one.")
-
-
-def show_model(arguments: argparse.Namespace) -> None:
-    """Shows the versions of a model."""
-    from components.shared import registry
-
-    tracking.use_embedded(arguments.root)
-    console = Console()
-    for version in registry.show_model(arguments.model):
-        aliases = f" @{' @'.join(version.aliases)}" if version.aliases else ""
-        console.print(f"[bold]{version.model} {version.version}[/]{aliases}  {version.created}", highlight=False)
-        for name, value in sorted(version.tags.items()):
-            console.print(f"  {name:<20} {value}", highlight=False, soft_wrap=True, markup=False)
-
-
 def predict(arguments: argparse.Namespace) -> None:
     """Predicts from raw input; prints one JSON object a row."""
     from components.shared import registry
@@ -185,10 +159,24 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         "--runner", choices=["subprocess", "docker"], default="subprocess",
         help="what a step is: a process, or a container of its image, which make images builds (default: subprocess)",
     )  # fmt: skip
+    parser.set_defaults(pipeline="finetune", force=False)
+
+
+def _retrain_arguments(parser: argparse.ArgumentParser) -> None:
+    _run_arguments(parser)
+    parser.add_argument("--force", action="store_true", help="train even if the data has not changed")
+    parser.set_defaults(pipeline="retrain")
+
+
+def _pipeline_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pipeline", choices=["finetune", "retrain"], default="finetune", help="which one (default: finetune)"
+    )
 
 
 def _compile_arguments(parser: argparse.ArgumentParser) -> None:
     _job_arguments(parser)
+    _pipeline_argument(parser)
     parser.add_argument("--deployment", type=Path, metavar="FILE", help="the cluster: images, GPUs, secrets, limits")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PIPELINE.yaml", help="the file to write")
 
@@ -200,6 +188,7 @@ def _cluster_arguments(parser: argparse.ArgumentParser) -> None:
 def _submit_arguments(parser: argparse.ArgumentParser) -> None:
     _job_arguments(parser)
     _cluster_arguments(parser)
+    _pipeline_argument(parser)
     parser.add_argument("--wait", action="store_true", help="follow the run to its end, and fail if it does")
 
 
@@ -228,6 +217,22 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
     _root_argument(parser)
 
 
+def _promote_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="NAME (its challenger), NAME@alias, or NAME/version")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the history")
+    parser.add_argument(
+        "--force", action="store_true", help="even if it was refused, or another is champion than it was compared with"
+    )
+    _root_argument(parser)
+
+
+def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="its name in the registry")
+    parser.add_argument("--to", default="", metavar="VERSION", help="another version than the previous champion")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the history")
+    _root_argument(parser)
+
+
 def _predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="NAME, NAME@alias, NAME/version, or a model artifact's folder")
     parser.add_argument(
@@ -238,9 +243,10 @@ def _predict_arguments(parser: argparse.ArgumentParser) -> None:
     _root_argument(parser)
 
 
-_GROUPS = {"schedule": "keep a job on a schedule on its cluster", "models": "look at models"}
+_GROUPS = {"schedule": "keep a job on a schedule on its cluster", "models": "look at models, and say which is champion"}
 VERBS = {
     "run": Verb(run, "run a job here: labelled data in, a registered model out", _run_arguments),
+    "retrain": Verb(run, "train again here if the data has changed, and promote what is better", _retrain_arguments),
     "compile": Verb(compile_job, "compile a job's pipeline for Kubeflow", _compile_arguments),
     "submit": Verb(submit, "start a run of a job on its cluster", _submit_arguments),
     "schedule apply": Verb(apply_schedule, "make a job's schedule what the job says", _apply_arguments),
@@ -248,8 +254,10 @@ VERBS = {
     "schedule pause": Verb(change_schedule, "pause a job's schedule", _change_arguments("pause")),
     "schedule resume": Verb(change_schedule, "resume a job's schedule", _change_arguments("resume")),
     "schedule delete": Verb(change_schedule, "take a job's schedule off its cluster", _change_arguments("delete")),
-    "models list": Verb(list_models, "list the models of the registry", _root_argument),
-    "models show": Verb(show_model, "show the versions of a model", _show_arguments),
+    "models list": Verb(models.list_models, "list the models of the registry", _root_argument),
+    "models show": Verb(models.show_model, "show a model's versions, and its champions so far", _show_arguments),
+    "models promote": Verb(models.promote, "make a version champion: a person approves it", _promote_arguments),
+    "models rollback": Verb(models.roll_back, "make the previous champion champion again", _rollback_arguments),
     "doctor": Verb(doctor, "tell what would fail, before it does", _doctor_arguments),
     "predict": Verb(predict, "predict from raw input with a registered model", _predict_arguments),
 }
@@ -290,6 +298,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _tell_result(result: "Result", console: Console) -> None:
+    if not result.changed:
+        console.print(result.reason, highlight=False, markup=False, soft_wrap=True)
+        console.print(f"time     {result.seconds['total']:.0f} s", highlight=False)
+        return
     table = Table("", "accuracy", "macro-F1", box=None, header_style="bold")
     scores = {f"[bold]{result.model}[/]": result.metrics, **result.baselines}
     for name, metrics in sorted(scores.items(), key=lambda item: -item[1]["accuracy"]):

@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from components.detect.detect import STARTS
 from components.finetune.settings import POOLINGS, PRECISIONS
 from components.finetune.settings import FinetuneSettings as TrainingDefaults
 from components.ingest.ingest import IngestSettings as DataDefaults
 from components.shared import tasks
 from components.shared.backbones import RANDOM
+from components.shared.gate import APPROVALS, METRICS, Rules
 from components.shared.tasks import Task
 from components.transform.transform import TransformSettings as FeatureDefaults
 from pipelines import documents
@@ -44,6 +46,11 @@ def _task_of(info: ValidationInfo) -> Task | None:
     """Returns the task that the job file names; None where it names none that there is, which is told there."""
     content: Any = info.context
     return tasks.get(content["task"]) if content.get("task") in tasks.names() else None
+
+
+def _all(value: object) -> object:
+    """Takes "all" for the whole."""
+    return 1.0 if value == "all" else value
 
 
 class _Section(BaseModel):
@@ -137,6 +144,7 @@ class Evaluation(_Section):
 
     transfer_check: bool = TrainingDefaults.transfer_check
     learning_curve: Ascending = []
+    slices: list[Text] = []
 
     @field_validator("transfer_check")
     @classmethod
@@ -146,6 +154,27 @@ class Evaluation(_Section):
             message = "a backbone with pretrained weights was expected; without, nothing is transferred"
             raise PydanticCustomError("random", message)
         return transfer_check
+
+
+class Promotion(_Section):
+    """What a model must show to become champion; see `components.shared.gate.Rules`."""
+
+    metric: Annotated[str, one_of(METRICS)] = Rules.metric
+    min_gain: Annotated[float, Field(ge=-1, le=1)] | None = Rules.min_gain
+    min_value: Part | None = Rules.min_value
+    max_class_drop: Part | None = Rules.max_class_drop
+    max_slice_drop: Part | None = Rules.max_slice_drop
+    must_beat_baseline: bool = Rules.must_beat_baseline
+    max_latency_ratio: AboveZero | None = Rules.max_latency_ratio
+    min_examples: Positive = Rules.min_examples
+    approval: Annotated[str, one_of(APPROVALS)] = Rules.approval
+
+
+class Retrain(_Section):
+    """What retraining starts from, and how much of the data that the champion knows it repeats."""
+
+    start_from: Annotated[str, one_of(STARTS)] = "champion"
+    replay: Annotated[Part, BeforeValidator(_all)] = 1.0
 
 
 class Job(_Section):
@@ -159,6 +188,8 @@ class Job(_Section):
     strategy: Strategies = TrainingDefaults.strategy
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+    promotion: Promotion = Promotion()
+    retrain: Retrain = Retrain()
     schedule: Schedule | None = Field(None, exclude=True)  # of the runs, not one of their arguments
 
     @model_validator(mode="before")
@@ -170,10 +201,13 @@ class Job(_Section):
             return {**content, "data": {**tasks.get(task).columns, **data}}
         return content
 
-    def arguments(self) -> dict[str, Any]:
-        """Returns the arguments of the pipeline, by parameter."""
+    def arguments(self, pipeline: str = "finetune") -> dict[str, Any]:
+        """Returns the arguments of a pipeline ("finetune" or "retrain"), by parameter."""
         given = self.model_dump()
         sections = [given.pop(name) for name in ("data", "training", "evaluation")]
+        retrain = given.pop("retrain")
+        given["promotion"] = self.promotion.model_dump(exclude_defaults=True)
+        sections += [retrain] if pipeline == "retrain" else []
         return {name: value for part in (given, *sections) for name, value in part.items()}
 
 

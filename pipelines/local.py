@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import io
+import json
 import os
 import re
 import shutil
@@ -18,10 +19,11 @@ import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from components.shared import tracking
-from components.shared.artifact import open_artifact
+from components.shared import registry, tracking
+from components.shared.artifact import MANIFEST, open_artifact
 from components.shared.backbones import RANDOM, REGISTRY
 from components.shared.errors import GraftError, InputError, ServiceError
+from components.shared.promotions import actor
 from components.shared.step import FAILURE, PROGRESS
 from pipelines import containers
 from pipelines.job import Job
@@ -37,10 +39,13 @@ class Result:
     """How a run ended; `--json` writes it.
 
     Attributes:
+        version: That was registered; where nothing had changed, the champion's.
         metrics: Of the model, on the test split.
         baselines: Metrics of each baseline, on the same examples.
         transfer: Whether transfer helped (`verdict`, `sentence`, …), where the job asked for it.
-        reason: Why it was promoted or not.
+        changed: Whether there was something to train for.
+        promoted: Whether it became champion in this run.
+        reason: Why it was promoted or not, or why nothing was done.
         report: Path of the page.
         seconds: Of each step, and "total" of the whole run.
         artifacts: Path of each artifact, by kind.
@@ -53,6 +58,7 @@ class Result:
     baselines: dict[str, dict[str, float]]
     verdict: str
     transfer: dict[str, Any] | None
+    changed: bool
     promoted: bool
     reason: str
     report: str
@@ -60,14 +66,18 @@ class Result:
     artifacts: dict[str, str]
 
 
-def run(job: Job, root: Path, console: Console, runner: str = "subprocess") -> Result:
-    """Runs the finetune pipeline of a job on this machine.
+def run(
+    job: Job, root: Path, console: Console, runner: str = "subprocess", pipeline: str = "finetune", force: bool = False
+) -> Result:
+    """Runs a pipeline of a job on this machine.
 
     Args:
         job: What to run.
         root: Holds everything of the embedded default: artifacts, the MLflow store, pages, logs.
         console: Where progress is shown.
         runner: What a step is: a "subprocess", or a container of its image ("docker").
+        pipeline: "finetune" or "retrain".
+        force: Retrain even if the data has not changed.
 
     Raises:
         InputError: There is no such backbone in the registry, or a step found something else that the user can mend.
@@ -75,16 +85,20 @@ def run(job: Job, root: Path, console: Console, runner: str = "subprocess") -> R
     """
     began = time.perf_counter()
     tracking.use_embedded(root)
-    arguments = {**job.arguments(), "backbone": _pinned(job.backbone)}
+    os.environ.setdefault("GRAFT_ACTOR", actor())
+    arguments = {**job.arguments(pipeline), "backbone": _pinned(job.backbone)}
+    if pipeline == "retrain":
+        arguments["force"] = force
     if runner == "docker":
         containers.check()
         arguments = containers.expand(arguments)
     folder = root.absolute() / "runs" / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S-%f}-{job.model}"
     folder.mkdir(parents=True)
     with _Log(folder / "log.txt", console) as log:
-        outputs = _run_pipeline(arguments, folder, log, runner)
-    paths = {name: Path(artifact.path) for name, artifact in outputs.items()}
-    return _result(job, root, paths, {**log.seconds, "total": round(time.perf_counter() - began, 3)})
+        _run_pipeline(pipeline, arguments, folder, log, runner)
+    seconds = {**log.seconds, "total": round(time.perf_counter() - began, 3)}
+    paths = _artifacts(folder)
+    return _result(job, root, paths, seconds) if "version" in paths else _unchanged(job, paths, seconds)
 
 
 def _pinned(backbone: str) -> str:
@@ -93,23 +107,28 @@ def _pinned(backbone: str) -> str:
     name = backbone.removeprefix(RANDOM)
     if not name.startswith(REGISTRY):
         return backbone
-    from components.shared import registry
-
     return start + registry.resolve(name)
 
 
-def _run_pipeline(arguments: dict[str, Any], folder: Path, log: "_Log", runner: str) -> dict[str, Any]:
+def _run_pipeline(pipeline: str, arguments: dict[str, Any], folder: Path, log: "_Log", runner: str) -> None:
     with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log), _scratch(folder):
         from kfp import local
         from kfp.local import subprocess_task_handler
 
-        from pipelines.finetune import finetune_pipeline
+        from components.notify.webhook import ADDRESS
+        from pipelines import conditions
+        from pipelines.cluster import PIPELINES
+        from pipelines.notices import with_notice
 
+        conditions.mend()
+        chosen = PIPELINES[pipeline]
+        if os.environ.get(ADDRESS):
+            chosen = with_notice(chosen)
         subprocess_task_handler.replace_python_executable = _replace_python
         processes = local.SubprocessRunner(use_venv=False)
         local.init(containers.runner(arguments) if runner == "docker" else processes, pipeline_root=str(folder))
         try:
-            return dict(finetune_pipeline(**arguments).outputs)
+            chosen(**arguments)
         except KeyboardInterrupt:
             _stop_children()
             raise
@@ -150,25 +169,50 @@ def _stop_children() -> None:
         child.kill()
 
 
+def _artifacts(folder: Path) -> dict[str, Path]:
+    """Returns the artifacts that a run left, by kind."""
+    manifests = folder.glob(f"*/*/*/{MANIFEST}")
+    return {json.loads(path.read_text("utf-8"))["kind"]: path.parent for path in manifests}
+
+
 def _result(job: Job, root: Path, paths: dict[str, Path], seconds: dict[str, float]) -> Result:
-    evaluation = open_artifact(paths["evaluation"], "evaluation").read_json("evaluation.json")
-    version = open_artifact(paths["version"], "version").read_json("version.json")
+    opened = {kind: open_artifact(paths[kind], kind) for kind in ("evaluation", "version", "promotion")}
+    evaluation, version, promotion = (opened[kind].read_json(f"{kind}.json") for kind in opened)
     page = root / "reports" / f"{job.model}-{version['version']}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(paths.pop("page"), page)
+    shutil.copyfile(opened["evaluation"].file("notes/report.html"), page)
     return Result(
         model=job.model,
         version=str(version["version"]),
-        aliases=version["aliases"],
+        aliases=sorted(alias for alias, number in promotion["aliases"].items() if number == version["version"]),
         metrics=evaluation["metrics"],
         baselines=evaluation["baselines"],
         verdict=evaluation["verdict"],
         transfer=evaluation.get("transfer"),
-        promoted=False,
-        reason=f"{evaluation['sentence']} Registered as challenger; promotion is a step of its own.",
+        changed=True,
+        promoted=promotion["promoted"],
+        reason=" ".join(promotion["reasons"]),
         report=str(page),
         seconds=seconds,
-        artifacts={name: str(path) for name, path in paths.items()},
+        artifacts={kind: str(path) for kind, path in paths.items()},
+    )
+
+
+def _unchanged(job: Job, paths: dict[str, Path], seconds: dict[str, float]) -> Result:
+    """Returns how a run ended in which there was nothing to train for."""
+    changes = open_artifact(paths["changes"], "changes").read_json("changes.json")
+    nobody: dict[str, Any] = {"version": "", "aliases": [], "metrics": {}, "verdict": ""}
+    return Result(
+        model=job.model,
+        **(changes["version"] or nobody),
+        baselines={},
+        transfer=None,
+        changed=False,
+        promoted=False,
+        reason=changes["sentence"],
+        report="",
+        seconds=seconds,
+        artifacts={kind: str(path) for kind, path in paths.items()},
     )
 
 
@@ -190,6 +234,7 @@ class _Log(io.TextIOBase):
         self._task: _Task | None = None
         self._failures: list[tuple[str, str]] = []
         self._lines: list[str] = []
+        self._failed: tuple[str, list[str]] | None = None
         self._bars = Progress(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.fields[step]:<10}"),
@@ -223,13 +268,14 @@ class _Log(io.TextIOBase):
     def failure(self) -> GraftError:
         """Returns the error of the step that failed, in its own words where it had some."""
         self.flush()
-        name = self._task.name if self._task else "the pipeline"
+        # The first to fail is the cause; another may have begun since, for a notice.
+        name, lines = self._failed or (self._task.name if self._task else "the pipeline", self._lines)
         kinds = {kind for kind, _ in self._failures}
         if kinds:
             text = "\n".join(line for _, line in self._failures)
             error = InputError if kinds == {"wrong input"} else ServiceError
             return error(f"{name}: {text}\nThe whole log: {self.path}")
-        tail = "\n".join(f"  {line}" for line in self._lines[-_LAST_LINES:])
+        tail = "\n".join(f"  {line}" for line in lines[-_LAST_LINES:])
         return ServiceError(f"{name} failed. Its last lines:\n{tail}\nThe whole log: {self.path}")
 
     def _look_at(self, line: str) -> None:
@@ -258,6 +304,8 @@ class _Log(io.TextIOBase):
         self.seconds[self._task.name] = round(time.perf_counter() - self._task.began, 3)
         if succeeded:
             self._bars.update(self._task.bar, completed=100)
+        elif self._failed is None:
+            self._failed = self._task.name, self._lines
         if not self.console.is_terminal:
             state = "done" if succeeded else "failed"
             self.console.print(f"{self._task.name} {state} in {self.seconds[self._task.name]:.1f} s", highlight=False)

@@ -23,6 +23,7 @@ def detect(
     backbone: str,
     start_from: str,
     force: bool,
+    pipeline_run: str,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Outputs", [("changed", bool), ("backbone", str), ("alternative", str), ("known", str), ("summary", dict[str, Any])]
 ):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from components.detect.comparison import Comparison, compare
-from components.shared import registry
+from components.shared import registry, unchanged
 from components.shared.artifact import write_artifact
 from components.shared.backbones import RANDOM, REGISTRY
 from components.shared.drift import two_sample_test
@@ -39,6 +39,7 @@ class DetectSettings(SourceSettings):
     backbone: str = required("what training starts from where it does not start from the champion")
     start_from: str = option("champion", "what training starts from: " + ", ".join(STARTS) + " (on validation)")
     force: bool = option(False, "train, whether the data has changed or not")
+    pipeline_run: str = option("", "the run of the pipeline: it is marked as one that found nothing, where it did")
 
     def __post_init__(self) -> None:
         if self.start_from not in STARTS:
@@ -91,7 +92,9 @@ def detect(changes: Path, settings: DetectSettings) -> DetectReport:
         changed = settings.force or found.to_learn
         start = _start(settings, past.champion)
         summary = {"sentence": found.sentence(settings.force), "champion": _number(past.champion), **found.told}
-        draft.write_json("changes.json", {"changed": changed, **start, **summary})
+        draft.write_json("changes.json", {"changed": changed, **start, **summary, "version": _told(past.champion)})
+    if not changed and past.newest and settings.pipeline_run:
+        unchanged.mark(past.newest, settings.pipeline_run)
     print(f"graft: {summary['sentence']}", flush=True)
     return DetectReport(digest=draft.digest, changed=changed, summary=summary, **start)
 
@@ -234,6 +237,12 @@ def _pinned(backbone: str) -> str:
     start = RANDOM if backbone.startswith(RANDOM) else ""
     name = backbone.removeprefix(RANDOM)
     return start + registry.resolve(name) if name.startswith(REGISTRY) else backbone
+
+
+def _told(version: Version | None) -> dict[str, Any] | None:
+    """Returns what people want to know of the champion where nothing else happens."""
+    names = ("version", "aliases", "metrics", "verdict")
+    return {name: getattr(version, name) for name in names} if version else None
 
 
 def _number(version: Version | None) -> str:
