@@ -1,1 +1,1 @@
-"""A model into an evaluation against baselines."""
+"""A model into an evaluation against baselines and the champion."""

@@ -1,4 +1,4 @@
-"""`python -m components.evaluate`: a model into an evaluation against baselines, with a page."""
+"""`python -m components.evaluate`: a model into an evaluation against baselines and the champion, with a page."""
 
 from components.evaluate.evaluate import EvaluateSettings, evaluate
 from components.shared.step import command

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 Point = tuple[float, float]
 _MOST_POINTS = 400  # of a line; more cannot be told apart on the page
 _ACROSS = (44, 470)  # pixels of the x axis
 _TICK_DISTANCE = 40  # pixels
+_MOST_NAMES = 10  # of versions, written below a chart
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,16 @@ class Line:
     dots: bool = False
 
 
+class Mark(NamedTuple):
+    """One version in a chart over time: its value, the ends of its interval, its look, and what is told of it."""
+
+    value: float | None
+    look: str
+    title: str
+    low: float | None = None
+    high: float | None = None
+
+
 def epoch_axis(last: float) -> Axis:
     """Returns the axis of a training: epochs from 0."""
     scale = Scale(0, last, *_ACROSS)
@@ -90,6 +101,33 @@ def line_chart(lines: Sequence[Line], y_range: tuple[float, float], axis: Axis) 
     }
 
 
+def timeline(
+    names: Sequence[str], marks: Sequence[Mark], span: float, highest: float | None = None, bars: bool = False
+) -> dict[str, Any] | None:
+    """Returns a chart of one mark for each version, or of one bar from 0; None where no value is known.
+
+    Args:
+        names: Of the versions; as many are written as there is room for, the last one in any case.
+        marks: Their values.
+        span: See `padded`.
+        highest: See `padded`.
+        bars: Whether bars are drawn.
+    """
+    values = [value for mark in marks for value in (mark.value, mark.low, mark.high) if value is not None]
+    if not values:
+        return None
+    x = Scale(-0.5, len(names) - 0.5, *_ACROSS)
+    y = Scale(*((0.0, 1.05 * max(*values, 1.0)) if bars else padded(values, span, highest)), 216, 12)
+    every, last = -(-len(names) // _MOST_NAMES), len(names) - 1
+    return {
+        "y": y,
+        "bars": bars,
+        "width": round(min(36.0, 0.6 * (x(1) - x(0))), 2),
+        "names": [(x(place), name) for place, name in enumerate(names) if (last - place) % every == 0],
+        "marks": [_drawn(mark, x(place), y) for place, mark in enumerate(marks) if mark.value is not None],
+    }
+
+
 def path(points: Sequence[Point], x: Scale, y: Scale) -> str:
     """Returns a line through points as the `d` of an SVG path."""
     return "M" + "L".join(f"{x(a)} {y(b)}" for a, b in points) if points else ""
@@ -111,6 +149,11 @@ def interval(low: float, value: float, high: float) -> dict[str, Any]:
     ends = (min(low, 0.0) - 0.15 * reach, max(high, 0.0) + 0.15 * reach)
     x = Scale(*ends, 8, 632)
     return {"x": x, "low": x(low), "value": x(value), "high": x(high), "zero": x(0.0), "ticks": x.ticks(6)}
+
+
+def _drawn(mark: Mark, x: float, y: Scale) -> dict[str, Any]:
+    ends = [y(end) for end in (mark.low, mark.high) if end is not None]
+    return {"x": x, "y": y(mark.value or 0.0), "ends": ends, "look": mark.look, "title": mark.title}
 
 
 def _thin(points: Sequence[Point]) -> Sequence[Point]:

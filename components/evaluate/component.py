@@ -1,5 +1,7 @@
 """The KFP component of `evaluate`."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.shared.images import TRAINER
@@ -15,13 +17,19 @@ def evaluate(
     classification: dsl.Output[dsl.ClassificationMetrics],
     page: dsl.Output[dsl.HTML],
     title: str,
+    champion: str,
+    promotion: dict[str, Any],
+    changes: dict[str, Any],
     seed: int,
 ) -> None:
-    """A model into an evaluation against baselines, with a page to look at."""
+    """A model into an evaluation against baselines and the champion, with a page to look at."""
     import shutil
     from pathlib import Path
 
+    from components.shared.parameters import restore
     from components.shared.step import run_step
+
+    given = {"title": title, "champion": champion, "promotion": promotion, "changes": changes, "seed": seed}
 
     def step() -> None:
         from components.evaluate.evaluate import EvaluateSettings, evaluate
@@ -31,9 +39,10 @@ def evaluate(
             features=Path(features.path),
             model=Path(model.path),
             evaluation=Path(evaluation.path),
-            settings=EvaluateSettings(title=title, seed=seed),
+            settings=EvaluateSettings(**restore(given)),
         )
         evaluation.metadata.update(digest=report.digest, verdict=report.verdict, transfer=report.transfer or "")
+        evaluation.metadata.update(decision=report.decision, reasons=" ".join(report.reasons), champion=report.champion)
         for name, value in report.metrics.items():
             metrics.log_metric(name, value)
         if report.confusion:

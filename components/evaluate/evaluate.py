@@ -1,21 +1,28 @@
-"""A model into an evaluation against baselines: metrics, predictions, a verdict, and the page that tells it."""
+"""A model into an evaluation against baselines and the champion: metrics, a verdict, a decision, and the page."""
 
 import dataclasses
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.evaluate.baselines import Baselines, fit_baselines
+from components.evaluate.challenge import Challenge, Terms, challenge
 from components.evaluate.comparison import best_of, paired_difference, sentence_of, verdict_of
+from components.evaluate.history import known_versions
 from components.evaluate.predictions import Classifier, Predictions, predict
+from components.evaluate.promotion import Promotion
 from components.evaluate.report import write_page
 from components.evaluate.scores import class_metrics, metrics_of, most_confused, reliability, roc
 from components.evaluate.sources import Sources, open_sources
 from components.evaluate.transfer import Comparison, learning_curve_of, read_comparison, transfer_of
-from components.shared import metrics
+from components.shared import metrics, registry
 from components.shared.artifact import Draft, write_artifact
 from components.shared.errors import InputError
+from components.shared.gate import Decision, decide, rules_of
+from components.shared.inventory import FOLDER as INVENTORY
+from components.shared.registry import CHAMPION, Version
 from components.shared.step import Progress, option
 
 MAX_CONFUSION = 200  # classes; a larger matrix is megabytes of zeros
@@ -28,7 +35,7 @@ class EvaluateSettings:
     """Settings of `evaluate`.
 
     Raises:
-        InputError: A number of examples is less than 1.
+        InputError: A number of examples is less than 1, or a rule of the promotion is none that there is.
     """
 
     title: str = option("", "what the page calls the model; empty: its backbone")
@@ -36,11 +43,17 @@ class EvaluateSettings:
     baseline_examples: int = option(50_000, "the most training examples that baselines are fitted on")
     comparison_examples: int = option(100_000, "the most test examples that baselines are scored on")
     seed: int = option(42, "of the bootstrap and the baselines")
+    champion: str = option("", "name in the registry whose champion is compared; empty: none")
+    promotion: dict[str, Any] = option({}, "what a challenger must show: metric, min_gain, min_value, …")
+    changes: dict[str, Any] = option({}, "what detect found")
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "baseline_examples", "comparison_examples"):
             if (value := getattr(self, name)) < 1:
                 raise InputError(f"{name} is {value}; it must be at least 1.")
+        rules_of(self.promotion)
+        if self.champion:
+            registry.check_name(self.champion)
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,9 @@ class EvaluateReport:
         confusion: Counts, rows are true classes; None for more than 200 classes.
         roc: `fpr`, `tpr`, `threshold` for two classes, else None.
         transfer: "positive", "none shown" or "negative"; None unless finetune was asked to check it.
+        champion: The version that the model was compared with, or "".
+        decision: "promote", "refuse" or "await approval".
+        reasons: Of the decision, in sentences.
         report: The page.
     """
 
@@ -73,15 +89,19 @@ class EvaluateReport:
     confusion: list[list[int]] | None
     roc: dict[str, list[float]] | None
     transfer: str | None
+    champion: str
+    decision: str
+    reasons: list[str]
     report: Path
 
 
 def evaluate(
     snapshot: Path, features: Path, model: Path, evaluation: Path, settings: EvaluateSettings
 ) -> EvaluateReport:
-    """Scores a model on the test split, beside baselines on the same examples.
+    """Scores a model on the test split, beside baselines and the champion on the same examples.
 
-    The artifact holds `evaluation.json` and `predictions.parquet`, and as notes `report.html` and `timing.json`.
+    The artifact holds `evaluation.json` and `predictions.parquet`, and as notes `decision.json` (whether the model is
+    to become champion), `report.html`, `timing.json` and the snapshot's inventory.
 
     Args:
         snapshot: The folder of the snapshot: the raw test examples, and the training examples for the baselines.
@@ -91,18 +111,22 @@ def evaluate(
         settings: How much is compared.
 
     Raises:
-        InputError: An artifact is damaged, or they do not belong together.
-        ServiceError: The disk is full.
+        InputError: An artifact is damaged, or they do not belong together; or a champion is named, but the registry has
+            no address, or refused the credentials.
+        ServiceError: The disk is full, or the registry did not answer.
     """
     sources = open_sources(snapshot, features, model)
     stored = dataclasses.asdict(settings)
     with write_artifact(evaluation, "evaluation", stored, sources.model.lineage()) as draft:
-        content = _evaluate(sources, draft, settings)
+        content, decision = _Evaluation(sources, draft, settings).run()
     return EvaluateReport(
         digest=draft.digest,
         metrics=_defined(content["metrics"]),
         baselines={name: _defined(values) for name, values in content["baselines"].items()},
         transfer=content["transfer"] and content["transfer"]["verdict"],
+        champion=_compared_with(content),
+        decision=decision.verdict,
+        reasons=list(decision.reasons),
         report=evaluation / PAGE,
         **{name: content[name] for name in ("best_baseline", "difference", "verdict", "sentence")},
         **{name: content[name] for name in ("labels", "confusion", "roc")},
@@ -113,36 +137,89 @@ def _defined(values: Mapping[str, float | None]) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _evaluate(sources: Sources, draft: Draft, settings: EvaluateSettings) -> dict[str, Any]:
-    """Writes what the evaluation holds; returns the content of `evaluation.json`."""
-    progress = Progress("evaluate", 1.0)
-    progress.update(0.0, "loading the model")
-    classifier = Classifier(sources.model, sources.features, settings.batch_size)
-    predictions = predict(classifier, sources.snapshot, draft.path / "predictions.parquet", progress, _PREDICTION)
-    progress.update(_PREDICTION, "fitting the baselines")
-    comparison = read_comparison(sources.model, predictions.outcome)
-    baselines = fit_baselines(
-        sources.snapshot,
-        predictions.outcome.labels,
-        settings.baseline_examples,
-        settings.comparison_examples,
-        settings.seed,
-        [point["labels_per_class"] for point in comparison.curve],
-    )
-    train_examples = sources.snapshot.read_json("snapshot.json")["rows"]["train"]
-    content = {
-        **_scores(predictions, classifier.labels),
-        **_compare(predictions, baselines, settings.seed),
-        "transfer": transfer_of(comparison, settings.seed),
-        "learning_curve": learning_curve_of(comparison, baselines, train_examples),
-    }
-    draft.write_json("evaluation.json", content)
-    timing = _timing(predictions, comparison)
-    draft.write_json("notes/timing.json", timing)
-    title = settings.title or Path(str(sources.model.settings.get("backbone", "model"))).name
-    write_page(draft.path / PAGE, title, sources, content, predictions.mistakes, timing, dataclasses.asdict(settings))
-    progress.update(1.0, f"{content['verdict']} · accuracy {content['metrics']['accuracy']:.3f}")
-    return content
+class _Evaluation:
+    """One run of the step: predictions → baselines → champion → decision → page."""
+
+    def __init__(self, sources: Sources, draft: Draft, settings: EvaluateSettings) -> None:
+        self.sources, self.draft, self.settings = sources, draft, settings
+        self.rules = rules_of(settings.promotion)
+        self.progress = Progress("evaluate", 1.0)
+
+    def run(self) -> tuple[dict[str, Any], Decision]:
+        """Writes what the evaluation holds; returns the content of `evaluation.json`, and the decision."""
+        name = self.settings.champion
+        champion = registry.holder(name, CHAMPION) if name else None  # first: it fails at once, or not at all
+        predictions = self._predict(_PREDICTION / 2 if champion else _PREDICTION)
+        challenged = self._challenge(champion, predictions)
+        self.progress.update(_PREDICTION, "fitting the baselines")
+        arms = read_comparison(self.sources.model, predictions.outcome)
+        content = {**self._content(predictions, arms), "champion": challenged and challenged.comparison}
+        self.draft.write_json("evaluation.json", content)
+        timing = _timing(predictions, arms, challenged)
+        self.draft.write_json("notes/timing.json", timing)
+        decision = self._decide(content, timing)
+        self._copy_inventory()
+        told = Promotion(decision, champion, known_versions(name), self.rules) if name else None
+        title = self.settings.title or Path(str(self.sources.model.settings.get("backbone", "model"))).name
+        write_page(
+            self.draft.path / PAGE, title, self.sources, content, predictions.mistakes, timing,
+            dataclasses.asdict(self.settings), told,
+        )  # fmt: skip
+        verdict = decision.verdict if name else content["verdict"]
+        self.progress.update(1.0, f"{verdict} · accuracy {content['metrics']['accuracy']:.3f}")
+        return content, decision
+
+    def _predict(self, share: float) -> Predictions:
+        self.progress.update(0.0, "loading the model")
+        classifier = Classifier(self.sources.model, self.sources.features, self.settings.batch_size)
+        path = self.draft.path / "predictions.parquet"
+        return predict(classifier, self.sources.snapshot, path, self.progress, share)
+
+    def _challenge(self, champion: Version | None, predictions: Predictions) -> Challenge | None:
+        if champion is None:
+            return None
+        self.progress.update(_PREDICTION / 2, f"loading the champion, version {champion.version}")
+        terms = Terms(self.rules.metric, self.settings.seed)
+        return challenge(champion, self.sources, predictions, terms, self.progress, _PREDICTION / 2)
+
+    def _content(self, predictions: Predictions, arms: Comparison) -> dict[str, Any]:
+        settings, rows = self.settings, self.sources.snapshot.read_json("snapshot.json")["rows"]
+        baselines = fit_baselines(
+            self.sources.snapshot,
+            predictions.outcome.labels,
+            settings.baseline_examples,
+            settings.comparison_examples,
+            settings.seed,
+            [point["labels_per_class"] for point in arms.curve],
+        )
+        return {
+            **_scores(predictions, self.sources.model.read_json("model.json")["labels"]),
+            **_compare(predictions, baselines, settings.seed),
+            "transfer": transfer_of(arms, settings.seed),
+            "learning_curve": learning_curve_of(arms, baselines, rows["train"]),
+            "rows": rows,
+            "changes": settings.changes,
+        }
+
+    def _decide(self, content: Mapping[str, Any], timing: Mapping[str, Any]) -> Decision:
+        """Decides and notes it: no part of the digest, because latency may decide."""
+        compared = content["champion"]
+        timed = {**compared, "latency": timing["latency"]} if compared else None
+        decision = decide({**content, "champion": timed}, self.rules)
+        told = {**dataclasses.asdict(decision), "champion": _compared_with(content)}
+        self.draft.write_json("notes/decision.json", told)
+        return decision
+
+    def _copy_inventory(self) -> None:
+        """Hands on what `register` keeps beside the version, so that the next run finds what is new."""
+        for name in self.sources.snapshot.files:
+            if name.startswith(f"{INVENTORY}/"):
+                (self.draft.path / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self.sources.snapshot.file(name), self.draft.path / name)
+
+
+def _compared_with(content: Mapping[str, Any]) -> str:
+    return content["champion"]["version"] if content["champion"] else ""
 
 
 def _scores(predictions: Predictions, labels: list[str]) -> dict[str, Any]:
@@ -183,11 +260,12 @@ def _compare(predictions: Predictions, baselines: Baselines, seed: int) -> dict[
     }
 
 
-def _timing(predictions: Predictions, comparison: Comparison) -> dict[str, Any]:
+def _timing(predictions: Predictions, arms: Comparison, challenged: Challenge | None) -> dict[str, Any]:
     """Returns what took how long: a note, because the evaluation's digest must not depend on it."""
     return {
         "seconds": predictions.seconds,
         "examples_per_second": len(predictions.outcome.labels) / max(predictions.seconds, 1e-9),
         "device": predictions.device,
-        "arms": {arm["name"]: arm["seconds"] for arm in comparison.arms},
+        "arms": {arm["name"]: arm["seconds"] for arm in arms.arms},
+        "latency": challenged and challenged.latency,
     }

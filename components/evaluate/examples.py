@@ -2,13 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.shared import tasks
 from components.shared.artifact import Artifact
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 _AT_ONCE = 64  # rows with their inputs, which may be photographs
 _BUFFER = 1 << 20  # bytes of a column read at once, instead of the whole row group
@@ -17,6 +20,12 @@ _BUFFER = 1 << 20  # bytes of a column read at once, instead of the whole row gr
 def has_pictures(snapshot: Artifact) -> bool:
     """Tells whether the inputs are files' bytes, and not text."""
     return bool(pa.types.is_binary(tasks.get(snapshot.read_json("snapshot.json")["task"]).input_type))
+
+
+def add_examples(digest: "_Hash", ids: Iterable[str], labels: Iterable[str]) -> None:
+    """Adds examples, in order, to the sha256 that tells which ones a model was scored on."""
+    told = (f"{id_} {len(label)} {label}\n" for id_, label in zip(ids, labels, strict=True))
+    digest.update("".join(told).encode())
 
 
 def read_columns(snapshot: Artifact, split: str, names: list[str] | None, rows: int) -> Iterator[pa.RecordBatch]:

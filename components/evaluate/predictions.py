@@ -1,5 +1,6 @@
 """The model's predictions for the test split: written in batches, scored, and the worst mistakes remembered."""
 
+import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from components.evaluate.examples import has_pictures, read_columns, read_rows
+from components.evaluate.examples import add_examples, has_pictures, read_columns, read_rows
 from components.shared import backbones
 from components.shared.artifact import Artifact
 from components.shared.features import FeatureSplit
@@ -43,12 +44,14 @@ class Predictions:
         mistakes: The most confident ones, most confident first.
         seconds: Of prediction alone.
         device: What it ran on.
+        test_digest: Of the examples that were predicted, see `add_examples`.
     """
 
     outcome: Outcome
     mistakes: list[Mistake]
     seconds: float
     device: str
+    test_digest: str
 
 
 class Classifier:
@@ -63,6 +66,7 @@ class Classifier:
         self.split = FeatureSplit(features, "test")
         self.batch_size = batch_size
         self.seconds = 0.0
+        self.predicted = hashlib.sha256()  # which examples
 
     def probabilities(self, start: int, stop: int) -> np.ndarray:
         """Returns float32 [stop - start, classes]. In float32, as the model is served."""
@@ -70,6 +74,8 @@ class Classifier:
         columns = self.split.take(np.arange(start, stop))
         found = self.family.predict(self.network, columns, self.padding, self.batch_size)
         self.seconds += time.perf_counter() - begun
+        truth = (self.labels[number] for number in self.split.labels[start:stop].tolist())
+        add_examples(self.predicted, (self.split[place] for place in range(start, stop)), truth)
         return found
 
 
@@ -98,7 +104,7 @@ def predict(classifier: Classifier, snapshot: Artifact, path: Path, progress: Pr
     device = torch.cuda.get_device_name() if classifier.device.type == "cuda" else "CPU"
     whole = join(outcomes)
     mistakes = _mistakes(snapshot, whole, [place for _, place in worst], names)
-    return Predictions(whole, mistakes, classifier.seconds, device)
+    return Predictions(whole, mistakes, classifier.seconds, device, classifier.predicted.hexdigest())
 
 
 def _write(classifier: Classifier, snapshot: Artifact, path: Path, names: np.ndarray) -> Iterator[Outcome]:

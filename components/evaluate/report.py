@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -15,6 +16,7 @@ from components.evaluate.charts import Scale, interval, path
 from components.evaluate.examples import has_pictures
 from components.evaluate.pictures import example_grid, pictures_of
 from components.evaluate.predictions import Mistake
+from components.evaluate.promotion import Promotion, changes, promotion
 from components.evaluate.sources import Sources
 from components.evaluate.transfer import p_value_of
 from components.shared.artifact import Artifact, git_commit
@@ -42,6 +44,7 @@ def write_page(
     mistakes: Sequence[Mistake],
     timing: Mapping[str, Any],
     settings: Mapping[str, Any],
+    decided: Promotion | None = None,
 ) -> None:
     """Writes the page.
 
@@ -53,6 +56,7 @@ def write_page(
         mistakes: The most confident ones.
         timing: How long prediction took, and on what.
         settings: Of the evaluation.
+        decided: Whether the model is to become champion, where there is one to become.
     """
     page = _environment().get_template("report.html.j2")
     context = {
@@ -60,6 +64,8 @@ def write_page(
         "date": datetime.now(UTC).strftime("%-d %B %Y, %H:%M UTC"),
         "headline": HEADLINES[content["verdict"]].format(name=content["best_baseline"]),
         "evaluation": content,
+        "promotion": decided and promotion(decided, content, timing, sources.model.digest),
+        "changes": changes(content["changes"]),
         "few": content["difference"]["examples"] < _FEW_EXAMPLES,
         "rivals": _rivals(content),
         **_figures(sources.model, content, timing),
@@ -96,7 +102,8 @@ def _environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {"number": _number, "signed": _signed, "short": _short, "tick": _tick}
-    environment.filters["p_value"] = p_value_of
+    environment.filters |= {"p_value": p_value_of, "size": _size, "duration": _duration}
+    environment.filters |= {"thousands": _thousands}
     return environment
 
 
@@ -111,6 +118,22 @@ def _signed(value: float, digits: int = 3) -> str:
 
 def _tick(value: float) -> str:
     return f"{value:g}".replace("e-0", "e-").replace("-", "−")
+
+
+def _thousands(value: float) -> str:
+    return f"{value / 1000:g}k" if value >= 10_000 else _tick(value)
+
+
+def _size(count: float) -> str:
+    power = min(int(math.log10(max(count, 1)) // 3), 3)
+    scaled = count / 1000**power
+    return f"{scaled:,.{0 if power == 0 or scaled >= 100 else 1}f} {('bytes', 'kB', 'MB', 'GB')[power]}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:,.2f} s"
+    return f"{1000 * seconds:.{0 if seconds >= 0.1 else 1}f} ms"
 
 
 def _short(text: object, characters: int) -> str:
@@ -201,7 +224,7 @@ def _settings(sources: Sources, evaluation: Mapping[str, Any]) -> list[tuple[str
         "ingest": sources.snapshot.settings,
         "transform": sources.features.settings,
         "finetune": sources.model.settings,
-        "evaluate": evaluation,
+        "evaluate": {name: value for name, value in evaluation.items() if name != "changes"},  # a section of its own
     }
     return [(step, [(name, _plain(value)) for name, value in told.items()]) for step, told in steps.items()]
 

@@ -52,11 +52,6 @@ class FeatureSplit(Sequence[str]):
         ids: list[str] = self._ids.to_pylist()
         return ids
 
-    def ids(self, start: int, stop: int) -> list[str]:
-        """Returns the ids of a range of examples."""
-        found: list[str] = self._ids[start:stop].to_pylist()
-        return found
-
     def take(self, indices: np.ndarray) -> Mapping[str, list[np.ndarray]]:
         """Returns the features of some examples: for each column a list of arrays, one an example.
 

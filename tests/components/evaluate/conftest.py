@@ -1,5 +1,6 @@
 """Evaluations of the small models, made once a session."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from components.evaluate.evaluate import EvaluateReport, EvaluateSettings, evalu
 from components.ingest.ingest import IngestSettings, ingest
 from components.transform.transform import TransformSettings, transform
 from tests.components.evaluate.artifacts import arm, make_digit_features, make_digit_model, make_digits, point
+from tests.components.evaluate.champions import CHANGES, TODAY, YESTERDAY, Day, crown, make_day, rows_of
 from tests.conftest import write_csv
 
 LABELS = ["<i>html</i>", "ספנות & סירות"]
@@ -88,3 +90,41 @@ def hostile_report(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> 
     finetune(folder / "features", folder / "model", FinetuneSettings(str(backbone), epochs=1, learning_rate=1e-6))
     folders = [folder / name for name in ("snapshot", "features", "model", "evaluation")]
     return evaluate(*folders, EvaluateSettings(title="<b>title</b>"))
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """Yesterday's champion, which reads fewer tokens and knows another label, and today's challenger, evaluated."""
+
+    uri: str
+    yesterday: Day
+    today: Day
+    report: EvaluateReport
+
+
+@pytest.fixture(scope="session")
+def retrained(tmp_path_factory: pytest.TempPathFactory, backbone: Path, empty_database: Path) -> Retraining:
+    folder = tmp_path_factory.mktemp("retraining")
+    (folder / "mlflow.db").write_bytes(empty_database.read_bytes())
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        rows = rows_of(0, 240, YESTERDAY)
+        yesterday = make_day(folder / "yesterday", rows, backbone, max_length=7, epochs=9, patience=9)
+        crown(yesterday, folder / "first")
+        today = make_day(folder / "today", rows_of(40, 400, TODAY), backbone, epochs=9, patience=9)
+        report = today.evaluate(folder / "second", changes=CHANGES)
+    return Retraining(uri, yesterday, today, report)
+
+
+@pytest.fixture
+def retraining(retrained: Retraining, monkeypatch: pytest.MonkeyPatch) -> Retraining:
+    """It, with the environment leading to its registry: leave that as it is."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", retrained.uri)
+    return retrained
+
+
+@pytest.fixture(scope="session")
+def retraining_report(retrained: Retraining) -> EvaluateReport:
+    """Of the challenger."""
+    return retrained.report

@@ -20,7 +20,7 @@ from components.shared.metrics import confusion_matrix
 from components.shared.outcomes import outcome_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-REPORTS = ["report", "pair_report", "hostile_report", "digits_report"]
+REPORTS = ["report", "pair_report", "hostile_report", "digits_report", "retraining_report"]
 
 
 class Elements(HTMLParser):

@@ -9,7 +9,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from components.shared.errors import InputError
-from components.shared.gate import AWAIT_APPROVAL, PROMOTE, REFUSE, Rules, decide
+from components.shared.gate import AWAIT_APPROVAL, PROMOTE, REFUSE, Rules, decide, rules_of
 
 TEST = "a" * 64
 
@@ -38,7 +38,7 @@ def evaluation(value: float = 0.9, verdict: str = "better", **champion: Any) -> 
 
 
 def difference(value: float, low: float, high: float) -> dict[str, Any]:
-    return {"value": value, "low": low, "high": high, "confidence": 0.95, "examples": 200}
+    return {"value": value, "low": low, "high": high, "confidence": 0.95, "examples": 200, "p_value": 0.001}
 
 
 def refusal(found: dict[str, Any], **rules: Any) -> str:
@@ -80,13 +80,19 @@ def test_what_passes_can_wait_for_a_person() -> None:
         ({"difference": difference(0.01, 0.0, 0.02)}, {}, "The interval includes 0"),
         ({"difference": difference(0.01, 0.005, 0.02)}, {"min_gain": 0.02}, "less than the 0.02"),
         ({"difference": difference(0.0, -0.03, 0.03)}, {"min_gain": -0.01}, "be worse than the champion by more than"),
+        ({"difference": {**difference(0.02, 0.005, 0.04), "p_value": 0.125}}, {}, "does not agree (p = 0.125)"),
+        ({"difference": {**difference(0.02, 0.005, 0.04), "p_value": None}}, {}, "exact test does not agree."),
+        ({"difference": difference(0.0, 0.0, 0.0)}, {"min_gain": -0.01}, "200 test examples cannot show that"),
         ({"difference": difference(0.1, math.nan, 0.2)}, {}, "is not a number"),
+        ({"failure": "its files are gone"}, {}, "could not be compared with the champion (version 3): its files are"),
+        ({"same_model": True}, {}, "It is the champion, version 3"),
         ({"challenger_test_digest": "b" * 64}, {}, "different test examples"),
         ({"test_digest": "", "challenger_test_digest": ""}, {}, "different test examples"),
         ({}, {"metric": "macro_f1"}, "compared by accuracy, but macro-F1 decides"),
         ({}, {"max_slice_drop": 0.05}, "slice 'language = de' fell from 0.800 to 0.700"),
         ({}, {"max_latency_ratio": 1.5}, "2.00 times as long"),
         ({"latency": {"ratio": None}}, {"max_latency_ratio": 1.5}, "not a number"),
+        ({"latency": None}, {"max_latency_ratio": 1.5}, "not a number"),
         ({}, {"min_examples": 500}, "200 test examples show nothing"),
     ],
 )
@@ -94,11 +100,48 @@ def test_each_rule_alone_refuses_and_says_why(changes: dict[str, Any], rules: di
     assert reason in refusal(evaluation(**changes), **rules)
 
 
+def test_macro_f1_is_decided_by_its_interval_alone() -> None:
+    found = evaluation(metric="macro_f1", difference={**difference(0.1, 0.05, 0.15), "p_value": 0.9})
+    assert decide(found, Rules(metric="macro_f1")).verdict == PROMOTE
+
+
+def test_not_worse_is_shown_by_enough_examples() -> None:
+    equal = evaluation(difference=difference(0.0, 0.0, 0.0))
+    decision = decide(equal, Rules(min_gain=-0.015))  # of 200 examples none is lost: at most 1.5 % of all are
+    assert decision.verdict == PROMOTE
+    assert "not worse than the champion by more than 0.015" in decision.reasons[0]
+    assert "at least 201 are needed" in refusal(equal, min_gain=-0.01495)
+
+
+def test_what_could_not_be_compared_is_said_without_numbers() -> None:
+    gone = evaluation(failure="its files are gone", test_digest="", champion=None, difference=None, latency=None)
+    assert "a person has to say so: graft models promote" in refusal(gone, max_latency_ratio=1.0, max_class_drop=0.1)
+
+
+def test_probabilities_that_are_no_numbers_refuse() -> None:
+    found = evaluation()
+    assert "probabilities are not numbers" in refusal({**found, "metrics": {**found["metrics"], "log_loss": None}})
+
+
+def test_a_drop_of_just_the_most_is_allowed() -> None:
+    classes = [{"label": "bug", "support": 50, "champion": 0.8, "challenger": 0.7}]
+    assert decide(evaluation(classes=classes), Rules(max_class_drop=0.1)).verdict == PROMOTE
+
+
 def test_a_class_that_is_forgotten_refuses() -> None:
     classes = [{"label": "bug", "support": 50, "champion": 0.8, "challenger": 0.6}]
     assert "class 'bug' fell from 0.800 to 0.600" in refusal(evaluation(classes=classes), max_class_drop=0.1)
     unseen = [{**classes[0], "support": 0, "challenger": None}]
     assert decide(evaluation(classes=unseen), Rules(max_class_drop=0.1)).verdict == PROMOTE
+
+
+def test_of_many_classes_the_deepest_falls_are_told() -> None:
+    classes = [{"label": f"{n}", "support": 9, "champion": 0.9, "challenger": 0.8 - n / 100} for n in range(20)]
+    classes.append({"label": "unknown", "support": 1, "champion": 0.9, "challenger": math.nan})
+    reasons = decide(evaluation(classes=classes), Rules(max_class_drop=0.15)).reasons
+    assert [reason.split("'")[1] for reason in reasons[:-1]] == ["unknown", "19", "18", "17", "16"]
+    assert "from 0.900 to no number" in reasons[0]
+    assert reasons[-1] == "So did that of 10 more (promotion.max_class_drop)."
 
 
 def test_all_that_speaks_against_it_is_said_at_once() -> None:
@@ -113,6 +156,28 @@ def test_a_rule_that_is_none_is_refused_with_a_hint() -> None:
         Rules(metric="acuracy")
     with pytest.raises(InputError, match="promotion.approval"):
         Rules(approval="maybe")
+
+
+@pytest.mark.parametrize(
+    ("promotion", "message"),
+    [
+        ({"min_gian": 0.1}, "promotion.min_gian is no rule.*Did you mean 'min_gain'"),
+        ({"min_gain": math.nan}, "promotion.min_gain is nan; a number from -1 to 1 was expected"),
+        ({"min_value": 95}, "promotion.min_value is 95; a number from 0 to 1 was expected"),
+        ({"max_class_drop": "0.1"}, "promotion.max_class_drop is '0.1'"),
+        ({"min_examples": 0}, "promotion.min_examples is 0; a number from 1 on was expected"),
+        ({"must_beat_baseline": 1}, "promotion.must_beat_baseline is 1; true or false was expected"),
+        ({"metric": ["accuracy"]}, "promotion.metric is"),
+    ],
+)
+def test_a_section_of_a_job_is_checked(promotion: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        rules_of(promotion)
+
+
+def test_what_a_section_leaves_open_has_its_default() -> None:
+    assert rules_of({}) == Rules()
+    assert rules_of({"min_gain": None, "min_examples": None, "metric": "macro_f1"}) == Rules(metric="macro_f1")
 
 
 numbers = st.floats(-1, 1) | st.floats(0, 1) | st.sampled_from([math.nan, None])
@@ -131,7 +196,9 @@ any_rules = st.builds(
     approval=st.sampled_from(["automatic", "manual"]),
 )
 row = st.fixed_dictionaries({"support": count, "champion": numbers, "challenger": numbers})
-any_difference = st.fixed_dictionaries({"value": numbers, "low": numbers, "high": numbers})
+any_difference = st.fixed_dictionaries(
+    {"value": numbers, "low": numbers, "high": numbers, "p_value": st.sampled_from([0.01, 0.2, math.nan, None])}
+)
 any_evaluation = st.builds(  # half of each is as a good challenger's, so that not all are refused at the first rule
     evaluation,
     value=st.just(0.95) | numbers,
@@ -157,11 +224,12 @@ def test_what_is_promoted_was_shown_to_be_better_on_the_same_examples(found: dic
     assert compared["test_digest"] == compared["challenger_test_digest"]
     assert compared["metric"] == rules.metric
     assert compared["difference"]["low"] > 0
+    assert compared["metric"] == "macro_f1" or compared["difference"]["p_value"] < 0.05
     assert compared["difference"]["value"] >= (rules.min_gain or 0.0)
     assert found["metrics"][rules.metric] >= (rules.min_value or -1.0)
     for name, most in (("classes", rules.max_class_drop), ("slices", rules.max_slice_drop)):
         seen = [told for told in compared[name] if told["support"]]
-        assert most is None or all(told["champion"] - told["challenger"] <= most for told in seen)
+        assert most is None or all(told["champion"] - told["challenger"] <= most + 1e-9 for told in seen)
 
 
 @given(any_evaluation, any_rules)
@@ -185,3 +253,4 @@ def test_not_worse_than_a_margin_is_only_promoted_within_it(found: dict[str, Any
     relaxed = dataclasses.replace(rules, min_gain=-margin)
     if decide(found, relaxed).verdict != REFUSE:
         assert found["champion"]["difference"]["low"] > -margin
+        assert found["champion"]["difference"]["examples"] >= 2.999 / margin

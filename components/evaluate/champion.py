@@ -1,0 +1,130 @@
+"""The champion: its model out of the registry, and what it makes of today's test split from raw input."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from components.evaluate.examples import add_examples, has_pictures, read_columns
+from components.shared import registry
+from components.shared.artifact import Artifact
+from components.shared.errors import GraftError
+from components.shared.packaged import Loaded, load_artifact
+from components.shared.registry import Version
+from components.shared.step import Progress
+
+NO_LABEL = -1  # a prediction that is none of today's labels
+_TEXTS, _PICTURES = 1024, 64  # read at once
+_Rows = list[tuple[str | bytes, ...]]
+_GONE = re.compile(r"RESOURCE_DOES_NOT_EXIST|No such artifact|NoSuchKey|\(404\)|\b404 Client Error")
+
+
+class IncomparableError(Exception):
+    """The champion cannot be compared with; the message says why, as the end of a sentence."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the champion made of today's test split.
+
+    Attributes:
+        predicted: int32 [examples], among today's labels; `NO_LABEL` where it is none of them.
+        test_digest: Of the examples that it predicted, see `add_examples`.
+    """
+
+    predicted: np.ndarray
+    test_digest: str
+
+
+def load_champion(version: Version, folder: Path, snapshot: Artifact) -> Loaded:
+    """Downloads the model of a version into a folder and loads it; nothing that the registry holds is executed.
+
+    Raises:
+        IncomparableError: It is not graft's, not there any more, cannot be loaded, or learned something else.
+        InputError: The registry, or its artifact store, refused the credentials.
+        ServiceError: It did not answer.
+    """
+    _download(version, folder)
+    told = snapshot.read_json("snapshot.json")
+    try:
+        task = json.loads((folder / "model.json").read_text("utf-8"))["task"]
+        model = load_artifact(folder)
+    except Exception as error:  # an older graft, or somebody else, may have written anything
+        raise IncomparableError(f"its model cannot be loaded ({_told(error)})") from error
+    if task != told["task"]:
+        raise IncomparableError(f"it learned {task}, and the data is for {told['task']}")
+    if sorted(model.inputs) != sorted(told["inputs"]):
+        raise IncomparableError(
+            f"its inputs are {_listed(model.inputs)}, and those of the data {_listed(told['inputs'])}"
+        )
+    return model
+
+
+def forecast(model: Loaded, snapshot: Artifact, labels: list[str], progress: Progress, start: float) -> Forecast:
+    """Predicts the test split from raw input, with the champion's own preprocessing, in bounded memory.
+
+    Args:
+        model: The champion.
+        snapshot: Where the examples are.
+        labels: Today's.
+        progress: Is told how far it is.
+        start: What of the progress' total is done already; when this is done, twice as much is.
+
+    Raises:
+        IncomparableError: It fails on them.
+    """
+    total = snapshot.read_json("snapshot.json")["rows"]["test"]
+    number = {label: place for place, label in enumerate(labels)}
+    today = np.array([number.get(label, NO_LABEL) for label in model.labels], np.int32)
+    parts, digest, done = [np.zeros(0, np.int32)], hashlib.sha256(), 0
+    for ids, rows, truth in raw_batches(snapshot, model.inputs):
+        parts.append(_predict(model, rows, today))
+        add_examples(digest, ids, truth)
+        done += len(ids)
+        progress.update(start * (1 + done / total), f"champion: {done:,} of {total:,} test examples")
+    return Forecast(np.concatenate(parts), digest.hexdigest())
+
+
+def raw_batches(snapshot: Artifact, inputs: list[str]) -> Iterator[tuple[list[str], _Rows, list[str]]]:
+    """Yields the test split in batches: ids, rows of raw inputs (in the order of their names), labels."""
+    names = snapshot.read_json("snapshot.json")["inputs"]
+    columns = [f"input_{names.index(name) + 1}" for name in inputs]
+    at_once = _PICTURES if has_pictures(snapshot) else _TEXTS
+    for batch in read_columns(snapshot, "test", ["id", *columns, "label"], at_once):
+        rows = list(zip(*(batch.column(name).to_pylist() for name in columns), strict=True))
+        yield batch.column("id").to_pylist(), rows, batch.column("label").to_pylist()
+
+
+def _download(version: Version, folder: Path) -> None:
+    """Tells what is not there any more from a store that does not answer: only the latter may be better next time."""
+    try:
+        registry.download(f"models:/{version.model}/{version.version}", folder, ["*"])
+    except GraftError as error:
+        cause = error.__cause__
+        if cause is None:
+            raise IncomparableError(_told(error)) from error
+        if _GONE.search(f"{getattr(cause, 'error_code', '')} {cause}"):
+            raise IncomparableError("its files are not in the registry's artifact store any more") from error
+        raise
+
+
+def _predict(model: Loaded, rows: _Rows, today: np.ndarray) -> np.ndarray:
+    try:
+        probabilities = model.probabilities(rows)
+    except Exception as error:  # whatever its preprocessing does not like
+        raise IncomparableError(f"it cannot predict today's test examples ({_told(error)})") from error
+    finite = np.isfinite(probabilities).all(1)
+    return np.where(finite, today[probabilities.argmax(1)], NO_LABEL).astype(np.int32)
+
+
+def _told(error: Exception) -> str:
+    text = str(error).strip().rstrip(".")[:500]
+    return text if isinstance(error, GraftError) else f"{type(error).__name__}: {text}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,0 +1,75 @@
+"""What the champion's data held of today's test examples: the inventory of its snapshot, read in bounded memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from components.evaluate.examples import read_columns
+from components.shared.artifact import Artifact
+
+OLD, CHANGED, NEW = "old", "changed", "new"
+AGES = [OLD, CHANGED, NEW]
+ROWS = "rows.parquet"
+_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the champion's data held of today's test examples.
+
+    Attributes:
+        ages: int [examples], into `AGES`: its data held it as it is, with another label, or not (or with several
+            labels, so that it was set aside).
+        seen: How many it has certainly learned from, or was chosen on: its data gave them for another split.
+    """
+
+    ages: np.ndarray
+    seen: int
+
+
+def known_examples(snapshot: Artifact, inventory: Path) -> Known:
+    """Looks today's test examples up in the champion's inventory.
+
+    The inventory tells the split that a row was given for. Where its data gave no test split, test examples were drawn
+    by the same hash as today's, so that the champion has not seen them unless the fractions were changed.
+    """
+    ids, labels = _test_examples(snapshot)
+    order = np.argsort(ids)
+    same, other, trained, validated, tested = (np.zeros(len(ids), bool) for _ in range(5))
+    gives_test = False
+    with pq.ParquetFile(inventory / ROWS) as file:
+        for batch in file.iter_batches(_ROWS, columns=["id", "split", "label"]):
+            rows, places = _matches(ids, order, _ids(batch.column("id").to_pylist()))
+            found = batch.take(rows)
+            alike = np.array(found.column("label").to_pylist(), object) == labels[places]
+            same[places[alike]] = other[places[~alike]] = True
+            splits = np.array(found.column("split").to_pylist(), object)
+            for flags, names in ((trained, ("train", "")), (validated, ("validation",)), (tested, ("test",))):
+                flags[places[np.isin(splits, names)]] = True
+            gives_test = gives_test or "test" in batch.column("split").unique().to_pylist()
+    ages = np.select([same & ~other, other & ~same], [0, 1], 2)
+    seen = (validated | (trained & gives_test)) & ~tested & (ages < 2)
+    return Known(ages, int(seen.sum()))
+
+
+def _test_examples(snapshot: Artifact) -> tuple[np.ndarray, np.ndarray]:
+    """Returns ids, 32 bytes each, and labels, one object for each distinct one."""
+    ids, labels, names = [_ids([])], [np.zeros(0, object)], dict[str, str]()
+    for batch in read_columns(snapshot, "test", ["id", "label"], _ROWS):
+        ids.append(_ids(batch.column("id").to_pylist()))
+        labels.append(np.array([names.setdefault(label, label) for label in batch.column("label").to_pylist()], object))
+    return np.concatenate(ids), np.concatenate(labels)
+
+
+def _ids(texts: Sequence[str]) -> np.ndarray:
+    return np.array(texts, dtype="S32")
+
+
+def _matches(ids: np.ndarray, order: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which of the wanted ids are there, and the places of these."""
+    places = np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)
+    rows = np.flatnonzero(ids[order[places]] == wanted)
+    return rows, order[places[rows]]
