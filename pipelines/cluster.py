@@ -8,19 +8,24 @@ from typing import Any
 from kfp import compiler, dsl, kubernetes
 from kfp.dsl.pipeline_context import Pipeline
 
+from components.notify.webhook import ADDRESS as NOTIFY_ADDRESS
 from components.shared.backbones import RANDOM, REGISTRY
 from components.shared.errors import InputError, did_you_mean, quote_all
-from pipelines.deployment import AcceleratedStep, Deployment, Step
+from pipelines.deployment import Deployment
 from pipelines.finetune import finetune_pipeline
 from pipelines.job import Job
 from pipelines.kubernetes_fields import cores
+from pipelines.notices import with_notice
+from pipelines.retrain import retrain_pipeline
+from pipelines.steps import AcceleratedStep, Step
 
-PIPELINES = {"finetune": finetune_pipeline}
+PIPELINES = {"finetune": finetune_pipeline, "retrain": retrain_pipeline}
 
 _SCRATCH = "/tmp"  # the home of the images, too: what comes from the hub is kept below it
 _SHARED_MEMORY = "/dev/shm"
 _READ_BACKBONE = ("transform", "finetune")
-_TRACKED = ("transform", "finetune", "register")  # take a backbone from the registry, log curves, register
+_TRACKED = ("detect", "transform", "finetune", "evaluate", "register", "promote", "notify")
+"""What reads the registry or writes to it: a backbone, the champion, curves, a version, its aliases."""
 
 
 def compile_pipeline(job: Job, output: Path, deployment: Deployment | None = None, pipeline: str = "finetune") -> None:
@@ -46,7 +51,7 @@ def compile_pipeline(job: Job, output: Path, deployment: Deployment | None = Non
         near = did_you_mean(pipeline, PIPELINES)
         raise InputError(f"There is no pipeline {pipeline!r}; there is: {quote_all(PIPELINES)}.{near}")
     fitted = _fitted(PIPELINES[pipeline], job, deployment)
-    compiler.Compiler().compile(fitted, str(output), pipeline_parameters=job.arguments())
+    compiler.Compiler().compile(fitted, str(output), pipeline_parameters=job.arguments(pipeline))
 
 
 def _fitted(pipeline: Any, job: Job, deployment: Deployment | None) -> Any:
@@ -54,6 +59,8 @@ def _fitted(pipeline: Any, job: Job, deployment: Deployment | None) -> Any:
 
     kfp makes a pipeline's tasks when it is defined: it is defined anew, by the same function.
     """
+    if deployment and (told := deployment.notify):
+        pipeline = with_notice(pipeline, told.template, told.events, deployment.kubeflow.page(""))
 
     @functools.wraps(pipeline.pipeline_func)
     def define(*parameters: Any) -> Any:
@@ -102,6 +109,10 @@ def _set_environment(deployment: Deployment, step: Step, task: dsl.PipelineTask)
         task.set_env_variable("MLFLOW_TRACKING_URI", deployment.mlflow)
     for name, source in deployment.secrets.items():
         kubernetes.use_secret_as_env(task, source.secret, {source.key: name})
+    if deployment.notify and task.component_spec.name == "notify":
+        url = deployment.notify.url
+        # Without the secret nobody is told; a pod that cannot start for it would keep the run from ending.
+        kubernetes.use_secret_as_env(task, url.secret, {url.key: NOTIFY_ADDRESS}, optional=True)
 
 
 def _threads(step: Step) -> dict[str, str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _PREFIXES = ("AWS_", "HF_", "MLFLOW_", "OMP_")
 _NAMES = {
     "CUDA_VISIBLE_DEVICES", "TMPDIR", "TOKENIZERS_PARALLELISM", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
+    "GRAFT_ACTOR", "GRAFT_NOTIFY_URL",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 }  # fmt: skip
 _WRITTEN = {"HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE", "TMPDIR"}
@@ -90,7 +91,7 @@ def runner(arguments: Mapping[str, Any]) -> "local.DockerRunner":
 
 
 def environment() -> dict[str, str]:
-    """Returns the variables that reach the steps: of AWS, the hub and MLflow, proxies, and where temporary files go."""
+    """Returns the variables that reach the steps: of AWS, the hub and MLflow, proxies, temporary files, the webhook."""
     given = {name: value for name, value in os.environ.items() if name in _NAMES or name.startswith(_PREFIXES)}
     given.setdefault("HF_HOME", str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "huggingface"))
     for name, path in _AWS_FILES.items():

@@ -229,7 +229,7 @@ class Schedule(BaseModel):
     Attributes:
         cron: Minute, hour, day of the month, month, day of the week.
         timezone: The zone that this is meant in.
-        pipeline: What runs.
+        pipeline: What runs: "finetune" trains each time, "retrain" only if the data has changed.
         max_concurrency: The most runs at a time.
         catchup: Whether runs that were missed (the schedule was paused, the cluster down) are made up for.
     """
@@ -238,6 +238,6 @@ class Schedule(BaseModel):
 
     cron: Cron
     timezone: TimeZone = "UTC"
-    pipeline: Annotated[str, one_of(["finetune"])] = "finetune"
+    pipeline: Annotated[str, one_of(["finetune", "retrain"])] = "finetune"
     max_concurrency: Annotated[int, Field(ge=1, le=10)] = 1
     catchup: bool = False

@@ -1,21 +1,19 @@
 """The deployment file: what a cluster has, and what each step gets of it."""
 
-import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from components.notify import template
+from components.notify.outcome import EVENTS
 from components.shared.images import LIGHT, TRAINER
 from pipelines import documents
 from pipelines.cron import TimeZone
-from pipelines.fields import Count, Positive, Text, one_of
+from pipelines.fields import Count, Plain, Text, one_of
 from pipelines.kubernetes_fields import (
-    Accelerators,
     Address,
-    Cpu,
     Image,
     Key,
     LabelKey,
@@ -24,14 +22,10 @@ from pipelines.kubernetes_fields import (
     PlainValue,
     PlainVariable,
     Root,
-    Size,
     Variable,
-    cores,
-    size_in_bytes,
+    looks_secret,
 )
-
-_VALUES = {"In": (1, None), "NotIn": (1, None), "Exists": (0, 0), "DoesNotExist": (0, 0), "Gt": (1, 1), "Lt": (1, 1)}
-"""The least and the most values that an operator of an affinity takes."""
+from pipelines.steps import Steps
 
 
 class _Section(BaseModel):
@@ -54,6 +48,10 @@ class Kubeflow(_Section):
     service_account: Name | None = None
     experiment: Text = "graft"
     timezone: TimeZone = "UTC"
+
+    def page(self, run_id: str) -> str:
+        """Returns the address of a run's page."""
+        return f"{self.endpoint.rstrip('/')}/#/runs/details/{run_id}"
 
 
 class Images(_Section):
@@ -87,164 +85,39 @@ class Security(_Section):
         return non_root
 
 
-class Resources(_Section):
-    """Amounts of a node."""
-
-    cpu: Cpu | None = None
-    memory: Size | None = None
-
-
-class Accelerator(_Section):
-    """GPUs, by the name that the cluster's device plugin gives them."""
-
-    type: Accelerators
-    count: Positive = 1
-
-
-class Expression(_Section):
-    """What a node's label must be, or, with a weight (1 to 100), should be."""
-
-    key: LabelKey
-    operator: Annotated[str, one_of(list(_VALUES))]
-    values: list[LabelValue] = Field([], validate_default=True)
-    weight: Annotated[int, Field(ge=1, le=100)] | None = None
-
-    @field_validator("values")
-    @classmethod
-    def _are_as_many_as_the_operator_takes(cls, values: list[str], info: ValidationInfo) -> list[str]:
-        least, most = _VALUES.get(info.data.get("operator", ""), (0, None))
-        if len(values) < least or (most is not None and len(values) > most):
-            count = "none" if most == 0 else "one" if most else "at least one"
-            context = {"operator": info.data["operator"], "count": count}
-            raise PydanticCustomError("values", "operator {operator} takes {count}", context)
-        return values
-
-
-class Toleration(_Section):
-    """A taint of nodes that a step may run on all the same."""
-
-    key: LabelKey | None = None
-    operator: Annotated[str, one_of(["Equal", "Exists"])] = "Equal"
-    value: LabelValue | None = Field(None, validate_default=True)
-    effect: Annotated[str, one_of(["NoSchedule", "PreferNoSchedule", "NoExecute"])] | None = None
-    toleration_seconds: Count | None = None
-
-    @field_validator("value")
-    @classmethod
-    def _fits_the_operator(cls, value: str | None, info: ValidationInfo) -> str | None:
-        operator = info.data.get("operator")
-        if operator == "Exists" and value:
-            raise PydanticCustomError("value", "operator Exists takes no value")
-        if operator == "Equal" and info.data.get("key", "") is None:
-            raise PydanticCustomError("value", "a key was expected, or operator: Exists, which tolerates every taint")
-        return value
-
-
-class Scratch(_Section):
-    """Disk for the time of a step: of the node, or of a storage class."""
-
-    size: Size
-    storage_class: Name | None = None
-
-
-class Step(_Section):
-    """What a step gets, and how often and how long it is tried.
+class Notify(_Section):
+    """A webhook that is told what a run came to.
 
     Attributes:
-        affinity: All that have no weight must hold.
-        shared_memory: Size of /dev/shm; it counts as memory of the step.
-        timeout: Seconds of one try.
-        backoff: Seconds before the first retry; it doubles each time.
-        cache: Whether Kubeflow may take what an earlier run made of the same inputs.
+        url: Its address, in a secret: who knows it may post there.
+        events: What is told.
+        template: The JSON that is posted; its texts hold placeholders.
     """
 
-    requests: Resources = Resources()
-    limits: Resources = Resources()
-    node_selector: dict[LabelKey, LabelValue] = {}
-    affinity: list[Expression] = []
-    tolerations: list[Toleration] = []
-    shared_memory: Size | None = None
-    scratch: Scratch | None = None
-    timeout: Positive | None = None
-    retries: Count = 0
-    backoff: Positive = 30
-    cache: bool = True
+    url: SecretKey
+    events: list[Annotated[str, one_of(EVENTS)]] = Field(EVENTS, min_length=1)
+    template: Plain = template.DEFAULT
 
-    @field_validator("limits")
+    @field_validator("url", mode="before")
     @classmethod
-    def _reach_the_requests(cls, limits: Resources, info: ValidationInfo) -> Resources:
-        requests = info.data.get("requests", Resources())
-        amounts: dict[str, Callable[[str], float]] = {"cpu": cores, "memory": size_in_bytes}
-        for name, amount in amounts.items():
-            request, limit = getattr(requests, name), getattr(limits, name)
-            if request and limit and amount(request) > amount(limit):
-                context = {"name": name, "limit": limit, "request": request}
-                raise PydanticCustomError("name", "{name} {limit} is less than the {request} of requests", context)
-        return limits
+    def _is_in_a_secret(cls, url: Any) -> Any:
+        if isinstance(url, str):
+            message = (
+                "whoever sees the address may post there. Put it into a Kubernetes secret, and write url: {secret: "
+                "NAME-OF-THAT-SECRET, key: ITS-KEY}"
+            )
+            raise PydanticCustomError("secret", message)
+        return url
 
-
-class AcceleratedStep(Step):
-    """A step that can use a GPU."""
-
-    accelerator: Accelerator | None = None
-
-
-class UncachedStep(Step):
-    """A step whose result depends on more than its parameters: on what lies at a path, or in the registry."""
-
-    cache: Literal[False] = False
-
-    @field_validator("cache", mode="before")
+    @field_validator("template")
     @classmethod
-    def _is_off(cls, cache: Any) -> Any:
-        if cache is True:
-            message = "this step is never cached: its result depends on more than its parameters"
-            raise PydanticCustomError("cache", message)
-        return cache
-
-
-# Of the metaclass, an abstract base class's; nobody registers subclasses of a section.
-warnings.filterwarnings("ignore", 'Field name "register" in "Steps" shadows', UserWarning)
-
-
-class Steps(_Section):
-    """Each step; what it leaves open it has from `all`."""
-
-    all: Step = Step()
-    ingest: UncachedStep = UncachedStep()
-    transform: Step = Step()
-    finetune: AcceleratedStep = AcceleratedStep()
-    evaluate: AcceleratedStep = AcceleratedStep()
-    register: UncachedStep = UncachedStep()
-
-    @field_validator("*")
-    @classmethod
-    def _shared_memory_fits_into_memory(cls, step: Step, info: ValidationInfo) -> Step:
-        whole = _merged(step, info.data.get("all", Step()))
-        memory, shared_memory = whole.limits.memory, whole.shared_memory
-        if memory and shared_memory and size_in_bytes(shared_memory) >= size_in_bytes(memory):
-            message = "shared_memory {shared} counts as memory: less than its limit, {memory}, was expected"
-            raise PydanticCustomError("name", message, {"shared": shared_memory, "memory": memory})
-        return step
-
-    def of(self, name: str) -> Step:
-        """Returns what a step gets: its own fields before those of `all`.
-
-        CPU and memory are each taken from one place: a step that requests more memory than others is not held to
-        their limit.
-        """
-        return _merged(getattr(self, name), self.all)
-
-
-def _merged(own: Step, all_steps: Step) -> Step:
-    given, inherited = (step.model_dump(exclude_unset=True) for step in (own, all_steps))
-    sized = {resource for part in ("requests", "limits") for resource in given.get(part, {})}
-    for part in ("requests", "limits"):
-        left = {resource: size for resource, size in inherited.get(part, {}).items() if resource not in sized}
-        given[part] = {**left, **given.get(part, {})}
-    if isinstance(own, UncachedStep):
-        inherited.pop("cache", None)
-    return type(own)(**{**inherited, **given})
+    def _can_be_filled_in(cls, told: dict[str, Any]) -> dict[str, Any]:
+        secret = (
+            f"{path}: it looks as if it held a secret" for path, text in template.texts(told) if looks_secret(text)
+        )
+        if faults := [*template.faults(told), *secret]:
+            raise PydanticCustomError("template", "{faults}", {"faults": "; ".join(faults)})
+        return told
 
 
 class Deployment(_Section):
@@ -256,6 +129,7 @@ class Deployment(_Section):
         environment: Variables of every step.
         secrets: Variables of every step whose values come from Kubernetes secrets.
         labels: Of every pod.
+        notify: Who is told what a run came to; None: nobody.
     """
 
     kubeflow: Kubeflow
@@ -267,6 +141,7 @@ class Deployment(_Section):
     labels: dict[LabelKey, LabelValue] = {}
     security: Security = Security()
     steps: Steps = Steps()
+    notify: Notify | None = None
 
     def image(self, name: str) -> str:
         """Returns what the cluster has in place of one of the project's images (`LIGHT`, `TRAINER`)."""
@@ -289,4 +164,4 @@ def load_deployment(path: Path) -> Deployment:
     Raises:
         InputError: The file cannot be read, or has faults: all of them, each with its field's path.
     """
-    return documents.load(path, Deployment, "deployment", private=("environment", "secrets"))
+    return documents.load(path, Deployment, "deployment", private=("environment", "secrets", "notify"))

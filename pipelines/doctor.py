@@ -26,6 +26,7 @@ from pipelines.checks.image import check_image
 from pipelines.checks.kubeflow import check_kubeflow
 from pipelines.checks.machine import check_processor, check_root, disk
 from pipelines.checks.mlflow import ADDRESS, FAST, check_mlflow
+from pipelines.checks.notify import check_notify
 from pipelines.deployment import load_deployment
 from pipelines.job import load_job
 
@@ -113,13 +114,18 @@ def _print(finding: Finding, text: str, console: Console) -> None:
 def _checks_of_place(deployment: "Deployment | None", endpoint: str, root: Path) -> dict[str, Check]:
     """Returns what is to be looked at whatever the job is: this machine, or the cluster."""
     if deployment is None:
-        return {"root": functools.partial(check_root, root), "processor": check_processor}
+        return {
+            "root": functools.partial(check_root, root),
+            "processor": check_processor,
+            "notify": functools.partial(check_notify, None),
+        }
     pipeline_root = deployment.pipeline_root
     return {
         "kubeflow": functools.partial(check_kubeflow, deployment),
         "images.light": functools.partial(check_image, "images.light", deployment.images.light),
         "images.trainer": functools.partial(check_image, "images.trainer", deployment.images.trainer),
         "pipeline_root": functools.partial(store.check_writable, "pipeline_root", pipeline_root, endpoint),
+        "notify": functools.partial(check_notify, deployment),
     }
 
 

@@ -18,7 +18,9 @@ _SECRET_VALUE = re.compile(
     r"|\b(AKIA|ASIA)[A-Z0-9]{16}\b|\b(hf_|gh[a-z]_|glpat-|sk-|xox[a-z]-)[A-Za-z0-9_-]{20,}"  # as AWS, hubs, … make them
     r"|-----BEGIN |\beyJ[\w-]{8,}\.[\w-]{8,}\."  # a private key, a JSON web token
 )
-_GIVEN_ELSEWHERE = {"MLFLOW_TRACKING_URI": "mlflow", "TMPDIR": "scratch of the step"}
+_GIVEN_ELSEWHERE = {
+    "MLFLOW_TRACKING_URI": "mlflow", "TMPDIR": "scratch of the step", "GRAFT_NOTIFY_URL": "notify.url",
+}  # fmt: skip
 
 
 def cores(cpu: str) -> float:
@@ -43,9 +45,14 @@ def _matching(pattern: str, expected: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def looks_secret(value: str) -> bool:
+    """Tells whether a text looks as if it held a secret."""
+    return bool(_SECRET_VALUE.search(value))
+
+
 def _no_secret(value: str) -> str:
     """Refuses what holds a secret: it would stand in the compiled pipeline, which many can read."""
-    if _SECRET_VALUE.search(value):
+    if looks_secret(value):
         message = (
             "it looks as if it held a secret, and all who see the pipeline could read it. Put it into a Kubernetes "
             "secret, and name that in the section secrets"

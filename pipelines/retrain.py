@@ -13,7 +13,8 @@ from pipelines.parameters import Given, chosen, pipeline
 
 def _retrain(given: Given) -> None:
     """Trains if the data has changed, from the champion's weights, and promotes what is better."""
-    detected = detect(**chosen(detect, given)).set_caching_options(False)
+    run = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    detected = detect(**chosen(detect, {**given, "pipeline_run": run})).set_caching_options(False)
     found = {name: detected.outputs[name] for name in ("backbone", "alternative", "known")}
     with dsl.If(detected.outputs["changed"] == True, name="changed"):  # noqa: E712  (a condition of kfp's)
         chain({**given, **found, "changes": detected.outputs["summary"]})
@@ -23,5 +24,5 @@ retrain_pipeline = pipeline(
     "graft-retrain",
     "New data in, a better model out: trained and promoted only if there is something to learn.",
     *(Model, IngestSettings, FinetuneSettings, TransformSettings, Promotion, DetectSettings),
-    without=["experiment", "alternative", "known"],
+    without=["experiment", "alternative", "known", "pipeline_run"],
 )(_retrain)

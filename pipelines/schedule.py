@@ -175,7 +175,7 @@ def _body(client: Any, deployment: Deployment, job: Job, cron: ClusterCron) -> d
         "cron_expression": cron.cron,
         "max_concurrency": job.schedule.max_concurrency,
         "no_catchup": not job.schedule.catchup,
-        "params": job.arguments(),
+        "params": job.arguments(job.schedule.pipeline),
         "pipeline_id": version.pipeline_id,
         "version_id": version.version_id,
         "pipeline_root": deployment.pipeline_root,

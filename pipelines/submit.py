@@ -91,8 +91,17 @@ def _upload(client: Any, namespace: str | None, name: str, package: Path) -> Ver
 
     found = find()
     version = found or create(lambda: client.upload_pipeline_version(str(package), version_name, **there), find)
-    steps = next(yaml.safe_load_all(content))["root"]["dag"]["tasks"]
-    return Version(pipeline.pipeline_id, version.pipeline_version_id, version_name, tuple(sorted(steps)), not found)
+    steps = tuple(sorted(_steps(next(yaml.safe_load_all(content)))))
+    return Version(pipeline.pipeline_id, version.pipeline_version_id, version_name, steps, not found)
+
+
+def _steps(spec: dict[str, Any]) -> Iterator[str]:
+    """Yields the names of the tasks that run something, within conditions and exit handlers too."""
+    components = spec["components"]
+    for component in (spec["root"], *components.values()):
+        for name, task in component.get("dag", {}).get("tasks", {}).items():
+            if "executorLabel" in components[task["componentRef"]["name"]]:
+                yield name
 
 
 def submit(client: Any, deployment: Deployment, job: Job, pipeline: str = "finetune") -> Run:
@@ -109,7 +118,7 @@ def submit(client: Any, deployment: Deployment, job: Job, pipeline: str = "finet
         lambda: client.run_pipeline(
             experiment,
             name,
-            params=job.arguments(),
+            params=job.arguments(pipeline),
             pipeline_id=version.pipeline_id,
             version_id=version.version_id,
             pipeline_root=deployment.pipeline_root,
@@ -117,8 +126,7 @@ def submit(client: Any, deployment: Deployment, job: Job, pipeline: str = "finet
         ),
         lambda: first_named(name, client.list_runs, "runs", experiment_id=experiment),
     )
-    url = f"{deployment.kubeflow.endpoint.rstrip('/')}/#/runs/details/{run.run_id}"
-    return Run(run.run_id, name, url, version)
+    return Run(run.run_id, name, deployment.kubeflow.page(run.run_id), version)
 
 
 def wait(client: Any, run: Run, tell: Callable[[str, str], None], interval: float = 5.0) -> None:
@@ -151,6 +159,9 @@ def wait(client: Any, run: Run, tell: Callable[[str, str], None], interval: floa
         raise StillRunningError(f"{error}\nThe run itself goes on: {run.url}") from error
     if seen.state != "SUCCEEDED":
         raise ServiceError(f"{_failure(client, seen, run.version.steps)}\nThe run: {run.url}")
+    for step in run.version.steps:  # those of a condition that does not hold are no tasks of the run
+        if step not in told:
+            tell(step, "SKIPPED")
 
 
 def _tasks(run: Any) -> list[Any]:
@@ -160,18 +171,23 @@ def _tasks(run: Any) -> list[Any]:
 def _states(run: Any, steps: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yields the state of each step that has one, in the order in which they began."""
     known = [task for task in _tasks(run) if task.display_name in steps and task.state]
-    for task in sorted(known, key=lambda task: str(task.start_time or task.create_time)):
-        yield task.display_name, task.state
+    for task in sorted(known, key=_began):
+        # Its pod was not needed.
+        yield task.display_name, "CACHED" if task.state == "SKIPPED" else task.state
+
+
+def _began(task: Any) -> str:
+    return str(task.start_time or task.create_time)
 
 
 def _failure(client: Any, run: Any, steps: Sequence[str]) -> str:
     """Tells why a run did not succeed: the step, its error, what its log ends with."""
     if run.state != "FAILED":
         return f"The run was {run.state.lower()}."
-    failed = [task for task in _tasks(run) if task.state == "FAILED"]
+    failed = sorted((task for task in _tasks(run) if task.state == "FAILED"), key=_began)
     names = {task.display_name.removesuffix("-driver"): task for task in failed}
     step = next((name for name in names if name in steps), None)
-    errors = [item.error for item in (run, names.get(step or ""), *failed) if item is not None and item.error]
+    errors = [item.error for item in (run, *failed, names.get(step or "")) if item is not None and item.error]
     error = f": {errors[-1].message}" if errors else "."
     return f"{step or 'The run'} failed{error}{_told(client, run.run_id, failed, step)}"
 

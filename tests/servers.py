@@ -1,6 +1,7 @@
 """Real services on loopback for tests: an S3 endpoint, an HTTP server that stands for the hub."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -10,8 +11,10 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from moto.server import ThreadedMotoServer
 
@@ -65,6 +68,51 @@ def file_server(answers: Mapping[str, tuple[int, Mapping[str, str], bytes]]) -> 
 
     with http_server(Handler) as address:
         yield address
+
+
+@dataclass
+class Webhook:
+    """A server that takes JSON.
+
+    Attributes:
+        address: Where to; it holds a token.
+        answers: The statuses of its next answers, each with headers; after them it takes what comes.
+        requests: How often it was asked.
+        taken: The bodies of what it took.
+    """
+
+    address: str = ""
+    answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    requests: int = 0
+    taken: list[Any] = field(default_factory=list)
+
+
+WEBHOOK_TOKEN = "T0KEN-that-nobody-may-see"
+
+
+@contextlib.contextmanager
+def webhook_server(*statuses: int) -> Iterator[Webhook]:
+    """Starts a webhook that first gives the statuses."""
+    webhook = Webhook(answers=[(status, {}) for status in statuses])
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            webhook.requests += 1
+            status, headers = webhook.answers.pop(0) if webhook.answers else (200, {})
+            if status < 300:
+                webhook.taken.append(body)
+            self.send_response(status)
+            for name, value in {"Content-Length": "0", **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with http_server(Handler) as address:
+        webhook.address = f"{address}/services/{WEBHOOK_TOKEN}"
+        yield webhook
 
 
 def free_port() -> int:

@@ -4,7 +4,7 @@
 """
 
 LIGHT = "graft/light-python:0.1.0"
-"""Without torch: ingest, transform, register."""
+"""Without torch: detect, ingest, transform, register, promote, notify."""
 
 TRAINER = "graft/trainer-python:0.1.0"
 """With torch: finetune, evaluate."""

@@ -159,10 +159,10 @@ def _list_s3(uri: str) -> Iterator[File]:
         pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
         for item in (item for page in pages for item in page.get("Contents", [])):
             if item["Key"] == key:
-                yield File(uri, key.rsplit("/", 1)[-1], item["Size"], item["ETag"])
+                yield File(uri, key.rsplit("/", 1)[-1], item["Size"], item.get("ETag", ""))
             elif item["Key"].startswith(prefix) and not item["Key"].endswith("/"):
                 name = item["Key"][len(prefix) :]
-                yield File(f"s3://{bucket}/{item['Key']}", name, item["Size"], item["ETag"])
+                yield File(f"s3://{bucket}/{item['Key']}", name, item["Size"], item.get("ETag", ""))
 
 
 def _download(bucket: str, key: str, path: Path) -> None:

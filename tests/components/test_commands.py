@@ -13,6 +13,8 @@ import pytest
 from components.evaluate.evaluate import EvaluateSettings
 from components.finetune.settings import FinetuneSettings
 from components.ingest.ingest import IngestSettings
+from components.notify.notify import NotifySettings
+from components.promote.promote import PromoteSettings
 from components.register.register import RegisterSettings
 from components.shared.artifact import open_artifact
 from components.transform.transform import TransformSettings
@@ -24,6 +26,8 @@ SETTINGS: dict[str, Any] = {
     "finetune": FinetuneSettings,
     "evaluate": EvaluateSettings,
     "register": RegisterSettings,
+    "promote": PromoteSettings,
+    "notify": NotifySettings,
 }
 
 

@@ -14,8 +14,9 @@ from components.shared.errors import InputError
 from components.shared.parameters import restore
 from pipelines import cli
 from pipelines.cluster import compile_pipeline
-from pipelines.deployment import Steps, load_deployment
+from pipelines.deployment import load_deployment
 from pipelines.job import load_job
+from pipelines.steps import Steps
 from tests.pipelines.test_deployment import DEPLOYMENT, write
 
 GOLDEN = Path(__file__).parent / "golden" / "finetune.yaml"
@@ -32,6 +33,21 @@ def test_the_compiled_pipeline_is_the_golden_one(spec: Any) -> None:
     if os.environ.get("GRAFT_RENEW_GOLDEN"):
         GOLDEN.write_text(yaml.safe_dump(spec, sort_keys=True, width=120))
     assert spec == yaml.safe_load(GOLDEN.read_text())
+
+
+def tasks_of(spec: Any) -> dict[str, Any]:
+    """Returns the tasks that run something by name, those within conditions and exit handlers too."""
+    components = spec["components"]
+    found: dict[str, Any] = {}
+    for component in (spec["root"], *components.values()):
+        for name, task in component.get("dag", {}).get("tasks", {}).items():
+            if "executorLabel" in components[task["componentRef"]["name"]]:
+                found[name] = task
+    return found
+
+
+def cached_in(spec: Any) -> set[str]:
+    return {name for name, task in tasks_of(spec).items() if task["cachingOptions"].get("enableCache")}
 
 
 def test_the_jobs_values_are_defaults_and_every_parameter_is_described(spec: Any) -> None:
@@ -76,16 +92,15 @@ def test_light_steps_run_without_torch_and_only_pure_steps_are_cached(spec: Any)
     images = {name: e["container"]["image"] for name, e in spec["deploymentSpec"]["executors"].items()}
     trainer = {name.removeprefix("exec-") for name, image in images.items() if "trainer" in image}
     assert trainer == {"finetune", "evaluate"}
-    cached = {name for name, task in spec["root"]["dag"]["tasks"].items() if task["cachingOptions"].get("enableCache")}
-    assert cached == {"transform", "finetune", "evaluate"}
+    assert cached_in(spec) == {"transform", "finetune"}
 
 
 @pytest.mark.parametrize(
     ("backbone", "cached"),
     [
-        ("models:/sentiment@champion", {"evaluate"}),
-        ("random:models:/sentiment", {"evaluate"}),
-        ("models:/sentiment/3", {"transform", "finetune", "evaluate"}),
+        ("models:/sentiment@champion", set()),
+        ("random:models:/sentiment", set()),
+        ("models:/sentiment/3", {"transform", "finetune"}),
     ],
 )
 @pytest.mark.parametrize("deployed", [False, True])
@@ -95,9 +110,7 @@ def test_what_starts_from_an_alias_is_not_cached(
     """Tomorrow it may lead to another version, and the key of the cache would be the same."""
     deployment = load_deployment(write(tmp_path / "cluster.yaml")) if deployed else None
     compile_pipeline(load_job(JOB, [f"backbone={backbone}"]), tmp_path / "pipeline.yaml", deployment)
-    (tasks, *_) = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())
-    tasks = tasks["root"]["dag"]["tasks"]
-    assert {name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")} == cached
+    assert cached_in(next(yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text()))) == cached
 
 
 def test_no_step_installs_anything_when_it_runs(spec: Any) -> None:
@@ -110,11 +123,13 @@ def test_outputs_that_cannot_be_written(tmp_path: Path) -> None:
         compile_pipeline(load_job(JOB), tmp_path / "pipeline.json")
     with pytest.raises(InputError, match="does not exist"):
         compile_pipeline(load_job(JOB), tmp_path / "nowhere/pipeline.yaml")
-    with pytest.raises(InputError, match="There is no pipeline 'finetun'; there is: 'finetune'. Did you mean"):
+    with pytest.raises(
+        InputError, match="There is no pipeline 'finetun'; there is: 'finetune', 'retrain'. Did you mean"
+    ):
         compile_pipeline(load_job(JOB), tmp_path / "pipeline.yaml", pipeline="finetun")
 
 
-STEPS = {"ingest", "transform", "finetune", "evaluate", "register"}
+STEPS = {"ingest", "transform", "finetune", "evaluate", "register", "promote"}
 
 FULL: dict[str, Any] = {
     "images": {**DEPLOYMENT["images"], "pull_policy": "Always", "pull_secrets": ["registry"]},
@@ -148,20 +163,19 @@ FULL: dict[str, Any] = {
 }
 
 
-def compiled_for(folder: Path, **deployment: Any) -> tuple[Any, Any]:
+def compiled_for(folder: Path, name: str = "finetune", **deployment: Any) -> tuple[Any, Any]:
     """Returns the pipeline's spec and the platform's, both read back from the package."""
-    compile_pipeline(
-        load_job(JOB), folder / "pipeline.yaml", load_deployment(write(folder / "deployment.yaml", **deployment))
-    )
+    there = load_deployment(write(folder / "deployment.yaml", **deployment))
+    compile_pipeline(load_job(JOB), folder / "pipeline.yaml", there, name)
     pipeline, platform = yaml.safe_load_all((folder / "pipeline.yaml").read_text())
     return pipeline, platform
 
 
-def by_step(spec: Any) -> dict[str, Any]:
+def by_step(spec: Any, steps: set[str] = STEPS) -> dict[str, Any]:
     """Returns the executors of either spec, by step."""
     spec = spec.get("platforms", {}).get("kubernetes", spec)
     executors = {name.removeprefix("exec-"): told for name, told in spec["deploymentSpec"]["executors"].items()}
-    assert set(executors) == STEPS
+    assert set(executors) == steps
     return executors
 
 
@@ -212,12 +226,11 @@ class TestDeployment:
 
     def test_caching_is_off_where_it_must_be_and_where_it_is_turned_off(self, tmp_path: Path) -> None:
         def cached(**deployment: Any) -> set[str]:
-            tasks = compiled_for(tmp_path, **deployment)[0]["root"]["dag"]["tasks"]
-            return {name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")}
+            return cached_in(compiled_for(tmp_path, **deployment)[0])
 
-        assert cached() == {"transform", "finetune", "evaluate"}
-        assert cached(steps={"all": {"cache": True}}) == {"transform", "finetune", "evaluate"}
-        assert cached(**FULL) == {"finetune", "evaluate"}
+        assert cached() == {"transform", "finetune"}
+        assert cached(steps={"all": {"cache": True}}) == {"transform", "finetune"}
+        assert cached(**FULL) == {"finetune"}
         assert cached(steps={"all": {"cache": False}, "finetune": {"cache": True}}) == {"finetune"}
 
     def test_each_step_runs_in_the_clusters_image(self, containers: dict[str, Any], pods: dict[str, Any]) -> None:
@@ -234,7 +247,7 @@ class TestDeployment:
         }
         assert all(told["AWS_DEFAULT_REGION"] == "eu-central-1" for told in variables.values())
         tracked = {name for name, told in variables.items() if "MLFLOW_TRACKING_URI" in told}
-        assert tracked == {"transform", "finetune", "register"}
+        assert tracked == {"transform", "finetune", "evaluate", "register", "promote"}
         assert variables["register"]["MLFLOW_TRACKING_URI"] == "https://mlflow.example.com"
         # Of 3500m of a node's CPU four threads, not as many as the node has cores.
         assert {name: told["OMP_NUM_THREADS"] for name, told in variables.items()} == {
@@ -286,7 +299,8 @@ class TestDeployment:
         assert packages[0] == packages[1]
 
     def test_every_step_of_the_pipeline_can_be_given_something(self, spec: Any) -> None:
-        assert set(spec["root"]["dag"]["tasks"]) == STEPS == set(Steps.model_fields) - {"all"}
+        assert set(spec["root"]["dag"]["tasks"]) == STEPS
+        assert set(Steps.model_fields) == {"all", "detect", *STEPS, "notify"}
 
 
 def test_the_command_compiles_for_a_deployment_and_warns_of_tags(

@@ -1,12 +1,14 @@
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
 
+from components.notify.template import DEFAULT
 from components.shared.errors import InputError
-from pipelines.deployment import AcceleratedStep, load_deployment
+from pipelines.deployment import load_deployment
 from pipelines.kubernetes_fields import cores, size_in_bytes
+from pipelines.steps import AcceleratedStep, UncachedStep
 
 DIGEST = "@sha256:" + 64 * "a"
 
@@ -38,6 +40,7 @@ def test_a_short_one_has_a_default_for_all_the_rest(tmp_path: Path) -> None:
     assert (deployment.kubeflow.namespace, deployment.kubeflow.experiment) == (None, "graft")
     assert (deployment.images.pull_policy, deployment.security.run_as_non_root) == ("IfNotPresent", True)
     assert deployment.steps.of("finetune") == AcceleratedStep()
+    assert deployment.notify is None
     assert deployment.warnings() == []
 
 
@@ -76,8 +79,8 @@ def test_all_faults_are_told_at_once_with_path_found_expected_and_nearest(tmp_pa
         "steps.all.accelerator: there is no such field; allowed: 'requests', 'limits', 'node_selector', 'affinity', "
         "'tolerations', 'shared_memory', 'scratch', 'timeout', 'retries', 'backoff', 'cache'.",
         "steps.all.timeout: found 0; input should be greater than or equal to 1",
-        "steps.finetun: there is no such field; allowed: 'all', 'ingest', 'transform', 'finetune', 'evaluate', "
-        "'register'. Did you mean 'finetune'?",
+        "steps.finetun: there is no such field; allowed: 'all', 'detect', 'ingest', 'transform', 'finetune', "
+        "'evaluate', 'register', 'promote', 'notify'. Did you mean 'finetune'?",
         "steps.finetune.accelerator.cuont: there is no such field; allowed: 'type', 'count'. Did you mean 'count'?",
         "steps.finetune.accelerator.type: found 'gpu'; a resource of the cluster's device plugin, such as "
         "nvidia.com/gpu, was expected",
@@ -144,6 +147,10 @@ class TestSecrets:
             ({"mlflow": "mlflow://user:hush@mlflow.example.com"}, ["mlflow"]),
             ({"kubeflow": {"endpoint": "https://user:hush@example.com"}}, ["kubeflow.endpoint"]),
             ({"kubeflow": {"endpoint": "https://example.com", "token": "hush"}}, ["kubeflow.token"]),
+            ({"notify": {"url": "https://hooks.example.com/hush"}}, ["notify.url"]),
+            ({"notify": {"url": {"secret": "Hush", "key": "hush hush"}}}, ["notify.url.secret", "notify.url.key"]),
+            ({"notify": "https://hooks.example.com/hush"}, ["notify"]),
+            ({"environment": {"GRAFT_NOTIFY_URL": "https://hooks.example.com/hush"}}, ["environment.GRAFT_NOTIFY_URL"]),
         ],
     )  # fmt: skip
     def test_no_message_shows_one(self, tmp_path: Path, changes: dict[str, Any], paths: list[str]) -> None:
@@ -163,6 +170,48 @@ class TestSecrets:
             "secrets.REGION: it is given in environment, too: remove one of the two",
             "secrets.TMPDIR: it is set by the field scratch of the step",
         ]
+
+
+class TestNotify:
+    URL: ClassVar[dict[str, str]] = {"secret": "chat", "key": "webhook"}
+
+    def test_the_address_is_in_a_secret_and_the_rest_has_defaults(self, tmp_path: Path) -> None:
+        notify = load_deployment(write(tmp_path / "deployment.yaml", notify={"url": self.URL})).notify
+        assert notify is not None
+        assert notify.url.model_dump() == self.URL
+        assert (notify.events, notify.template) == (["promotion", "refusal", "failure"], DEFAULT)
+
+    def test_an_address_in_the_file_is_refused_with_the_mend(self, tmp_path: Path) -> None:
+        assert refusal(tmp_path, notify={"url": "https://hooks.example.com/T0"}) == [
+            "notify.url: whoever sees the address may post there. Put it into a Kubernetes secret, and write url: "
+            "{secret: NAME-OF-THAT-SECRET, key: ITS-KEY}"
+        ]
+
+    def test_all_faults_are_told_at_once(self, tmp_path: Path) -> None:
+        template = {"text": "$modle at $5", "blocks": [{"text": "{{x}}"}, "https://user:hush@example.com", "$page"]}
+        told = refusal(tmp_path, notify={"template": template, "events": ["promotion", "refusals"], "on": []})
+        assert [line.partition(": ")[0] for line in told] == [
+            "notify.url", "notify.events.1", "notify.template", "notify.on",
+        ]  # fmt: skip
+        assert told[1].endswith("allowed: 'promotion', 'refusal', 'failure'. Did you mean 'refusal'?")
+        for fault in (
+            "text: a $ stands alone; write $$",
+            "text: there is no placeholder $modle; there are $sentence, $model, ",
+            "Did you mean 'model'?",
+            "blocks.0.text: '{{' means something to Kubeflow",
+            "blocks.1: it looks as if it held a secret",
+        ):
+            assert fault in told[2]
+        assert "hush" not in told[2]
+
+    @pytest.mark.parametrize("changes", [{"events": []}, {"template": {"when": None}}, {"template": "text"}])
+    def test_other_kinds_of_values(self, tmp_path: Path, changes: dict[str, Any]) -> None:
+        (told,) = refusal(tmp_path, notify={"url": self.URL, **changes})
+        assert told.startswith(f"notify.{next(iter(changes))}: ")
+
+    def test_its_variable_is_set_by_it_alone(self, tmp_path: Path) -> None:
+        told = refusal(tmp_path, secrets={"GRAFT_NOTIFY_URL": self.URL})
+        assert told == ["secrets.GRAFT_NOTIFY_URL: it is set by the field notify.url"]
 
 
 class TestSteps:
@@ -191,7 +240,9 @@ class TestSteps:
     def test_caching_all_leaves_those_out_that_never_are(self, tmp_path: Path) -> None:
         steps = load_deployment(write(tmp_path / "deployment.yaml", steps={"all": {"cache": True}})).steps
         cached = {name for name in type(steps).model_fields if name != "all" and steps.of(name).cache}
-        assert cached == {"transform", "finetune", "evaluate"}
+        assert cached == {"transform", "finetune"}
+        assert isinstance(steps.evaluate, AcceleratedStep)
+        assert isinstance(steps.of("evaluate"), UncachedStep)
 
     @pytest.mark.parametrize(
         ("step", "message"),

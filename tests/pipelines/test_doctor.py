@@ -25,7 +25,7 @@ from pipelines.checks.finding import Finding
 from pipelines.checks.image import parse
 from pipelines.cli import main
 from tests.conftest import s3_environment, write_csv
-from tests.servers import file_server, free_port, http_server
+from tests.servers import WEBHOOK_TOKEN, file_server, free_port, http_server, webhook_server
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 JSON = {"Content-Type": "application/json"}
@@ -114,6 +114,33 @@ def test_all_faults_are_told_at_once_each_with_its_mend(tmp_path: Path, capsys: 
     assert re.search(r"^✗ data +There is no file", told.out, re.MULTILINE)
     assert re.search(r"To mend(?s:.*)✗ data +Check the path", told.out)
     assert "4 of 7 checks failed" in told.err
+
+
+def test_the_webhook_is_looked_at_and_told_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with webhook_server() as server:
+        monkeypatch.setenv("GRAFT_NOTIFY_URL", server.address)
+        _, found = examine(tmp_path)
+        assert found["notify"].found == "127.0.0.1 is told of each promotion, refusal and failure"
+        assert server.requests == 0
+    monkeypatch.setenv("GRAFT_NOTIFY_URL", f"hooks.example.com/{WEBHOOK_TOKEN}")
+    code, found = examine(tmp_path)
+    assert (code, found["notify"].level) == (1, "✗")
+    assert "is no address of a webhook" in found["notify"].found
+    told = capsys.readouterr()
+    assert WEBHOOK_TOKEN not in told.out + told.err
+
+
+def test_of_a_deployments_webhook_the_secret_is_named(tmp_path: Path) -> None:
+    notify = {"url": {"secret": "chat", "key": "webhook"}, "events": ["failure"]}
+    address = f"http://127.0.0.1:{free_port()}"
+    _, found = examine(tmp_path, "--deployment", write_deployment(tmp_path, address, notify=notify))
+    assert found["notify"].level == "✓"
+    assert found["notify"].found == (
+        "the address in the secret 'chat', key 'webhook' is told of each failure; whether it is there cannot be seen "
+        "from here"
+    )
 
 
 def test_the_faults_of_the_files_themselves_come_first_and_all_together(tmp_path: Path) -> None:

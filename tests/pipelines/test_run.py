@@ -68,6 +68,7 @@ def test_a_run_ends_with_a_table_a_version_and_a_page(finished: tuple[Path, Any]
         "finetune",
         "evaluate",
         "register",
+        "promote",
     ]
     assert "KFP Executor" not in done.stdout + done.stderr
 
@@ -78,7 +79,7 @@ def test_the_result_is_written_as_json(finished: tuple[Path, Any]) -> None:
     assert result["metrics"]["accuracy"] > 0.9
     assert set(result["baselines"]) == {"Majority class", "TF-IDF"}
     assert result["promoted"] is False
-    assert set(result["seconds"]) == {"ingest", "transform", "finetune", "evaluate", "register", "total"}
+    assert set(result["seconds"]) == {"ingest", "transform", "finetune", "evaluate", "register", "promote", "total"}
     for kind, path in result["artifacts"].items():
         assert open_artifact(Path(path), kind).digest
     version = open_artifact(Path(result["artifacts"]["version"]), "version")

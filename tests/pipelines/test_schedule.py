@@ -89,10 +89,26 @@ def test_apply_creates_leaves_alone_and_replaces(server: Kubeflow) -> None:
     assert len(server.recurring) == 1
 
 
+def test_retraining_is_what_a_schedule_is_for(server: Kubeflow) -> None:
+    job = make_job(pipeline="retrain")
+    apply(server, job)
+    (made,) = server.recurring.values()
+    arguments = made["runtime_config"]["parameters"]
+    assert arguments == job.arguments("retrain")
+    assert arguments.keys() > make_job().arguments().keys()
+    (version,) = server.versions.values()
+    assert version["pipeline_spec"]["pipelineInfo"]["name"] == "graft-retrain"
+    assert [item["name"] for item in server.pipelines.values()] == ["graft-retrain"]
+    assert apply(server, job).action == "unchanged"
+    assert apply(server, make_job()).action == "replaced"
+    assert len(server.recurring) == 1
+
+
 CHANGES: list[tuple[Job, dict[str, Any]]] = [
     (make_job("1 3 * * MON"), {}),
     (make_job(max_concurrency=3), {}),
     (make_job(catchup=True), {}),
+    (make_job(pipeline="retrain"), {}),
     (make_job().model_copy(update={"backbone": "prajjwal1/bert-tiny"}), {}),
     (make_job(), {"experiment": "other"}),
     (make_job(), {"service_account": "other"}),
@@ -315,7 +331,10 @@ FAULTY: list[tuple[dict[str, Any], str]] = [
         {"cron": "0 3 * * *", "max_concurrency": 11},
         "schedule.max_concurrency: found 11; input should be less than or equal to 10",
     ),
-    ({"cron": "0 3 * * *", "pipeline": "finetun"}, "schedule.pipeline: found 'finetun'; allowed: "),
+    (
+        {"cron": "0 3 * * *", "pipeline": "finetun"},
+        "schedule.pipeline: found 'finetun'; allowed: 'finetune', 'retrain'. ",
+    ),
     ({"cron": "0 3 * * *", "catchup": "perhaps"}, "schedule.catchup: found 'perhaps'; "),
     ({"corn": "0 3 * * *"}, "schedule.corn: there is no such field"),
     ({"timezone": "UTC"}, "schedule.cron: is missing"),

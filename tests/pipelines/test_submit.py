@@ -44,9 +44,9 @@ def job() -> Job:
     return load_job(JOB)
 
 
-def start(server: Kubeflow, job: Job) -> Run:
+def start(server: Kubeflow, job: Job, pipeline: str = "finetune") -> Run:
     cluster = deployment(server.url)
-    return submit(connect(cluster), cluster, job)
+    return submit(connect(cluster), cluster, job, pipeline)
 
 
 def test_a_run_has_the_jobs_values_as_arguments_and_the_deployments_root_and_account(
@@ -71,7 +71,7 @@ def test_the_same_content_is_uploaded_once_and_other_content_is_another_version(
     assert (first.uploaded, again.uploaded, other.uploaded) == (True, False, True)
     assert first.version_id == again.version_id != other.version_id
     assert first.name.startswith("graft-finetune-")
-    assert first.steps == ("evaluate", "finetune", "ingest", "register", "transform")
+    assert first.steps == ("evaluate", "finetune", "ingest", "promote", "register", "transform")
     assert server.calls.count("POST /apis/v2beta1/pipelines/upload_version") == 2
     assert [item["name"] for item in server.pipelines.values()] == ["graft-finetune"]
 
@@ -184,9 +184,34 @@ def test_waiting_tells_each_steps_states_once_until_the_run_is_done(server: Kube
     )  # fmt: skip
     server.fail(f"GET .*/runs/{run.id}", "unavailable", times=2)
     wait(connect(deployment(server.url)), run, lambda step, state: told.append((step, state)), interval=0.01)
-    assert told == [
+    assert told[:4] == [
         ("ingest", "RUNNING"), ("ingest", "SUCCEEDED"), ("transform", "RUNNING"), ("transform", "SUCCEEDED"),
     ]  # fmt: skip
+
+
+def test_steps_that_a_condition_left_out_are_told_and_so_are_those_from_the_cache(server: Kubeflow, job: Job) -> None:
+    """Kubeflow has no tasks for the former, and calls the latter skipped: no pod of theirs ran."""
+    client, told = connect(deployment(server.url)), []
+    run = start(server, job, "retrain")
+    assert run.version.steps == ("detect", "evaluate", "finetune", "ingest", "promote", "register", "transform")
+    server.progress(run.id, "SUCCEEDED", detect="SUCCEEDED", **{"condition-1": "SKIPPED"})
+    wait(client, run, lambda step, state: told.append((step, state)), interval=0.01)
+    assert told[0] == ("detect", "SUCCEEDED")
+    assert told[1:] == [(step, "SKIPPED") for step in run.version.steps if step != "detect"]
+
+    told.clear()
+    states = {**dict.fromkeys(run.version.steps, "SUCCEEDED"), "transform": "SKIPPED", "condition-1": "SUCCEEDED"}
+    server.progress(run.id, "SUCCEEDED", **states)
+    wait(client, run, lambda step, state: told.append((step, state)), interval=0.01)
+    assert dict(told) == {**dict.fromkeys(run.version.steps, "SUCCEEDED"), "transform": "CACHED"}
+    assert len(told) == len(run.version.steps)
+
+
+def test_of_a_retraining_that_fails_the_step_is_told_not_its_groups(server: Kubeflow, job: Job) -> None:
+    run = start(server, job, "retrain")
+    groups = {"condition-1": "FAILED", "exit-handler-1": "FAILED"}
+    server.progress(run.id, "FAILED", detect="SUCCEEDED", finetune="FAILED", **groups)
+    assert failure(server, run).startswith("finetune failed.")
 
 
 def failure(server: Kubeflow, run: Run) -> str:

@@ -13,9 +13,11 @@ import pytest
 
 from components.detect.detect import DetectReport, DetectSettings, detect
 from components.ingest.ingest import IngestSettings, ingest
+from components.shared import unchanged
 from components.shared.artifact import open_artifact
 from components.shared.errors import InputError, ServiceError
 from components.shared.inventory import FOLDER
+from components.shared.registry import show_model
 from tests.conftest import write_csv
 
 NAME = "topics"
@@ -89,6 +91,21 @@ def test_nothing_new_is_told_without_reading_a_file(data: Path, look: Any, monke
     told = json.loads((open_artifact(data.parent / "changes", "changes").file("changes.json")).read_text())
     assert told["changed"] is False
     assert told["champion"] == "1"
+
+
+def test_a_run_that_finds_nothing_is_marked_so_that_a_notice_does_not_take_it_for_a_failure(
+    data: Path, look: Any
+) -> None:
+    def is_marked(run: str) -> bool:
+        (version,) = show_model(NAME)
+        return unchanged.is_marked(version.tags, run)
+
+    look(data)
+    assert not look(data, pipeline_run="run-1").changed
+    assert is_marked("run-1")
+    write_csv(data / "c.csv", rows(30, seed=2))
+    assert look(data, pipeline_run="run-2").changed
+    assert not is_marked("run-2")
 
 
 class TestNoChange:
