@@ -16,7 +16,7 @@ os.environ |= {
     "DO_NOT_TRACK": "true",
     "MPLBACKEND": "agg",
 }
-for name in ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
+for name in ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "GRAFT_NOTIFY_URL"):
     os.environ.pop(name, None)
 
 # What libraries leave in the temporary folder goes with the session, in the tests' own child processes too.

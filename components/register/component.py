@@ -11,6 +11,7 @@ def register(
     evaluation: dsl.Input[dsl.Artifact],
     version: dsl.Output[dsl.Artifact],
     name: str,
+    pipeline_run: str,
 ) -> None:
     """A model into a version in the MLflow registry, with alias `challenger`."""
     from pathlib import Path
@@ -18,6 +19,6 @@ def register(
     from components.register import register as step
     from components.shared.step import run_step
 
-    settings = step.RegisterSettings(name=name, experiment=name)
+    settings = step.RegisterSettings(name=name, experiment=name, pipeline_run=pipeline_run)
     report = run_step(lambda: step.register(Path(model.path), Path(evaluation.path), Path(version.path), settings))
     version.metadata.update(model=report.model, version=report.version, uri=report.uri)

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.register.package import requirements, write_package
+from components.register.tags import INVENTORY_NOTES, promotion_tags
 from components.register.versions import ensure_version
 from components.shared import tracking
 from components.shared.artifact import Artifact, open_artifact, write_artifact
 from components.shared.errors import InputError
-from components.shared.registry import CHALLENGER, check_name
+from components.shared.registry import CHALLENGER, INVENTORY, check_name
 from components.shared.step import Progress, option, required
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class RegisterSettings:
 
     name: str = required("the model's name in the registry")
     experiment: str = option("", "MLflow experiment of the run, where finetune opened none; empty: the model's name")
+    pipeline_run: str = option("", "the run of the pipeline, which the version tells")
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def _publish(model: Artifact, evaluation: Artifact, settings: RegisterSettings) 
         _log_evaluation(client, run, evaluation)
         progress.update(2, "evaluation logged")
     with tracking.explained("making a version"):
-        tags, sentence = _tags(model, evaluation, run), evaluation.read_json("evaluation.json")["sentence"]
+        tags = {**_tags(model, evaluation, run), **promotion_tags(evaluation), "pipeline_run": settings.pipeline_run}
+        sentence = evaluation.read_json("evaluation.json")["sentence"]
         number, created = ensure_version(client, name, f"{run.info.artifact_uri}/{_FOLDER}", tags, sentence)
         client.set_registered_model_alias(name, CHALLENGER, number)
         aliases = sorted(client.get_model_version(name, number).aliases)
@@ -142,6 +145,9 @@ def _log_model(client: "MlflowClient", run: "Run", model: Artifact) -> None:
 def _log_evaluation(client: "MlflowClient", run: "Run", evaluation: Artifact) -> None:
     for name in ("evaluation.json", "notes/report.html"):
         client.log_artifact(run.info.run_id, str(evaluation.file(name)))
+    for name in evaluation.files:
+        if name.startswith(INVENTORY_NOTES):
+            client.log_artifact(run.info.run_id, str(evaluation.file(name)), INVENTORY)
     values = {f"test/{name}": value for name, value in _metrics(evaluation).items()}
     for name, metrics in evaluation.read_json("evaluation.json")["baselines"].items():
         values[f"baseline/{name}/accuracy"] = metrics["accuracy"]
@@ -158,7 +164,7 @@ def _metrics(evaluation: Artifact) -> dict[str, float]:
 def _tags(model: Artifact, evaluation: Artifact, run: "Run") -> dict[str, str]:
     tags = {f"test_{name}": f"{value:.6g}" for name, value in _metrics(evaluation).items()}
     tags |= {f"{kind}_digest": digest for kind, digest in model.lineage().items()}
-    tags |= {
+    return tags | {
         "evaluation_digest": evaluation.digest,
         "verdict": str(evaluation.read_json("evaluation.json")["verdict"]),
         "task": model.read_json("model.json")["task"],
@@ -166,4 +172,3 @@ def _tags(model: Artifact, evaluation: Artifact, run: "Run") -> dict[str, str]:
         "graft_version": model.producer["graft"],
         "run_id": run.info.run_id,
     }
-    return {name: value for name, value in tags.items() if value}  # outside of git there is no commit

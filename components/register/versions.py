@@ -18,21 +18,25 @@ def ensure_version(
         client: Of the registry.
         name: The model's name in the registry; it is made where there is none.
         source: Where the logged model lies.
-        tags: Of the version; `model_digest` tells which model it is, `run_id` the run that it was logged to.
+        tags: Of the version; `model_digest` tells which model it is, `run_id` the run that it was logged to. Where the
+            value is "" the version gets no such tag, and loses the one that it had.
         description: What people read about it.
     """
     _ensure_model(client, name)
+    given = {key: value for key, value in tags.items() if value}
     found = _first_of(client, name, tags["model_digest"])
     if found is None:
         # The tags go with it, so that a version without them is never seen.
-        made = client.create_model_version(name, source, tags["run_id"], tags=dict(tags), description=description)
+        made = client.create_model_version(name, source, tags["run_id"], tags=given, description=description)
         number = str(made.version)
         found = _first_of(client, name, tags["model_digest"]) or number
         if found == number:
             return number, True
         client.delete_model_version(name, number)  # another process was faster, or the request was sent twice
-    for key, value in tags.items():
+    for key, value in given.items():
         client.set_model_version_tag(name, found, key, value)
+    for key in client.get_model_version(name, found).tags.keys() & tags.keys() - given.keys():
+        client.delete_model_version_tag(name, found, key)
     client.update_model_version(name, found, description)
     return found, False
 

@@ -35,7 +35,7 @@ class Artifact:
 
     Attributes:
         path: The folder.
-        kind: What it is: "snapshot", "features", "model", "evaluation" or "version".
+        kind: What it is: "snapshot", "features", "model", "evaluation", "version", "promotion" or "changes".
         digest: Identifies the content: sha256 over the kind and the names and sha256 of all files but notes.
         files: The names of its files, manifest excepted.
         inputs: Digest of each artifact that it was made from, by kind.

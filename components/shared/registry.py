@@ -4,6 +4,8 @@ A version is named as in `models:/NAME@alias`: "NAME" (its champion, else its ch
 """
 
 import re
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+INVENTORY = "inventory"  # in a run's artifacts: what its data were
 _METRIC = "test_"  # what the tags of metrics begin with
+_NO_METRIC = ("test_examples",)
 _NOT_IN_NAMES = "/:@'\"`"
 
 
@@ -40,7 +44,10 @@ class Version:
 
 @dataclass(frozen=True)
 class Summary:
-    """A registered model: how many versions it has, which of them each alias names, and what the latest reached."""
+    """A registered model: how many versions it has, which of them each alias names.
+
+    `metrics` and `verdict` are those of its champion; while there is none, of its latest version.
+    """
 
     name: str
     versions: int
@@ -78,7 +85,7 @@ def show_model(name: str) -> list[Version]:
     """
     client = tracking.client()
     with tracking.explained(f"reading the model {name!r}"):
-        return _versions(client, _model(client, name))
+        return _versions(client, find_model(client, name))
 
 
 def holder(name: str, alias: str) -> Version | None:
@@ -135,6 +142,33 @@ def download(model: str, folder: Path, patterns: Sequence[str]) -> Path:
     return folder
 
 
+def download_inventory(version: Version, folder: Path) -> Path | None:
+    """Copies what the run of a version tells of its data (the files of its snapshot's `notes/inventory`) into a folder.
+
+    Returns:
+        The folder; None where the run holds none, or is gone: an older graft, or somebody else, registered the version.
+
+    Raises:
+        ServiceError: MLflow or its artifact store did not answer.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = tracking.client()
+    with tracking.explained(f"downloading the inventory of models:/{version.model}/{version.version}"):
+        try:
+            listed = client.list_artifacts(version.run_id, INVENTORY) if version.run_id else []
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        with tempfile.TemporaryDirectory(prefix="graft-inventory-") as scratch:
+            for entry in listed:
+                found = Path(client.download_artifacts(version.run_id, entry.path, scratch))
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.move(found, folder / found.name)
+    return folder if listed else None
+
+
 def resolve(model: str) -> str:
     """Returns the address (`models:/NAME/3`) of a version named "NAME", "NAME@alias" or "NAME/3".
 
@@ -144,7 +178,7 @@ def resolve(model: str) -> str:
     name, sign, which = _parse(model)
     client = tracking.client()
     with tracking.explained(f"looking for {model!r}"):
-        entry = _model(client, name)
+        entry = find_model(client, name)
         aliases = {alias: str(number) for alias, number in entry.aliases.items()}
         versions = [item.version for item in _versions(client, entry)]
     if sign == "/":
@@ -159,6 +193,42 @@ def resolve(model: str) -> str:
             f"and versions {quote_all(versions) or 'none'} (named as {name}/1).{did_you_mean(which, aliases)}"
         )
     return f"models:/{name}/{found}"
+
+
+def find_model(client: "MlflowClient", name: str) -> "RegisteredModel":
+    """Returns a registered model.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        names = [entry.name for entry in _all_models(client)]
+        listed = f"there are {quote_all(names)}" if names else "it has none yet (graft run JOB makes one)"
+        raise InputError(f"The registry has no model {name!r}; {listed}.{did_you_mean(name, names)}") from error
+
+
+def find_version(client: "MlflowClient", name: str, version: str) -> "ModelVersion":
+    """Returns a version of a registered model.
+
+    Raises:
+        InputError: There is no such model, or no such version of it.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version(name, version)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        find_model(client, name)
+        numbers = quote_all(str(entry.version) for entry in versions_of(client, name))
+        raise InputError(f"{name!r} has no version {version!r}; it has {numbers or 'none'}.") from error
 
 
 def versions_of(client: "MlflowClient", name: str) -> "list[ModelVersion]":
@@ -180,19 +250,6 @@ def _parse(model: str) -> tuple[str, str, str]:
     return name, sign, which
 
 
-def _model(client: "MlflowClient", name: str) -> "RegisteredModel":
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        names = [entry.name for entry in _all_models(client)]
-        listed = f"there are {quote_all(names)}" if names else "it has none yet (graft run JOB makes one)"
-        raise InputError(f"The registry has no model {name!r}; {listed}.{did_you_mean(name, names)}") from error
-
-
 def _all_models(client: "MlflowClient") -> "list[RegisteredModel]":
     found: list[RegisteredModel] = []
     token = None
@@ -205,12 +262,13 @@ def _all_models(client: "MlflowClient") -> "list[RegisteredModel]":
 
 def _summary(client: "MlflowClient", entry: "RegisteredModel") -> Summary:
     versions = _versions(client, entry)
+    told = next((version for version in versions if CHAMPION in version.aliases), versions[0] if versions else None)
     return Summary(
         name=entry.name,
         versions=len(versions),
         aliases={alias: str(number) for alias, number in entry.aliases.items()},
-        metrics=versions[0].metrics if versions else {},
-        verdict=versions[0].verdict if versions else "",
+        metrics=told.metrics if told else {},
+        verdict=told.verdict if told else "",
         updated=_time(entry.last_updated_timestamp),
     )
 
@@ -225,13 +283,14 @@ def _versions(client: "MlflowClient", entry: "RegisteredModel") -> list[Version]
 
 def _version(entry: "ModelVersion", aliases: list[str]) -> Version:
     tags = dict(entry.tags)
+    metrics = [name for name in tags if name.startswith(_METRIC) and name not in _NO_METRIC]
     return Version(
         model=entry.name,
         version=str(entry.version),
         aliases=aliases,
         created=_time(entry.creation_timestamp),
         run_id=entry.run_id or "",
-        metrics={name.removeprefix(_METRIC): float(tags[name]) for name in tags if name.startswith(_METRIC)},
+        metrics={name.removeprefix(_METRIC): float(tags[name]) for name in metrics},
         verdict=tags.get("verdict", ""),
         tags=tags,
     )

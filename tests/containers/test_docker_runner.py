@@ -56,7 +56,7 @@ def test_the_same_job_and_seed_give_the_same_content(results: dict[str, Any]) ->
 def test_a_run_tells_its_steps_and_leaves_only_the_users_own_files(results: dict[str, Any], engine: Any) -> None:
     folder, log = results["docker"]["folder"], results["docker"]["log"]
     steps = [line.split()[0] for line in log.splitlines() if " done in " in line]
-    assert steps == ["ingest", "transform", "finetune", "evaluate", "register"]
+    assert steps == ["ingest", "transform", "finetune", "evaluate", "register", "promote"]
     assert {path.name for path in folder.iterdir()} == {"data", "job.yaml", "result.json", ".graft"}
     assert not list(folder.glob(".graft/runs/*/scratch-*"))
     owners = {(path.stat().st_uid, path.stat().st_gid) for path in folder.rglob("*")}
@@ -72,7 +72,27 @@ def test_a_model_made_in_containers_predicts_here(results: dict[str, Any]) -> No
 def test_each_step_ran_in_its_image(results: dict[str, Any], engine: Any) -> None:
     began, ended = results["docker"]["times"]
     events = list(engine.events(since=began, until=ended, filters={"type": "container", "event": "start"}, decode=True))
-    assert [event["from"] for event in events] == [LIGHT, LIGHT, TRAINER, TRAINER, LIGHT]
+    assert [event["from"] for event in events] == [LIGHT, LIGHT, TRAINER, TRAINER, LIGHT, LIGHT]
+
+
+def test_retraining_in_containers(tmp_path: Path, backbone: Path) -> None:
+    """A first training, nothing new, and new data: that goes on from the champion, which a container loads."""
+
+    def retrain() -> dict[str, Any]:
+        done = graft("retrain", "job.yaml", "--runner", "docker", "--json", "result.json", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        result: dict[str, Any] = json.loads((tmp_path / "result.json").read_text())
+        return result
+
+    sample_csv(tmp_path / "data/topics.csv")
+    write_job(tmp_path / "job.yaml", "data", str(backbone), promotion={"must_beat_baseline": False, "min_gain": -0.5})
+    assert retrain()["promoted"]
+    again = retrain()
+    assert (again["changed"], set(again["seconds"])) == (False, {"detect", "total"})
+    sample_csv(tmp_path / "data/more.csv", 600)
+    new = retrain()
+    assert (new["version"], new["promoted"]) == ("2", True)
+    assert open_artifact(Path(new["artifacts"]["model"]), "model").settings["backbone"] == "models:/topics/1"
 
 
 def test_services_on_loopback_and_credentials_reach_the_steps(tmp_path: Path, backbone: Path) -> None:

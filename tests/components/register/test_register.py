@@ -1,3 +1,4 @@
+import dataclasses
 import http.server
 import json
 import subprocess
@@ -74,6 +75,61 @@ def test_it_goes_to_the_run_that_trained_it(features: Path, backbone: Path, tmp_
     logged = client.get_run(run_id).data.metrics
     assert (logged["test/accuracy"], logged["baseline/TF-IDF/accuracy"]) == (0.9, 0.5)
     assert "mlflow_uri" not in open_artifact(tmp_path / "model", "model").producer
+
+
+DECISION = {"verdict": "refuse", "reasons": ["It is worse.", "A class suffers."], "champion": "3"}
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_version_tells_its_data_and_what_was_decided(model: Path, tmp_path: Path) -> None:
+    inventory = {"inventory.json": b'{"data_digest": "abc"}', "rows.parquet": b"rows", "files.parquet": b"files"}
+    changes = {"sentence": "20 new examples.", "drift": {"score": 0.512345678, "p_value": 0.04, "examples": 400}}
+    told = {"rows": {"train": 800, "validation": 90, "test": 110}, "changes": changes}
+    evaluation = write_evaluation(model, tmp_path / "evaluation", decision=DECISION, inventory=inventory, **told)
+    register(model, evaluation, tmp_path / "version", RegisterSettings("demo", pipeline_run="run 7"))
+    (version,) = models.show_model("demo")
+    expected = {
+        "decision": "refuse",
+        "reasons": "It is worse. A class suffers.",
+        "compared_with": "3",
+        "train_examples": "800",
+        "test_examples": "110",
+        "data_digest": "abc",
+        "drift_score": "0.512346",
+        "drift_p_value": "0.04",
+        "pipeline_run": "run 7",
+    }
+    assert expected.items() <= version.tags.items()
+    assert set(version.metrics) == {"accuracy", "macro_f1"}
+    folder = models.download_inventory(version, tmp_path / "inventory")
+    assert folder == tmp_path / "inventory"
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == inventory
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_version_without_inventory_or_decision(model: Path, evaluation: Path, tmp_path: Path) -> None:
+    run = register(model, evaluation, tmp_path / "version", DEMO).run_id
+    (version,) = models.show_model("demo")
+    unknown = {"decision", "reasons", "compared_with", "data_digest", "drift_score", "pipeline_run", "test_examples"}
+    assert not unknown & version.tags.keys()
+    assert models.download_inventory(version, tmp_path / "inventory") is None
+    tracking.client().delete_run(run)
+    assert models.download_inventory(version, tmp_path / "inventory") is None
+    assert models.download_inventory(dataclasses.replace(version, run_id="0" * 32), tmp_path / "inventory") is None
+    assert models.download_inventory(dataclasses.replace(version, run_id=""), tmp_path / "inventory") is None
+    assert not (tmp_path / "inventory").exists()
+
+
+@pytest.mark.usefixtures("registry")
+def test_what_a_later_evaluation_does_not_tell_is_told_no_more(model: Path, tmp_path: Path) -> None:
+    first = write_evaluation(model, tmp_path / "first", decision=DECISION)
+    register(model, first, tmp_path / "version-1", DEMO)
+    promoted = {"verdict": "promote", "reasons": ["It is" + " very" * 2000 + " good."], "champion": ""}
+    second = write_evaluation(model, tmp_path / "second", decision=promoted)
+    register(model, second, tmp_path / "version-2", DEMO)
+    (version,) = models.show_model("demo")
+    assert (version.tags["decision"], "compared_with" in version.tags) == ("promote", False)
+    assert (len(version.tags["reasons"]), version.tags["reasons"][-1]) == (5000, "…")
 
 
 @pytest.mark.usefixtures("registry")

@@ -42,6 +42,7 @@ def test_the_champion_goes_before_the_challenger(registered: str) -> None:
     assert models.resolve("boats") == models.resolve("boats@champion") == "models:/boats/2"
     assert models.resolve("boats@challenger") == models.resolve("models:/boats@challenger") == "models:/boats/1"
     assert models.resolve("boats/1") == "models:/boats/1"
+    assert models.list_models()[0].metrics == {}  # those of the champion, made by hand
     client.delete_model_version(registered, "2")
 
 

@@ -1,0 +1,1 @@
+"""A challenger into the champion, if it is better."""

@@ -1,0 +1,37 @@
+"""Tags of a version that tell what it was made from, and what was decided about it."""
+
+from typing import Any
+
+from components.shared.artifact import Artifact
+
+INVENTORY_NOTES = "notes/inventory/"  # of an evaluation, as of the snapshot: what the data are
+_DECISION = "notes/decision.json"
+_LONGEST = 5000  # characters of the reasons
+
+
+def promotion_tags(evaluation: Artifact) -> dict[str, str]:
+    """Returns the tags by name; "" for what an evaluation does not tell, or what does not apply."""
+    told = evaluation.read_json("evaluation.json")
+    return {**_decision(evaluation), **_data(evaluation, told), **_drift(told)}
+
+
+def _decision(evaluation: Artifact) -> dict[str, str]:
+    told = evaluation.read_json(_DECISION) if _DECISION in evaluation.files else {}
+    reasons = " ".join(told.get("reasons", []))
+    return {
+        "decision": told.get("verdict", ""),
+        "reasons": reasons if len(reasons) <= _LONGEST else reasons[: _LONGEST - 1] + "…",
+        "compared_with": told.get("champion", ""),
+    }
+
+
+def _data(evaluation: Artifact, told: dict[str, Any]) -> dict[str, str]:
+    inventory, rows = f"{INVENTORY_NOTES}inventory.json", told.get("rows", {})
+    digest = evaluation.read_json(inventory)["data_digest"] if inventory in evaluation.files else ""
+    examples = {f"{split}_examples": str(rows.get(split, "")) for split in ("train", "test")}
+    return {**examples, "data_digest": digest}
+
+
+def _drift(told: dict[str, Any]) -> dict[str, str]:
+    drift = (told.get("changes") or {}).get("drift") or {}
+    return {f"drift_{name}": f"{drift[name]:.6g}" if name in drift else "" for name in ("score", "p_value")}
