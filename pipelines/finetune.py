@@ -49,8 +49,10 @@ def chain(given: Given) -> Outputs:
     model, run = given["model"], dsl.PIPELINE_JOB_ID_PLACEHOLDER
     ingested = ingest(**chosen(ingest, given)).set_caching_options(False)
     snapshot = ingested.outputs["snapshot"]
-    features = transform(snapshot=snapshot, **chosen(transform, given)).outputs["features"]
-    trained = finetune(features=features, **chosen(finetune, {**given, "experiment": model}))
+    transformed = transform(snapshot=snapshot, **chosen(transform, given))
+    features: Any = transformed.outputs["features"]
+    started = {"experiment": model, "backbone": transformed.outputs["pinned"]}  # an alias may move meanwhile
+    trained = finetune(features=features, **chosen(finetune, {**given, **started}))
     network: Any = trained.outputs["model"]
     asked = chosen(evaluate, {**given, "title": model, "champion": model})
     # Against the champion of the moment: that is no parameter, and a cache would not know.

@@ -19,9 +19,9 @@ import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from components.shared import registry, tracking
+from components.shared import tracking
 from components.shared.artifact import MANIFEST, open_artifact
-from components.shared.backbones import RANDOM, REGISTRY
+from components.shared.backbones import pinned
 from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.promotions import actor
 from components.shared.step import FAILURE, PROGRESS
@@ -86,7 +86,7 @@ def run(
     began = time.perf_counter()
     tracking.use_embedded(root)
     os.environ.setdefault("GRAFT_ACTOR", actor())
-    arguments = {**job.arguments(pipeline), "backbone": _pinned(job.backbone)}
+    arguments = {**job.arguments(pipeline), "backbone": pinned(job.backbone)}
     if pipeline == "retrain":
         arguments["force"] = force
     if runner == "docker":
@@ -99,15 +99,6 @@ def run(
     seconds = {**log.seconds, "total": round(time.perf_counter() - began, 3)}
     paths = _artifacts(folder)
     return _result(job, root, paths, seconds) if "version" in paths else _unchanged(job, paths, seconds)
-
-
-def _pinned(backbone: str) -> str:
-    """Returns a backbone of the registry by its version: all steps take the same, even if the alias moves meanwhile."""
-    start = RANDOM if backbone.startswith(RANDOM) else ""
-    name = backbone.removeprefix(RANDOM)
-    if not name.startswith(REGISTRY):
-        return backbone
-    return start + registry.resolve(name)
 
 
 def _run_pipeline(pipeline: str, arguments: dict[str, Any], folder: Path, log: "_Log", runner: str) -> None:

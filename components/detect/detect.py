@@ -13,7 +13,7 @@ import numpy as np
 from components.detect.comparison import Comparison, compare
 from components.shared import registry, unchanged
 from components.shared.artifact import write_artifact
-from components.shared.backbones import RANDOM, REGISTRY
+from components.shared.backbones import REGISTRY, pinned
 from components.shared.drift import two_sample_test
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.inventory import Inventory, open_inventory
@@ -219,7 +219,7 @@ def _inventory(version: Version | None, folder: Path) -> Inventory | None:
 
 def _start(settings: DetectSettings, champion: Version | None) -> dict[str, str]:
     """Returns what training starts from, and whose data is old data."""
-    given = _pinned(settings.backbone)
+    given = pinned(settings.backbone)
     if champion is None:
         return {"backbone": given, "alternative": "", "known": ""}
     known = f"{REGISTRY}{champion.model}/{champion.version}"
@@ -230,13 +230,6 @@ def _start(settings: DetectSettings, champion: Version | None) -> dict[str, str]
         "alternative": given if start == "better" else "",
         "known": known,
     }
-
-
-def _pinned(backbone: str) -> str:
-    """Returns a backbone of the registry by its version: all steps take the same, even if the alias moves meanwhile."""
-    start = RANDOM if backbone.startswith(RANDOM) else ""
-    name = backbone.removeprefix(RANDOM)
-    return start + registry.resolve(name) if name.startswith(REGISTRY) else backbone
 
 
 def _told(version: Version | None) -> dict[str, Any] | None:

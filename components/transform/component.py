@@ -1,6 +1,6 @@
 """The KFP component of `transform`."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from kfp import dsl
 
@@ -15,7 +15,7 @@ def transform(
     backbone_args: dict[str, Any],
     max_length: int,
     pixel_gib: float,
-) -> None:
+) -> NamedTuple("Outputs", [("pinned", str)]):  # type: ignore[valid-type]
     """A snapshot into features: what the backbone eats."""
     given = dict(locals())
     from pathlib import Path
@@ -28,3 +28,4 @@ def transform(
     report = run_step(lambda: step.transform(source, target, step.TransformSettings(**restore(given))))
     features.metadata.update(digest=report.digest, rows=report.rows, mean_length=report.mean_length)
     features.metadata.update(at_max_length=report.at_max_length)
+    return (report.backbone,)

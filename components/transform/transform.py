@@ -33,9 +33,14 @@ class TransformSettings:
 
 @dataclass(frozen=True)
 class TransformReport:
-    """What `transform` did: the features' digest, examples by split, their mean length, how many were cut."""
+    """What `transform` did: the features' digest, examples by split, their mean length, how many were cut.
+
+    Attributes:
+        backbone: The one that was asked for; of the registry, by its version.
+    """
 
     digest: str
+    backbone: str
     rows: dict[str, int]
     mean_length: float
     at_max_length: int
@@ -57,6 +62,7 @@ def transform(snapshot: Path, features: Path, settings: TransformSettings) -> Tr
             damaged.
         ServiceError: The hub or the store failed, or the disk is full.
     """
+    settings = dataclasses.replace(settings, backbone=backbones.pinned(settings.backbone))
     source = open_artifact(snapshot, "snapshot")
     told = source.read_json("snapshot.json")
     task, total = tasks.get(told["task"]), sum(told["rows"].values())
@@ -73,6 +79,7 @@ def transform(snapshot: Path, features: Path, settings: TransformSettings) -> Tr
             draft.write_json("features.json", {**content, "columns": columns, "family": backbone.family})
     return TransformReport(
         digest=draft.digest,
+        backbone=settings.backbone,
         rows=told["rows"],
         mean_length=sum(length * count for length, count in lengths.items()) / total,
         at_max_length=lengths.get(encoder.max_length, 0),

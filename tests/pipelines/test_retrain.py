@@ -1,6 +1,7 @@
 """`graft retrain`, as somebody would use it day by day: every step a process of its own."""
 
 import json
+import random
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,21 @@ def rows(count: int, seed: int) -> list[dict[str, str]]:
     return [{"text": row["input_1"], "topic": row["label"], "source": "ab"[n % 2]} for n, row in enumerate(sample)]
 
 
+def galleys(count: int) -> list[dict[str, str]]:
+    """Texts of a class that is new: a kitchen on a ship."""
+    draw = random.Random(5)
+    words = (["soup", "oven", "flour", "pan"], ["mast", "tide", "deck", "anchor"])
+    texts = (" ".join(draw.choice(kind) for kind in words * 3) for _ in range(count))
+    return [{"text": f"{text} {number}", "topic": "galley", "source": "b"} for number, text in enumerate(texts)]
+
+
 class Diary:
     """A model whose data grows in a folder."""
 
     def __init__(self, folder: Path, backbone: Path) -> None:
         self.folder = folder
         self.job = write_job(
-            folder / "job.yaml", "data", str(backbone), training={**TRAINING, "epochs": 3},
+            folder / "job.yaml", "data", str(backbone), training={**TRAINING, "epochs": 8, "patience": 8},
             evaluation={"slices": ["source"]}, promotion={"min_gain": -0.5, "must_beat_baseline": False},
         )  # fmt: skip
 
@@ -46,8 +55,8 @@ def days(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> dict[str, 
     results = {"first": diary.retrain()}
     (data / "monday.csv").rename(data / "renamed.csv")
     results["renamed"] = diary.retrain()
-    write_csv(data / "tuesday.csv", rows(200, seed=2))
-    results["new"] = diary.retrain()
+    write_csv(data / "tuesday.csv", rows(200, seed=2) + galleys(100))
+    results["new"] = diary.retrain("--set", "retrain.start_from=better")
     results["again"] = diary.retrain()
     results["forced"] = diary.retrain("--force", "--set", "promotion.min_gain=0.9", "--set", "retrain.replay=0.25")
     results["folder"] = folder
@@ -77,12 +86,24 @@ def test_new_data_goes_on_from_the_champion(days: dict[str, Any]) -> None:
     model = open_artifact(Path(new["artifacts"]["model"]), "model")
     assert model.settings["backbone"] == model.settings["known"]
     assert model.settings["backbone"].endswith("/1")
+    starts = model.read_json("notes/history.json")["starts"]
+    assert [row["start"] for row in starts] == ["champion", "backbone"]
+    assert max(starts, key=lambda row: row["macro_f1"])["kept"]
     evaluation = json.loads((Path(new["artifacts"]["evaluation"]) / "evaluation.json").read_text())
-    assert evaluation["changes"]["examples"]["new"] == 200
+    assert evaluation["changes"]["examples"]["new"] == 300
     assert evaluation["champion"]["version"] == "1"
     told = {(row["column"], row["value"]): row["support"] for row in evaluation["champion"]["slices"]}
     assert {column for column, _ in told} == {"source", "data"}
     assert told["data", "old"] > told["data", "new"] > 0
+
+
+def test_a_new_label_is_learned_beside_the_old_ones(days: dict[str, Any]) -> None:
+    evaluation = json.loads((Path(days["new"]["artifacts"]["evaluation"]) / "evaluation.json").read_text())
+    assert evaluation["changes"]["labels"] == {"new": ["galley"], "vanished": []}
+    recalls = {row["label"]: (row["champion"], row["challenger"]) for row in evaluation["champion"]["classes"]}
+    assert recalls["galley"][0] == 0.0  # the champion knows no such class
+    assert recalls["galley"][1] > 0.5
+    assert all(challenger > 0.5 for _, challenger in recalls.values())
 
 
 def test_an_example_that_was_in_test_stays_in_test(days: dict[str, Any]) -> None:

@@ -153,6 +153,22 @@ def fetch(backbone: str, scratch: Path, weights: bool = True, args: Mapping[str,
     return Backbone(backbone, folder, _family_of(folder), pretrained, args or {})
 
 
+def pinned(backbone: str) -> str:
+    """Returns a backbone of the registry by its version: all steps take the same, even if the alias moves meanwhile.
+
+    Raises:
+        InputError: There is no such model, alias or version.
+        ServiceError: The registry did not answer.
+    """
+    start = RANDOM if backbone.startswith(RANDOM) else ""
+    name = backbone.removeprefix(RANDOM)
+    if not name.startswith(REGISTRY):
+        return backbone
+    from components.shared import registry
+
+    return start + registry.resolve(name)
+
+
 def pooling_of(folder: Path) -> str | None:
     """Returns how the backbone was trained to sum up its input ("mean", "first" token, "last"), where it says so.
 

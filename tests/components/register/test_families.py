@@ -10,6 +10,8 @@ from components.finetune.settings import FinetuneSettings
 from components.register.register import RegisterSettings, register
 from components.shared import backbones
 from components.shared import registry as models
+from components.shared.artifact import open_artifact
+from components.transform.transform import TransformSettings, transform
 from tests.cases import FAMILIES, SETTINGS, inputs_of, make_case, sample_snapshot
 from tests.components.register.evaluations import write_evaluation
 
@@ -28,6 +30,9 @@ def test_the_registered_model_is_the_one_that_was_trained(
     np.testing.assert_allclose(loaded.probabilities(rows), direct.probabilities(rows), atol=1e-6)
     assert loaded.labels == direct.labels
     assert loaded.inputs == direct.inputs
+    report = transform(case.snapshot, tmp_path / "again", TransformSettings("models:/tiny@challenger"))
+    assert report.backbone == "models:/tiny/1"  # what finetune is to take, wherever the alias goes meanwhile
+    assert open_artifact(tmp_path / "again", "features").settings["backbone"] == "models:/tiny/1"
     fetched = backbones.fetch("models:/tiny@challenger", tmp_path / "fetched")
     network = backbones.family(case.family).from_backbone(fetched, "auto", loaded.labels)
     trained = backbones.family(case.family).from_model(model)
