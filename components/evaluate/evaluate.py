@@ -10,10 +10,10 @@ from typing import Any
 from components.evaluate.baselines import Baselines, fit_baselines
 from components.evaluate.challenge import Challenge, Terms, challenge
 from components.evaluate.comparison import best_of, paired_difference, sentence_of, verdict_of
-from components.evaluate.history import known_versions
+from components.evaluate.page.history import known_versions
+from components.evaluate.page.promotion import Promotion
+from components.evaluate.page.report import write_page
 from components.evaluate.predictions import Classifier, Predictions, predict
-from components.evaluate.promotion import Promotion
-from components.evaluate.report import write_page
 from components.evaluate.scores import class_metrics, metrics_of, most_confused, reliability, roc
 from components.evaluate.sources import Sources, open_sources
 from components.evaluate.transfer import Comparison, learning_curve_of, read_comparison, transfer_of

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from components.evaluate.examples import first_of_each, read_rows
-from components.evaluate.pictures import SIDE, Picture, example_grid, thumbnail
+from components.evaluate.page.pictures import SIDE, Picture, example_grid, thumbnail
 from components.shared.artifact import Artifact, open_artifact
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from scipy.stats import binomtest
 
-from components.evaluate.charts import Mark, timeline
 from components.evaluate.evaluate import EvaluateReport
-from components.evaluate.history import history, known_versions, wilson
-from components.evaluate.promotion import changes
+from components.evaluate.page.charts import Mark, timeline
+from components.evaluate.page.history import history, known_versions, wilson
+from components.evaluate.page.promotion import changes
 from components.shared.gate import PROMOTE, Decision
 from components.shared.registry import Version
 from tests.components.evaluate.champions import CHANGES

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.evaluate.charts import Scale, log_axis, padded
 from components.evaluate.evaluate import EvaluateReport
-from components.evaluate.report import write_page
+from components.evaluate.page.charts import Scale, log_axis, padded
+from components.evaluate.page.report import write_page
 from components.evaluate.scores import class_metrics, most_confused
 from components.evaluate.sources import open_sources
 from components.shared.artifact import open_artifact

@@ -11,12 +11,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from components.evaluate import figures
-from components.evaluate.charts import Scale, interval, path
 from components.evaluate.examples import has_pictures
-from components.evaluate.pictures import example_grid, pictures_of
+from components.evaluate.page import figures
+from components.evaluate.page.charts import Scale, interval, path
+from components.evaluate.page.pictures import example_grid, pictures_of
+from components.evaluate.page.promotion import Promotion, changes, promotion
 from components.evaluate.predictions import Mistake
-from components.evaluate.promotion import Promotion, changes, promotion
 from components.evaluate.sources import Sources
 from components.evaluate.transfer import p_value_of
 from components.shared.artifact import Artifact, git_commit

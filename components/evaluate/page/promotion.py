@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.evaluate.charts import interval
-from components.evaluate.history import history
+from components.evaluate.page.charts import interval
+from components.evaluate.page.history import history
 from components.shared.gate import AWAIT_APPROVAL, PROMOTE, REFUSE, Decision, Rules
 from components.shared.registry import Version
 

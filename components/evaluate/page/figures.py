@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.evaluate.charts import Line, Point, epoch_axis, interval, line_chart, log_axis, padded
+from components.evaluate.page.charts import Line, Point, epoch_axis, interval, line_chart, log_axis, padded
 from components.evaluate.transfer import sentence_of_curve
 from components.shared.artifact import Artifact
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
-from components.evaluate.charts import Mark, timeline
+from components.evaluate.page.charts import Mark, timeline
 from components.shared import registry
 from components.shared.errors import InputError
 from components.shared.gate import AWAIT_APPROVAL, PROMOTE, REFUSE, Decision
