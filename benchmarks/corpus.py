@@ -4,6 +4,7 @@ import gzip
 import html
 import importlib.util
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,3 +64,20 @@ def image_features(folder: Path, backbone: str, examples: int, **args: Any) -> P
     ingest(folder / "snapshot", IngestSettings(str(source), ["input_1"], "label", task=task))
     transform(folder / "snapshot", folder / "features", TransformSettings(backbone, backbone_args=args))
     return folder / "features"
+
+
+def register_inventory(folder: Path, snapshot: Path, name: str) -> str:
+    """Makes a champion that tells it was trained on a snapshot, in a registry in `folder`; returns "models:/NAME/1"."""
+    import mlflow
+
+    from components.shared.inventory import FOLDER
+
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
+    client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    experiment = client.create_experiment(name, artifact_location=(folder / "artifacts").as_uri())
+    run = client.create_run(experiment).info.run_id
+    client.log_artifacts(run, str(snapshot / FOLDER), "inventory")
+    client.create_registered_model(name)
+    client.create_model_version(name, "somewhere", run)
+    client.set_registered_model_alias(name, "champion", "1")
+    return f"models:/{name}/1"

@@ -22,6 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from corpus import register_inventory
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from components.detect.detect import DetectSettings, detect
@@ -36,7 +38,6 @@ def main(count: int, in_s3: bool) -> None:
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
         folder = Path(scratch)
         put, source = bucket(stack) if in_s3 else files(folder / "data")
-        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(put, range(count)))
         register(folder, source)
@@ -92,17 +93,9 @@ def picture(number: int) -> bytes:
 
 def register(folder: Path, source: str) -> None:
     """Ingests the images, and registers a champion that tells it was trained on them."""
-    import mlflow
-
     with timed("ingest"):
         ingest(folder / "snapshot", IngestSettings(source, **COLUMNS))
-    client = mlflow.MlflowClient()
-    experiment = client.create_experiment("images", artifact_location=(folder / "artifacts").as_uri())
-    run = client.create_run(experiment).info.run_id
-    client.log_artifacts(run, str(folder / "snapshot" / FOLDER), "inventory")
-    client.create_registered_model("images")
-    client.create_model_version("images", "somewhere", run)
-    client.set_registered_model_alias("images", "champion", "1")
+    register_inventory(folder, folder / "snapshot", "images")
     size = sum(path.stat().st_size for path in (folder / "snapshot" / FOLDER).iterdir())
     print(f"the inventory takes {size / 2**20:.1f} MiB", flush=True)
 
