@@ -15,7 +15,7 @@ from pathlib import Path
 
 from overhead import prepare
 
-STEPS = ("ingest", "transform", "finetune", "evaluate", "register")
+STEPS = ("ingest", "transform", "finetune", "evaluate", "register", "promote")
 
 
 def main(rounds: int) -> None:

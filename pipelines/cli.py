@@ -308,7 +308,7 @@ def _tell_result(result: "Result", console: Console) -> None:
         table.add_row(name, f"{metrics['accuracy']:.4f}", f"{metrics['macro_f1']:.4f}")
     aliases = " ".join(f"@{alias}" for alias in result.aliases)
     console.print(table)
-    console.print(f"\n{result.reason}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"\n{f'{result.changes} {result.reason}'.strip()}", highlight=False, markup=False, soft_wrap=True)
     if result.transfer:
         console.print(result.transfer["sentence"], highlight=False, markup=False, soft_wrap=True)
     console.print(f"version  {result.model} {result.version} {aliases}", highlight=False)

@@ -44,6 +44,7 @@ class Result:
         baselines: Metrics of each baseline, on the same examples.
         transfer: Whether transfer helped (`verdict`, `sentence`, …), where the job asked for it.
         changed: Whether there was something to train for.
+        changes: What had changed in the data, as a sentence; "" where that was not looked at.
         promoted: Whether it became champion in this run.
         reason: Why it was promoted or not, or why nothing was done.
         report: Path of the page.
@@ -59,6 +60,7 @@ class Result:
     verdict: str
     transfer: dict[str, Any] | None
     changed: bool
+    changes: str
     promoted: bool
     reason: str
     report: str
@@ -181,6 +183,7 @@ def _result(job: Job, root: Path, paths: dict[str, Path], seconds: dict[str, flo
         verdict=evaluation["verdict"],
         transfer=evaluation.get("transfer"),
         changed=True,
+        changes=_changes(paths)["sentence"] if "changes" in paths else "",
         promoted=promotion["promoted"],
         reason=" ".join(promotion["reasons"]),
         report=str(page),
@@ -189,9 +192,14 @@ def _result(job: Job, root: Path, paths: dict[str, Path], seconds: dict[str, flo
     )
 
 
+def _changes(paths: dict[str, Path]) -> dict[str, Any]:
+    told: dict[str, Any] = open_artifact(paths["changes"], "changes").read_json("changes.json")
+    return told
+
+
 def _unchanged(job: Job, paths: dict[str, Path], seconds: dict[str, float]) -> Result:
     """Returns how a run ended in which there was nothing to train for."""
-    changes = open_artifact(paths["changes"], "changes").read_json("changes.json")
+    changes = _changes(paths)
     nobody: dict[str, Any] = {"version": "", "aliases": [], "metrics": {}, "verdict": ""}
     return Result(
         model=job.model,
@@ -199,6 +207,7 @@ def _unchanged(job: Job, paths: dict[str, Path], seconds: dict[str, float]) -> R
         baselines={},
         transfer=None,
         changed=False,
+        changes=changes["sentence"],
         promoted=False,
         reason=changes["sentence"],
         report="",
