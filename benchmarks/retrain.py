@@ -11,6 +11,7 @@ scored on test pairs of both halves, beside the champion: what is lost on the ol
 import contextlib
 import io
 import json
+import os
 import random
 import statistics
 import sys
@@ -56,6 +57,7 @@ def main(rounds: int) -> None:
 def play(seed: int) -> dict[str, tuple[float, float, float]]:
     """Trains a champion, and the models after it; returns seconds and both accuracies of each."""
     halves = make_halves(seed)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # the registry of the round before is gone
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
         folder = Path(scratch)
         backbone, champion = str(encoder_folder()), folder / "old-model"

@@ -24,6 +24,7 @@ from components.shared.step import Progress, option, required
 from components.shared.storage import File, printable
 
 STARTS = ("champion", "backbone", "better")
+MOST_LABELS = 50  # that the summary names, which travels as a parameter; the artifact holds them all
 _BUCKET_BYTES = 32 << 20
 
 
@@ -57,7 +58,8 @@ class DetectReport:
         backbone: What training starts from; a version of the registry is pinned.
         alternative: What it starts from as well, the better on validation being kept; or "".
         known: The champion, "models:/NAME/3", whose data is old data now; or "".
-        summary: A sentence, counts of examples and labels, classes before and after, drift; see `changes.json`.
+        summary: A sentence, counts of examples, labels, classes before and after, drift: of `changes.json` what fits
+            into a parameter.
     """
 
     digest: str
@@ -96,7 +98,8 @@ def detect(changes: Path, settings: DetectSettings) -> DetectReport:
     if not changed and past.newest and settings.pipeline_run:
         unchanged.mark(past.newest, settings.pipeline_run)
     print(f"graft: {summary['sentence']}", flush=True)
-    return DetectReport(digest=draft.digest, changed=changed, summary=summary, **start)
+    labels = {name: told[:MOST_LABELS] for name, told in summary["labels"].items()}
+    return DetectReport(digest=draft.digest, changed=changed, summary={**summary, "labels": labels}, **start)
 
 
 class _Past:

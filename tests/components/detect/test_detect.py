@@ -268,3 +268,12 @@ def test_images_are_compared_by_their_bytes(tmp_path: Path, registry: str, look:
     assert not look(source, **columns).changed
     (source / "cat/new.png").write_bytes(picture(5000))
     assert look(source, **columns).summary["examples"]["new"] == 1
+
+
+def test_the_summary_fits_into_a_parameter_however_many_labels_are_new(data: Path, look: Any, tmp_path: Path) -> None:
+    write_csv(data / "c.csv", rows(120, seed=8, labels=tuple(f"label {number}" for number in range(60))))
+    found = look(data)
+    assert len(found.summary["labels"]["new"]) == len(found.summary["classes"]) == 50
+    told = open_artifact(tmp_path / "changes", "changes").read_json("changes.json")
+    assert len(told["labels"]["new"]) == 60
+    assert "and 55 more" in found.summary["sentence"]
