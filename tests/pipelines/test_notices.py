@@ -15,7 +15,7 @@ from pipelines import conditions
 from pipelines.finetune import finetune_pipeline
 from pipelines.local import _replace_python
 from pipelines.notices import with_notice
-from tests.pipelines.test_run import graft, sample_csv, write_job
+from tests.pipelines.test_run import graft
 from tests.servers import WEBHOOK_TOKEN, Webhook, webhook_server
 
 
@@ -133,16 +133,3 @@ def test_the_command_tells_the_failing_steps_own_words(server: Webhook, tmp_path
     assert server.taken == [{"text": "topics: the run failed. One of its steps failed."}]
     log = next((tmp_path / ".graft" / "runs").glob("*/log.txt")).read_text()
     assert WEBHOOK_TOKEN not in log + done.stdout + done.stderr
-
-
-def test_of_a_first_training_is_told_and_of_a_run_without_news_not(
-    server: Webhook, tmp_path: Path, backbone: Path
-) -> None:
-    """What the real steps write is what the notice reads."""
-    sample_csv(tmp_path / "data/topics.csv")
-    write_job(tmp_path / "job.yaml", "data", str(backbone), promotion={"must_beat_baseline": False})
-    for _ in range(2):
-        done = graft("retrain", "job.yaml", folder=tmp_path)
-        assert done.returncode == 0, done.stderr
-    (notice,) = server.taken
-    assert notice["text"].startswith("topics: version 1 is the champion. ")

@@ -13,6 +13,7 @@ from components.shared.artifact import open_artifact
 from components.shared.snapshot import read_batches
 from tests.conftest import TRAINING, write_csv
 from tests.pipelines.test_run import graft, write_job
+from tests.servers import webhook_server
 
 
 def rows(count: int, seed: int) -> list[dict[str, str]]:
@@ -31,15 +32,16 @@ def galleys(count: int) -> list[dict[str, str]]:
 class Diary:
     """A model whose data grows in a folder."""
 
-    def __init__(self, folder: Path, backbone: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, backbone: Path, webhook: str) -> None:
+        self.folder, self.environment = folder, {"GRAFT_NOTIFY_URL": webhook}
         self.job = write_job(
             folder / "job.yaml", "data", str(backbone), training={**TRAINING, "epochs": 8, "patience": 8},
             evaluation={"slices": ["source"]}, promotion={"min_gain": -0.5, "must_beat_baseline": False},
         )  # fmt: skip
 
     def retrain(self, *options: str) -> dict[str, Any]:
-        done = graft("retrain", "job.yaml", "--json", "result.json", *options, folder=self.folder)
+        command = ["retrain", "job.yaml", "--json", "result.json", *options]
+        done = graft(*command, folder=self.folder, environment=self.environment)
         assert done.returncode == 0, done.stderr
         result: dict[str, Any] = json.loads((self.folder / "result.json").read_text())
         assert result["reason"] in done.stdout
@@ -50,17 +52,27 @@ class Diary:
 def days(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> dict[str, Any]:
     """The results of a few days, one after the other."""
     folder = tmp_path_factory.mktemp("diary")
-    diary, data = Diary(folder, backbone), folder / "data"
-    write_csv(data / "monday.csv", rows(400, seed=1))
-    results = {"first": diary.retrain()}
-    (data / "monday.csv").rename(data / "renamed.csv")
-    results["renamed"] = diary.retrain()
-    write_csv(data / "tuesday.csv", rows(200, seed=2) + galleys(100))
-    results["new"] = diary.retrain("--set", "retrain.start_from=better")
-    results["again"] = diary.retrain()
-    results["forced"] = diary.retrain("--force", "--set", "promotion.min_gain=0.9", "--set", "retrain.replay=0.25")
-    results["folder"] = folder
+    data = folder / "data"
+    with webhook_server() as webhook:
+        diary = Diary(folder, backbone, webhook.address)
+        write_csv(data / "monday.csv", rows(400, seed=1))
+        results = {"first": diary.retrain()}
+        (data / "monday.csv").rename(data / "renamed.csv")
+        results["renamed"] = diary.retrain()
+        write_csv(data / "tuesday.csv", rows(200, seed=2) + galleys(100))
+        results["new"] = diary.retrain("--set", "retrain.start_from=better")
+        results["again"] = diary.retrain()
+        results["forced"] = diary.retrain("--force", "--set", "promotion.min_gain=0.9", "--set", "retrain.replay=0.25")
+    results |= {"folder": folder, "notices": [notice["text"] for notice in webhook.taken]}
     return results
+
+
+def test_a_notice_tells_of_each_promotion_and_refusal_and_not_of_days_without_news(days: dict[str, Any]) -> None:
+    first, new, forced = days["notices"]
+    assert first.startswith("topics: version 1 is the champion. ")
+    assert new.startswith("topics: version 2 is the champion")
+    assert "version 3" in forced
+    assert days["forced"]["reason"].split(":")[0] in forced
 
 
 def test_the_first_day_trains_and_promotes(days: dict[str, Any]) -> None:
@@ -75,7 +87,7 @@ def test_nothing_new_means_nothing_happens(days: dict[str, Any]) -> None:
         result = days[day]
         assert (result["changed"], result["promoted"], result["report"]) == (False, False, "")
         assert "Nothing has changed since version" in result["reason"]
-        assert set(result["seconds"]) == {"detect", "total"}
+        assert set(result["seconds"]) == {"detect", "notify", "total"}
     assert (days["renamed"]["version"], days["again"]["version"]) == ("1", "2")
 
 
