@@ -35,10 +35,14 @@ def test_make_has_the_target(command: str) -> None:
     subprocess.run(["make", "--dry-run", *shlex.split(command)[1:]], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("graft run examples")])
+@pytest.mark.parametrize(
+    "command", [c for c in commands() if c.startswith("graft") and ("examples/" in c or "--" in c)]
+)
 def test_graft_knows_the_command(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    load_job(parser().parse_args(shlex.split(command)[1:]).job)
+    arguments = parser().parse_args(shlex.split(command.replace("JOB", "job.yaml").replace("FILE", "file.yaml"))[1:])
+    if "examples/" in command:
+        load_job(arguments.job)
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith(("python -m", "graft compile"))])

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from components.shared.storage import File, printable
 
 STARTS = ("champion", "backbone", "better")
 MOST_LABELS = 50  # that the summary names, which travels as a parameter; the artifact holds them all
-_BUCKET_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +119,7 @@ class _Found:
     past: _Past
     comparison: Comparison | None
     tried: bool
-    rejected: int = 0
-    told: dict[str, Any] = field(default_factory=dict)
+    told: dict[str, Any]
 
     @property
     def to_learn(self) -> bool:
@@ -175,22 +173,20 @@ def _look(source: Source, past: _Past, scratch: Path) -> _Found:
     tried = past.latest is not None and comparison.content.digest == past.latest.data_digest
     told = {**comparison.told(), "drift": _drift(past.before, comparison), "rejected": rejected}
     progress.update(1.0, "compared")
-    return _Found(past, comparison, tried, rejected, told)
+    return _Found(past, comparison, tried, told)
 
 
 def _unchanged(past: _Past, latest: Inventory) -> _Found:
     """Returns what is found where every file is as it was: nothing needs to be compared."""
     counts = {"before": latest.examples, "after": latest.examples, "new": 0, "changed": 0, "vanished": 0}
     told = {"examples": counts, "labels": {"new": [], "vanished": []}, "classes": [], "balance": 0.0, "drift": {}}
-    return _Found(past, None, True, 0, {**told, "rejected": 0})
+    return _Found(past, None, True, {**told, "rejected": 0})
 
 
 def _read(source: Source, files: Sequence[File], scratch: Path, progress: Progress) -> tuple[Buckets, int]:
     """Reads files into buckets; returns how many rows could not be used, too."""
     (scratch / "buckets").mkdir()
-    bits = min(8, max(0, (source.size(files) // _BUCKET_BYTES).bit_length()))
-    buckets = Buckets(scratch / "buckets", source.input_types, len(source.settings.slices), bits)
-    rejected = 0
+    buckets, rejected = source.buckets(files, scratch / "buckets"), 0
     for number, (_, found) in enumerate(source.examples(files), 1):
         if isinstance(found, Example):
             buckets.add(found)

@@ -20,7 +20,7 @@ from components.evaluate.transfer import Comparison, learning_curve_of, read_com
 from components.shared import metrics, registry
 from components.shared.artifact import Draft, write_artifact
 from components.shared.errors import InputError
-from components.shared.gate import Decision, decide, rules_of
+from components.shared.gate import NOTE, Decision, decide, rules_of
 from components.shared.inventory import FOLDER as INVENTORY
 from components.shared.registry import CHAMPION, Version
 from components.shared.step import Progress, option
@@ -207,7 +207,7 @@ class _Evaluation:
         timed = {**compared, "latency": timing["latency"]} if compared else None
         decision = decide({**content, "champion": timed}, self.rules)
         told = {**dataclasses.asdict(decision), "champion": _compared_with(content)}
-        self.draft.write_json("notes/decision.json", told)
+        self.draft.write_json(NOTE, told)
         return decision
 
     def _copy_inventory(self) -> None:

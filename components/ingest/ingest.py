@@ -23,7 +23,6 @@ from components.shared.storage import File
 
 _MAX_CLASSES = 10_000
 _MAX_FLOAT_CLASSES = 10  # ratings of 0.5, 1.0, … 5.0 are classes; more are measurements
-_BUCKET_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,7 @@ class _Ingestion:
         return self._finish(classes)
 
     def _collect(self, files: Sequence[File], scratch: Path) -> Buckets:
-        bits = min(8, max(0, (self.source.size(files) // _BUCKET_BYTES).bit_length()))
-        buckets = Buckets(scratch, self.source.input_types, len(self.settings.slices), bits)
+        buckets = self.source.buckets(files, scratch)
         progress = Progress("ingest", 2.0)
         for row, found in self.source.examples(files):
             self.read += 1

@@ -8,13 +8,12 @@ from typing import Any
 from components.shared import promotions, tracking
 from components.shared.artifact import Artifact, open_artifact, write_artifact
 from components.shared.errors import InputError
-from components.shared.gate import AWAIT_APPROVAL, PROMOTE, REFUSE
+from components.shared.gate import AWAIT_APPROVAL, NOTE, PROMOTE, REFUSE
 from components.shared.promotions import Change, Outcome
 from components.shared.promotions.champion import holder
 from components.shared.registry import CHAMPION, PREVIOUS, check_name, find_model
 from components.shared.step import Progress, option, required
 
-DECISION = "notes/decision.json"  # of an evaluation
 AWAITS = "awaits approval"
 
 
@@ -90,12 +89,12 @@ def _check(version: Artifact, evaluation: Artifact, name: str) -> dict[str, Any]
     model = version.read_json("version.json")["model"]
     if model != name:
         raise InputError(f"The version at {version.path} is one of {model!r}; one of {name!r} was expected.")
-    if DECISION not in evaluation.files:
+    if NOTE not in evaluation.files:
         raise InputError(
-            f"The evaluation at {evaluation.path} tells no decision ({DECISION} is missing): an older graft made it. "
+            f"The evaluation at {evaluation.path} tells no decision ({NOTE} is missing): an older graft made it. "
             "Run evaluate and register again."
         )
-    decision: dict[str, Any] = evaluation.read_json(DECISION)
+    decision: dict[str, Any] = evaluation.read_json(NOTE)
     return decision
 
 

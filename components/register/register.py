@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.register.package import requirements, write_package
-from components.register.tags import INVENTORY_NOTES, promotion_tags
+from components.register.tags import promotion_tags
 from components.register.versions import ensure_version
 from components.shared import tracking
 from components.shared.artifact import Artifact, open_artifact, write_artifact
 from components.shared.errors import InputError
+from components.shared.inventory import FOLDER
 from components.shared.registry import CHALLENGER, INVENTORY, check_name
 from components.shared.step import Progress, option, required
 
@@ -146,7 +147,7 @@ def _log_evaluation(client: "MlflowClient", run: "Run", evaluation: Artifact) ->
     for name in ("evaluation.json", "notes/report.html"):
         client.log_artifact(run.info.run_id, str(evaluation.file(name)))
     for name in evaluation.files:
-        if name.startswith(INVENTORY_NOTES):
+        if name.startswith(f"{FOLDER}/"):
             client.log_artifact(run.info.run_id, str(evaluation.file(name)), INVENTORY)
     values = {f"test/{name}": value for name, value in _metrics(evaluation).items()}
     for name, metrics in evaluation.read_json("evaluation.json")["baselines"].items():

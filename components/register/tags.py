@@ -3,9 +3,9 @@
 from typing import Any
 
 from components.shared.artifact import Artifact
+from components.shared.gate import NOTE
+from components.shared.inventory import FOLDER
 
-INVENTORY_NOTES = "notes/inventory/"  # of an evaluation, as of the snapshot: what the data are
-_DECISION = "notes/decision.json"
 _LONGEST = 5000  # characters of the reasons
 
 
@@ -16,7 +16,7 @@ def promotion_tags(evaluation: Artifact) -> dict[str, str]:
 
 
 def _decision(evaluation: Artifact) -> dict[str, str]:
-    told = evaluation.read_json(_DECISION) if _DECISION in evaluation.files else {}
+    told = evaluation.read_json(NOTE) if NOTE in evaluation.files else {}
     reasons = " ".join(told.get("reasons", []))
     return {
         "decision": told.get("verdict", ""),
@@ -26,7 +26,7 @@ def _decision(evaluation: Artifact) -> dict[str, str]:
 
 
 def _data(evaluation: Artifact, told: dict[str, Any]) -> dict[str, str]:
-    inventory, rows = f"{INVENTORY_NOTES}inventory.json", told.get("rows", {})
+    inventory, rows = f"{FOLDER}/inventory.json", told.get("rows", {})
     digest = evaluation.read_json(inventory)["data_digest"] if inventory in evaluation.files else ""
     examples = {f"{split}_examples": str(rows.get(split, "")) for split in ("train", "test")}
     return {**examples, "data_digest": digest}

@@ -11,6 +11,8 @@ from components.shared.errors import InputError, did_you_mean, quote_all
 METRICS = ("accuracy", "macro_f1")
 APPROVALS = ("automatic", "manual")
 PROMOTE, REFUSE, AWAIT_APPROVAL = "promote", "refuse", "await approval"
+NOTE = "notes/decision.json"
+"""Where an evaluation tells the decision: `verdict`, `reasons`, and the `champion` it was compared with."""
 
 Found = Mapping[str, Any]
 _NAMES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,13 +12,14 @@ from components.shared import tasks
 from components.shared.ahead import map_ahead
 from components.shared.errors import InputError, quote_all
 from components.shared.snapshot import SPLITS
-from components.shared.sources.buckets import Example, identity
+from components.shared.sources.buckets import Buckets, Example, identity
 from components.shared.sources.hub import PREFIX, read_hub, revision
 from components.shared.sources.images import image_files, read_images
 from components.shared.sources.rows import Row, data_files, read_rows
 from components.shared.step import option, required
 from components.shared.storage import File
 
+_BUCKET_BYTES = 32 << 20
 _HUB_BYTES = 4 << 30  # assumed where the size is not known
 
 
@@ -87,10 +89,12 @@ class Source:
             return [File(source, source, _HUB_BYTES, revision(source))]
         return image_files(source) if self.binary else data_files(source)
 
-    def size(self, files: Sequence[File]) -> int:
-        """Returns about how many bytes files hold once they are unpacked."""
+    def buckets(self, files: Sequence[File], folder: Path) -> Buckets:
+        """Returns empty buckets in a folder, so many that one bucket of these files' examples fits into memory."""
         packed = () if self.binary else (".gz", ".parquet")
-        return sum(file.size * (4 if file.name.endswith(packed) else 1) for file in files)
+        size = sum(file.size * (4 if file.name.endswith(packed) else 1) for file in files)
+        bits = min(8, max(0, (size // _BUCKET_BYTES).bit_length()))
+        return Buckets(folder, self.input_types, len(self.settings.slices), bits)
 
     def examples(self, files: Sequence[File]) -> Iterator[tuple[Row, Example | str]]:
         """Reads files in turn; yields each row with its example, or with why it is none.

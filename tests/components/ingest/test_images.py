@@ -130,7 +130,7 @@ def test_object_storage_gives_the_same_snapshot(kind: str, tree: Path, tmp_path:
 
 def test_the_bytes_depend_on_the_images_alone(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_tree(tmp_path / "data", {**pictures(240), "cat/again.png": picture(0)})
-    monkeypatch.setattr("components.ingest.ingest._BUCKET_BYTES", 1000)
+    monkeypatch.setattr("components.shared.sources.source._BUCKET_BYTES", 1000)
     monkeypatch.setattr("components.shared.sources.buckets._BUFFER_BYTES", 1000)
     report = run(source, tmp_path / "s")
     assert (report.digest, report.duplicates) == (open_artifact(tree, "snapshot").digest, 1)

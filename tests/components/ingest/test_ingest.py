@@ -160,7 +160,7 @@ def test_whole_numbers_are_classes_whatever_their_type(tmp_path: Path) -> None:
 def test_memory_is_bounded_by_parting_the_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_csv(tmp_path / "d.csv", [*rows(500), rows(500)[7]])
     whole = run(path, tmp_path / "whole")
-    monkeypatch.setattr("components.ingest.ingest._BUCKET_BYTES", 1000)  # many buckets, and the same bytes
+    monkeypatch.setattr("components.shared.sources.source._BUCKET_BYTES", 1000)  # many buckets, and the same bytes
     parted = run(path, tmp_path / "parted")
     assert (parted.digest, parted.duplicates) == (whole.digest, 1)
 
