@@ -5,6 +5,9 @@ predicts the same test examples. Prints a table of accuracy, macro-F1 and second
 it with a paired bootstrap interval.
 
     python benchmarks/quality.py [--sets services,codes] [--rivals svm,graft] [--json FILE]
+
+Where botocore or MiniLM's package is missing (a GPU machine), `--folder` names sets that were made before, and
+`--encoder` the encoder's folder.
 """
 
 import argparse
@@ -24,12 +27,12 @@ from components.shared import metrics
 _RESAMPLES = 2000
 
 
-def main(sets: list[str], rivals: list[str], out: Path | None) -> None:
+def main(sets: list[str], rivals: list[str], out: Path | None, folder: Path | None, encoder: Path | None) -> None:
     """Compares all sides on all sets."""
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name in sets:
-            data = make(name, Path(scratch) / name)
+            data = make(name, (folder or Path(scratch)).resolve() / name, encoder)
             counts = {split: len(data.rows(split)[1]) for split in ("train", "validation", "test")}
             classes = len(set(data.rows("train")[1]))
             print(f"\n### {name}: {classes} classes, {counts}\n", flush=True)
@@ -81,5 +84,7 @@ if __name__ == "__main__":
     parser.add_argument("--sets", default=",".join(NAMES))
     parser.add_argument("--rivals", default=",".join(RIVALS))
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--encoder", type=Path)
     given = parser.parse_args()
-    main(given.sets.split(","), given.rivals.split(","), given.json)
+    main(given.sets.split(","), given.rivals.split(","), given.json, given.folder, given.encoder)

@@ -12,7 +12,6 @@ Each set has given splits, so that all sides learn from and are scored on the sa
 import json
 import random
 import re
-import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -59,19 +58,27 @@ class LabelledSet:
         return [row["text"] for row in rows], [row["label"] for row in rows]
 
 
-def make(name: str, folder: Path) -> LabelledSet:
-    """Writes a set into a folder."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if name in ("letters", "digits"):
-        make_images.draw = random.Random(0)
-        make_images.write(folder, _letters() if name == "letters" else make_images.make_digits())
+def make(name: str, folder: Path, encoder: Path | None = None) -> LabelledSet:
+    """Writes a set into a folder, unless it is there; texts are for MiniLM, or for another encoder."""
+    images = name in ("letters", "digits")
+    if not folder.exists():
+        _write_images(name, folder) if images else _write_texts(name, folder)
+    if images:
         small = {"img_size": 32, "stem_width": 16, "channels": [16, 32, 64, 128]}
         return LabelledSet(folder, True, "random:timm/resnet10t", small)
+    return LabelledSet(folder, False, str(encoder or encoder_folder()), {})
+
+
+def _write_images(name: str, folder: Path) -> None:
+    make_images.draw = random.Random(0)
+    make_images.write(folder, _letters() if name == "letters" else make_images.make_digits())
+
+
+def _write_texts(name: str, folder: Path) -> None:
     folder.mkdir(parents=True)
     for split, rows in TEXTS[name]().items():
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / f"{split}.jsonl").write_text("".join(lines), "utf-8")
-    return LabelledSet(folder, False, str(encoder_folder()), {})
 
 
 def services(labels: int = 0) -> Rows:
