@@ -29,7 +29,8 @@ def run(arguments: argparse.Namespace) -> None:
     from pipelines import local
 
     job, console = load_job(arguments.job, arguments.set), Console(file=sys.stderr)
-    result = local.run(job, arguments.root, console, arguments.runner, arguments.pipeline, arguments.force)
+    how = (arguments.runner, arguments.pipeline, arguments.force, arguments.cache)
+    result = local.run(job, arguments.root, console, *how)
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(dataclasses.asdict(result), indent=1) + "\n", "utf-8")
@@ -43,6 +44,8 @@ def compile_job(arguments: argparse.Namespace) -> None:
 
     job = load_job(arguments.job, arguments.set)
     deployment = load_deployment(arguments.deployment) if arguments.deployment else None
+    if deployment and not arguments.cache:
+        deployment = deployment.without_cache()
     compile_pipeline(job, arguments.output, deployment, arguments.pipeline)
     for warning in deployment.warnings() if deployment else []:
         print(f"graft: warning: {warning}", file=sys.stderr)
@@ -64,6 +67,7 @@ def submit(arguments: argparse.Namespace) -> None:
     from pipelines.submit import submit, wait
 
     job, deployment = load_job(arguments.job, arguments.set), load_deployment(arguments.deployment)
+    deployment = deployment if arguments.cache else deployment.without_cache()
     client = connect(deployment)
     started = submit(client, deployment, job, arguments.pipeline)
     told = "uploaded" if started.version.uploaded else "there already"
@@ -151,6 +155,15 @@ def _root_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _cache_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-cache",
+        dest="cache",
+        action="store_false",
+        help="make features and model even if the same were made before",
+    )
+
+
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     _job_arguments(parser)
     _root_argument(parser)
@@ -159,6 +172,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         "--runner", choices=["subprocess", "docker"], default="subprocess",
         help="what a step is: a process, or a container of its image, which make images builds (default: subprocess)",
     )  # fmt: skip
+    _cache_argument(parser)
     parser.set_defaults(pipeline="finetune", force=False)
 
 
@@ -179,6 +193,7 @@ def _compile_arguments(parser: argparse.ArgumentParser) -> None:
     _pipeline_argument(parser)
     parser.add_argument("--deployment", type=Path, metavar="FILE", help="the cluster: images, GPUs, secrets, limits")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PIPELINE.yaml", help="the file to write")
+    _cache_argument(parser)
 
 
 def _cluster_arguments(parser: argparse.ArgumentParser) -> None:
@@ -189,6 +204,7 @@ def _submit_arguments(parser: argparse.ArgumentParser) -> None:
     _job_arguments(parser)
     _cluster_arguments(parser)
     _pipeline_argument(parser)
+    _cache_argument(parser)
     parser.add_argument("--wait", action="store_true", help="follow the run to its end, and fail if it does")
 
 

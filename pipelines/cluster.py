@@ -9,8 +9,9 @@ from kfp import compiler, dsl, kubernetes
 from kfp.dsl.pipeline_context import Pipeline
 
 from components.notify.webhook import ADDRESS as NOTIFY_ADDRESS
-from components.shared.backbones import RANDOM, REGISTRY
+from components.shared.cache import CACHE
 from components.shared.errors import InputError, did_you_mean, quote_all
+from components.shared.producer import IMAGE
 from pipelines.deployment import Deployment
 from pipelines.finetune import finetune_pipeline
 from pipelines.job import Job
@@ -23,7 +24,7 @@ PIPELINES = {"finetune": finetune_pipeline, "retrain": retrain_pipeline}
 
 _SCRATCH = "/tmp"  # the home of the images, too: what comes from the hub is kept below it
 _SHARED_MEMORY = "/dev/shm"
-_READ_BACKBONE = ("transform", "finetune")
+_CACHED = ("transform", "finetune")
 _TRACKED = ("detect", "transform", "finetune", "evaluate", "register", "promote", "notify")
 """What reads the registry or writes to it: a backbone, the champion, curves, a version, its aliases."""
 
@@ -50,12 +51,12 @@ def compile_pipeline(job: Job, output: Path, deployment: Deployment | None = Non
     if pipeline not in PIPELINES:
         near = did_you_mean(pipeline, PIPELINES)
         raise InputError(f"There is no pipeline {pipeline!r}; there is: {quote_all(PIPELINES)}.{near}")
-    fitted = _fitted(PIPELINES[pipeline], job, deployment)
+    fitted = _fitted(PIPELINES[pipeline], deployment)
     compiler.Compiler().compile(fitted, str(output), pipeline_parameters=job.arguments(pipeline))
 
 
-def _fitted(pipeline: Any, job: Job, deployment: Deployment | None) -> Any:
-    """Returns a pipeline whose steps get what a job asks of them and a deployment says.
+def _fitted(pipeline: Any, deployment: Deployment | None) -> Any:
+    """Returns a pipeline whose steps get what a deployment says.
 
     kfp makes a pipeline's tasks when it is defined: it is defined anew, by the same function.
     """
@@ -68,18 +69,10 @@ def _fitted(pipeline: Any, job: Job, deployment: Deployment | None) -> Any:
         for task in Pipeline.get_default_pipeline().tasks.values():
             if deployment:
                 _apply(deployment, task)
-            if _moves(job.backbone) and task.component_spec.name in _READ_BACKBONE:
-                task.set_caching_options(False)
         return outputs
 
     root = deployment.pipeline_root if deployment else None
     return dsl.pipeline(name=pipeline.name, description=pipeline.description, pipeline_root=root)(define)
-
-
-def _moves(backbone: str) -> bool:
-    """Tells whether a backbone's name may stand for other weights tomorrow: a cache key knows the name alone."""
-    name = backbone.removeprefix(RANDOM)
-    return name.startswith(REGISTRY) and "/" not in name.removeprefix(REGISTRY)
 
 
 def _apply(deployment: Deployment, task: dsl.PipelineTask) -> None:
@@ -107,6 +100,9 @@ def _set_environment(deployment: Deployment, step: Step, task: dsl.PipelineTask)
         task.set_env_variable(name, value)
     if task.component_spec.name in _TRACKED:
         task.set_env_variable("MLFLOW_TRACKING_URI", deployment.mlflow)
+    if task.component_spec.name in _CACHED and step.cache and deployment.cache:
+        task.set_env_variable(CACHE, deployment.cache)
+        task.set_env_variable(IMAGE, task.container_spec.image)
     for name, source in deployment.secrets.items():
         kubernetes.use_secret_as_env(task, source.secret, {source.key: name})
     if deployment.notify and task.component_spec.name == "notify":
@@ -167,5 +163,3 @@ def _bound(step: Step, task: dsl.PipelineTask) -> None:
         kubernetes.set_timeout(task, step.timeout)
     if step.retries:
         task.set_retry(step.retries, backoff_duration=f"{step.backoff}s", backoff_factor=2.0)
-    if not step.cache:  # and never on where the pipeline has turned it off
-        task.set_caching_options(False)

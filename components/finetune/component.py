@@ -50,11 +50,21 @@ def finetune(
     from components.shared.step import run_step
 
     def step() -> None:
-        from components.finetune import finetune
+        from components.finetune.report import FinetuneReport
         from components.finetune.settings import FinetuneSettings
+        from components.shared import cache
 
         source, target = (Path(given.pop(name).path) for name in ("features", "model"))
-        report = finetune.finetune(source, target, FinetuneSettings(**restore(given)))
-        model.metadata.update(digest=report.digest, run_id=report.run_id, **report.validation)
+        settings = FinetuneSettings(**restore(given))
+
+        def train() -> FinetuneReport:
+            from components.finetune import finetune  # torch: not where the model is there already
+
+            return finetune.finetune(source, target, settings)
+
+        ways = (("features", source), ("model", target), model.uri)
+        work = cache.Work("finetune", *ways, settings, weights=True, report=FinetuneReport)
+        report, taken = cache.through(work, train)
+        model.metadata.update(digest=report.digest, run_id=report.run_id, **report.validation, **taken)
 
     run_step(step)

@@ -7,7 +7,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from components.finetune.augmentation import augmentation
 from components.finetune.comparison import Comparisons
 from components.finetune.curves import Curves
 from components.finetune.examples import Examples
+from components.finetune.report import FinetuneReport
 from components.finetune.settings import FinetuneSettings, strategies_of
 from components.finetune.starts import better_of, check_reads_alike, replayed, words_of
 from components.finetune.study import Study, StudyListener, Trained
@@ -29,18 +29,6 @@ from components.shared.backbones import RANDOM, Backbone
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
-
-
-@dataclass(frozen=True)
-class FinetuneReport:
-    """What `finetune` did: the model's digest, its MLflow run, and validation of the epoch that was kept."""
-
-    digest: str
-    run_id: str
-    strategy: str
-    best_epoch: int
-    validation: dict[str, float]
-    examples_per_second: float
 
 
 def finetune(features: Path, model: Path, settings: FinetuneSettings) -> FinetuneReport:

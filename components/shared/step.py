@@ -77,11 +77,19 @@ def run_step(step: Callable[[], Any]) -> Any:
         raise SystemExit(INTERRUPTED) from None
 
 
-def option(default: Any, help_text: str) -> Any:
-    """Returns a settings field with its default and the help that the step's own command shows."""
+def option(default: Any, help_text: str, keyed: bool = True) -> Any:
+    """Returns a settings field with its default and the help that the step's own command shows.
+
+    Args:
+        default: Of the field.
+        help_text: What it means.
+        keyed: Whether what the step makes may depend on it: if so, what was made with another value is not taken from
+            the cache.
+    """
+    metadata = {"help": help_text, "keyed": keyed}
     if isinstance(default, list | dict):
-        return dataclasses.field(default_factory=lambda: default.copy(), metadata={"help": help_text})
-    return dataclasses.field(default=default, metadata={"help": help_text})
+        return dataclasses.field(default_factory=lambda: default.copy(), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def required(help_text: str) -> Any:

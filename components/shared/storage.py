@@ -6,6 +6,8 @@ Credentials and endpoint come from the environment (`AWS_*`, `AWS_ENDPOINT_URL_S
 import contextlib
 import fnmatch
 import io
+import os
+import shutil
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -132,6 +134,61 @@ def download_folder(uri: str, folder: Path, patterns: Sequence[str]) -> None:
         path = folder / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
         _download(*_split(file.uri), path)
+
+
+def read_if_there(uri: str) -> bytes | None:
+    """Returns the content of a small file; None where there is none.
+
+    Raises:
+        InputError: There is no such bucket, or it may not be read.
+        ServiceError: The store did not answer.
+    """
+    if is_s3(uri):
+        return next((_get(_client(), *_split(file.uri)) for file in _list_s3(uri) if file.uri == uri), None)
+    with _readable(uri):
+        return Path(uri).read_bytes() if Path(uri).is_file() else None
+
+
+def write_whole(uri: str, content: bytes) -> None:
+    """Writes a small file: whoever reads it finds the old one or the new one, whole.
+
+    Raises:
+        InputError: There is no such bucket, or these credentials may not write there.
+        ServiceError: The store did not answer.
+        OSError: The disk took it not.
+    """
+    if is_s3(uri):
+        bucket, key = _split(uri)
+        with _explained(uri):
+            _client().put_object(Bucket=bucket, Key=key, Body=content)
+        return
+    path = Path(uri)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        file.write(content)
+    written = Path(file.name)
+    written.chmod(0o644)  # others may read it, as they may any file of a run
+    written.replace(path)
+
+
+def bring(uri: str, path: Path) -> None:
+    """Brings a file here: from S3, or as a hard link (a copy where the disk is another): a second name, no more space.
+
+    Raises:
+        InputError: There is no such file, or it may not be read.
+        ServiceError: The store did not answer.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if is_s3(uri):
+        _download(*_split(uri), path)
+        return
+    with _readable(uri):
+        try:
+            os.link(uri, path)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            shutil.copyfile(uri, path)
 
 
 def _list_local(uri: str) -> Iterator[File]:

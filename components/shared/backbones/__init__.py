@@ -130,7 +130,7 @@ def fetch(backbone: str, scratch: Path, weights: bool = True, args: Mapping[str,
     pretrained = not backbone.startswith(RANDOM)
     name = backbone.removeprefix(RANDOM)
     weights = weights and pretrained
-    patterns = _SMALL_FILES + (_WEIGHTS if weights else [])
+    patterns = wanted(weights)
     path = Path(name).expanduser()
     if storage.is_s3(name):
         storage.download_folder(name, scratch, patterns)
@@ -151,6 +151,11 @@ def fetch(backbone: str, scratch: Path, weights: bool = True, args: Mapping[str,
         folder = _fetch_from_hub(name, patterns)
     _check(name, folder, weights)
     return Backbone(backbone, folder, _family_of(folder), pretrained, args or {})
+
+
+def wanted(weights: bool) -> list[str]:
+    """Returns patterns of the names of a backbone's files, without or with its weights."""
+    return _SMALL_FILES + (_WEIGHTS if weights else [])
 
 
 def pinned(backbone: str) -> str:
