@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from components.shared import tracking
+from components.shared.redaction import redact
 
 _INTERVAL = 2.0  # seconds between two writes
 
@@ -45,7 +46,7 @@ class Curves:
             try:
                 self._client.set_terminated(self.run_id, status)
             except Exception as failure:
-                print(f"MLflow did not take the end of run {self.run_id}: {tracking.redact(str(failure))}", flush=True)
+                print(f"MLflow did not take the end of run {self.run_id}: {redact(str(failure))}", flush=True)
 
     def _open(self, experiment: str, parameters: Mapping[str, Any]) -> None:
         self._client = tracking.client()
@@ -68,4 +69,4 @@ class Curves:
             for start in range(0, len(batch), 1000):  # the most that one call takes
                 self._client.log_batch(self.run_id, metrics=batch[start : start + 1000])
         except Exception as error:  # whatever a tracking server does, training goes on
-            print(f"MLflow did not take {len(batch)} points of the curves: {tracking.redact(str(error))}", flush=True)
+            print(f"MLflow did not take {len(batch)} points of the curves: {redact(str(error))}", flush=True)

@@ -1,7 +1,7 @@
 """The connection to MLflow: one client with bounded retries, its errors told in our words.
 
 Address and credentials come from the environment (`MLFLOW_TRACKING_URI`, `MLFLOW_TRACKING_USERNAME`, …), as MLflow
-reads them. An address may hold a password: it is told only through `redact`.
+reads them. An address may hold a password: it is told only through `redaction.redact`.
 """
 
 import contextlib
@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.shared import network
 from components.shared.errors import GraftError, InputError, ServiceError
+from components.shared.redaction import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,6 +28,7 @@ _DEFAULTS = {
     "MLFLOW_UV_AUTO_DETECT": "false",  # a uv.lock in the working directory is not the model's
 }
 _SQLITE = "sqlite:///"
+_LONGEST = 2000  # characters of what a server says
 _REFUSED = re.compile(
     r"UNAUTHENTICATED|PERMISSION_DENIED|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken"
     r"|InvalidToken|Unable to locate credentials|error code 40[13]\b|\b40[13] Client Error"
@@ -114,14 +117,10 @@ def explained(doing: str) -> Iterator[None]:
         raise _explain(doing, error, "") from error
 
 
-def redact(text: str) -> str:
-    """Returns a text in which addresses hold no user or password any more."""
-    return re.sub(r"://[^/\s@]*@", "://***@", text)
-
-
 def _explain(doing: str, error: Exception, code: str) -> GraftError:
     where = redact(os.environ.get("MLFLOW_TRACKING_URI", ""))
     told = redact(f"{error}")
+    unreached = network.reason(error) if not code or "API request to" in told else ""
     if _REFUSED.search(f"{code} {told}"):
         return InputError(
             f"MLflow at {where}, or its artifact store, refused these credentials while {doing}: {told}. Set "
@@ -129,8 +128,14 @@ def _explain(doing: str, error: Exception, code: str) -> GraftError:
         )
     if code == "INVALID_PARAMETER_VALUE":
         return InputError(f"MLflow at {where} did not take a value while {doing}: {told}")
+    if unreached:
+        return ServiceError(
+            f"MLflow at {where}, or its artifact store, failed while {doing}: {unreached}. Check "
+            "MLFLOW_TRACKING_URI, and whether the server runs."
+        )
     return ServiceError(
-        f"MLflow at {where} failed while {doing}: {told}. Check MLFLOW_TRACKING_URI, and whether the server runs."
+        f"MLflow at {where} failed while {doing}: {told[:_LONGEST]}. Check MLFLOW_TRACKING_URI, and whether the server "
+        "runs."
     )
 
 
