@@ -20,6 +20,7 @@ _SECRET_VALUE = re.compile(
 )
 _GIVEN_ELSEWHERE = {
     "MLFLOW_TRACKING_URI": "mlflow", "TMPDIR": "scratch of the step", "GRAFT_NOTIFY_URL": "notify.url",
+    "GRAFT_MLFLOW": "mlflow", "GRAFT_MODEL": "the job", "GRAFT_PIPELINE_RUN": "graft", "GRAFT_RUN_PAGES": "graft",
 }  # fmt: skip
 
 

@@ -57,4 +57,4 @@ def finetune(
         report = finetune.finetune(source, target, FinetuneSettings(**restore(given)))
         model.metadata.update(digest=report.digest, run_id=report.run_id, **report.validation)
 
-    run_step(step)
+    run_step(step, "finetune")

@@ -25,7 +25,7 @@ def transform(
     from components.transform import transform as step
 
     source, target = (Path(given.pop(name).path) for name in ("snapshot", "features"))
-    report = run_step(lambda: step.transform(source, target, step.TransformSettings(**restore(given))))
+    report = run_step(lambda: step.transform(source, target, step.TransformSettings(**restore(given))), "transform")
     features.metadata.update(digest=report.digest, rows=report.rows, mean_length=report.mean_length)
     features.metadata.update(at_max_length=report.at_max_length)
     return (report.backbone,)
