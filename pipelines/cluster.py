@@ -9,8 +9,10 @@ from kfp import compiler, dsl, kubernetes
 from kfp.dsl.pipeline_context import Pipeline
 
 from components.notify.webhook import ADDRESS as NOTIFY_ADDRESS
+from components.shared import records, tracking
 from components.shared.cache import CACHE
 from components.shared.errors import InputError, did_you_mean, quote_all
+from components.shared.patience import PATIENCE
 from components.shared.producer import IMAGE
 from pipelines.deployment import Deployment
 from pipelines.finetune import finetune_pipeline
@@ -25,8 +27,8 @@ PIPELINES = {"finetune": finetune_pipeline, "retrain": retrain_pipeline}
 _SCRATCH = "/tmp"  # the home of the images, too: what comes from the hub is kept below it
 _SHARED_MEMORY = "/dev/shm"
 _CACHED = ("transform", "finetune")
-_TRACKED = ("detect", "transform", "finetune", "evaluate", "register", "promote", "notify")
-"""What reads the registry or writes to it: a backbone, the champion, curves, a version, its aliases."""
+_PATIENCE = "300"  # seconds for which a step tries on where MLflow or the store is away
+_RUN_LABEL = "metadata.labels['pipeline/runid']"  # of each pod of a run; a parameter would be part of the cache's key
 
 
 def compile_pipeline(job: Job, output: Path, deployment: Deployment | None = None, pipeline: str = "finetune") -> None:
@@ -51,12 +53,12 @@ def compile_pipeline(job: Job, output: Path, deployment: Deployment | None = Non
     if pipeline not in PIPELINES:
         near = did_you_mean(pipeline, PIPELINES)
         raise InputError(f"There is no pipeline {pipeline!r}; there is: {quote_all(PIPELINES)}.{near}")
-    fitted = _fitted(PIPELINES[pipeline], deployment)
+    fitted = _fitted(PIPELINES[pipeline], job, deployment)
     compiler.Compiler().compile(fitted, str(output), pipeline_parameters=job.arguments(pipeline))
 
 
-def _fitted(pipeline: Any, deployment: Deployment | None) -> Any:
-    """Returns a pipeline whose steps get what a deployment says.
+def _fitted(pipeline: Any, job: Job, deployment: Deployment | None) -> Any:
+    """Returns a pipeline whose steps get what a deployment says, and know their job's model.
 
     kfp makes a pipeline's tasks when it is defined: it is defined anew, by the same function.
     """
@@ -68,17 +70,17 @@ def _fitted(pipeline: Any, deployment: Deployment | None) -> Any:
         outputs = pipeline.pipeline_func(*parameters)
         for task in Pipeline.get_default_pipeline().tasks.values():
             if deployment:
-                _apply(deployment, task)
+                _apply(deployment, task, job.model)
         return outputs
 
     root = deployment.pipeline_root if deployment else None
     return dsl.pipeline(name=pipeline.name, description=pipeline.description, pipeline_root=root)(define)
 
 
-def _apply(deployment: Deployment, task: dsl.PipelineTask) -> None:
+def _apply(deployment: Deployment, task: dsl.PipelineTask, model: str) -> None:
     step = deployment.steps.of(task.component_spec.name)
     _pull(deployment, task)
-    _set_environment(deployment, step, task)
+    _set_environment(deployment, step, task, model)
     _size(step, task)
     _place(step, task)
     _mount(step, task)
@@ -95,11 +97,14 @@ def _pull(deployment: Deployment, task: dsl.PipelineTask) -> None:
         kubernetes.set_image_pull_secrets(task, deployment.images.pull_secrets)
 
 
-def _set_environment(deployment: Deployment, step: Step, task: dsl.PipelineTask) -> None:
-    for name, value in {**_threads(step), **deployment.environment}.items():
+def _set_environment(deployment: Deployment, step: Step, task: dsl.PipelineTask, model: str) -> None:
+    for name, value in {**_threads(step), PATIENCE: _PATIENCE, **deployment.environment}.items():
         task.set_env_variable(name, value)
-    if task.component_spec.name in _TRACKED:
-        task.set_env_variable("MLFLOW_TRACKING_URI", deployment.mlflow)
+    # Every step: one that fails leaves its reason there.
+    own = {"MLFLOW_TRACKING_URI": deployment.mlflow, tracking.DEPLOYED: deployment.mlflow}
+    for name, value in {**own, records.MODEL: model, records.PAGES: deployment.kubeflow.page("")}.items():
+        task.set_env_variable(name, value)
+    kubernetes.use_field_path_as_env(task, records.RUN, _RUN_LABEL)
     if task.component_spec.name in _CACHED and step.cache and deployment.cache:
         task.set_env_variable(CACHE, deployment.cache)
         task.set_env_variable(IMAGE, task.container_spec.image)

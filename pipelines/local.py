@@ -19,7 +19,8 @@ import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from components.shared import tracking
+from components.notify.webhook import ADDRESS as NOTIFY_ADDRESS
+from components.shared import records, tracking
 from components.shared.artifact import MANIFEST, open_artifact
 from components.shared.backbones import pinned
 from components.shared.cache import CACHE
@@ -106,6 +107,8 @@ def run(
         arguments = containers.expand(arguments)
     folder = root.absolute() / "runs" / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S-%f}-{job.model}"
     folder.mkdir(parents=True)
+    if os.environ.get(NOTIFY_ADDRESS):  # the steps leave for the notice why one of them failed
+        os.environ |= {records.RUN: folder.name, records.MODEL: job.model}
     with _Log(folder / "log.txt", console) as log:
         _run_pipeline(pipeline, arguments, folder, log, runner)
     seconds = {**log.seconds, "total": round(time.perf_counter() - began, 3)}
@@ -118,14 +121,13 @@ def _run_pipeline(pipeline: str, arguments: dict[str, Any], folder: Path, log: "
         from kfp import local
         from kfp.local import subprocess_task_handler
 
-        from components.notify.webhook import ADDRESS
         from pipelines import conditions
         from pipelines.cluster import PIPELINES
         from pipelines.notices import with_notice
 
         conditions.mend()
         chosen = PIPELINES[pipeline]
-        if os.environ.get(ADDRESS):
+        if os.environ.get(NOTIFY_ADDRESS):
             chosen = with_notice(chosen)
         subprocess_task_handler.replace_python_executable = _replace_python
         processes = local.SubprocessRunner(use_venv=False)

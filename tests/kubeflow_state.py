@@ -105,7 +105,8 @@ class Kubeflow:
                 _task(run_id, "executor", step_state, [], begin),
                 _task(run_id, step, step_state, [f"graft-finetune-xyz-{number}"], begin),
             ]
-        self.runs[run_id] |= {"state": state, "run_details": {"task_details": tasks[::-1]}}
+        self.enter(run_id, state)
+        self.runs[run_id]["run_details"] = {"task_details": tasks[::-1]}
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
         """Returns the answer to a request."""
@@ -160,6 +161,23 @@ class Kubeflow:
 
     def get_run(self, run: str, query: Any, body: Any) -> Any:
         return _there(self.runs, run)
+
+    def terminate(self, run: str, query: Any = None, body: Any = None) -> Any:
+        """Cancels a run: its history tells so from now on, and its pods are told to end; those count as failed."""
+        found = _there(self.runs, run)
+        self.enter(run, "CANCELING")
+        for task in (found.get("run_details") or {}).get("task_details", []):
+            if task["state"] == "RUNNING":
+                task["state"] = "FAILED"
+        return {}
+
+    def enter(self, run: str, state: str) -> None:
+        """Lets a run go into a state, which its history keeps."""
+        found = self.runs[run]
+        if found.get("state") != state or not found.get("state_history"):
+            entry = {"state": state, "update_time": _time(next(self.clock))}
+            found.setdefault("state_history", []).append(entry)
+        found["state"] = state
 
     def list_recurring(self, query: Any, body: Any) -> Any:
         return _page(self.recurring, "recurringRuns", query, self._of(query))
@@ -240,6 +258,7 @@ _ROUTES: list[tuple[str, str, Any]] = [
     ("GET", f"{_API}/runs", Kubeflow.list_runs),
     ("POST", f"{_API}/runs", Kubeflow.create_run),
     ("GET", f"{_API}/runs/([^/:]+)", Kubeflow.get_run),
+    ("POST", f"{_API}/runs/([^/:]+):terminate", Kubeflow.terminate),
     ("GET", f"{_API}/recurringruns", Kubeflow.list_recurring),
     ("POST", f"{_API}/recurringruns", Kubeflow.create_recurring),
     ("POST", f"{_API}/recurringruns/([^/:]+):(enable|disable)", Kubeflow.set_mode),

@@ -35,6 +35,6 @@ def detect(
     from components.shared.step import run_step
 
     target = Path(given.pop("changes").path)
-    report = run_step(lambda: step.detect(target, step.DetectSettings(**given)))
+    report = run_step(lambda: step.detect(target, step.DetectSettings(**given)), "detect")
     changes.metadata.update(digest=report.digest, changed=report.changed, reason=report.summary["sentence"])
     return report.changed, report.backbone, report.alternative, report.known, report.summary

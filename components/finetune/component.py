@@ -67,4 +67,4 @@ def finetune(
         report, taken = cache.through(work, train)
         model.metadata.update(digest=report.digest, run_id=report.run_id, **report.validation, **taken)
 
-    run_step(step)
+    run_step(step, "finetune")

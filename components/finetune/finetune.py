@@ -64,7 +64,7 @@ def _finetune(scratch: Path, features: Path, model: Path, settings: FinetuneSett
         return _report("", "", work.train(None))
     with (
         write_artifact(model, "model", stored, source.lineage()) as draft,
-        Curves(settings.experiment, stored) as curves,
+        Curves(settings.experiment, stored, model) as curves,
     ):
         trained = work.train(curves)
         work.save(trained, draft)

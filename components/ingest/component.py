@@ -29,5 +29,5 @@ def ingest(
     from components.shared.step import run_step
 
     target = Path(given.pop("snapshot").path)
-    report = run_step(lambda: step.ingest(target, step.IngestSettings(**given)))
+    report = run_step(lambda: step.ingest(target, step.IngestSettings(**given)), "ingest")
     snapshot.metadata.update(digest=report.digest, rows=report.rows, rejected=report.rejected)

@@ -20,5 +20,7 @@ def register(
     from components.shared.step import run_step
 
     settings = step.RegisterSettings(name=name, experiment=name, pipeline_run=pipeline_run)
-    report = run_step(lambda: step.register(Path(model.path), Path(evaluation.path), Path(version.path), settings))
+    report = run_step(
+        lambda: step.register(Path(model.path), Path(evaluation.path), Path(version.path), settings), "register"
+    )
     version.metadata.update(model=report.model, version=report.version, uri=report.uri)

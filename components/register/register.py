@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from components.register.package import requirements, write_package
 from components.register.tags import promotion_tags
 from components.register.versions import ensure_version
-from components.shared import tracking
+from components.shared import records, runs, tracking
 from components.shared.artifact import Artifact, open_artifact, write_artifact
 from components.shared.errors import InputError
 from components.shared.inventory import FOLDER
+from components.shared.records import PipelineRun
 from components.shared.registry import CHALLENGER, INVENTORY, check_name
 from components.shared.step import Progress, option, required
 
@@ -68,9 +69,12 @@ def register(model: Path, evaluation: Path, version: Path, settings: RegisterSet
     _check(source, scores)
     lineage = {**scores.inputs, **source.lineage(), "evaluation": scores.digest}
     with write_artifact(version, "version", dataclasses.asdict(settings), lineage) as draft:
+        decided = promotion_tags(scores)
         told = _publish(source, scores, settings)
         draft.producer["mlflow_run_id"] = told["run_id"]
         draft.write_json("version.json", told)
+    entry = {**told, **{key: decided[key] for key in ("decision", "reasons", "compared_with")}}
+    records.leave(PipelineRun(settings.name, settings.pipeline_run), "register", entry)
     return RegisterReport(digest=draft.digest, **told)
 
 
@@ -127,9 +131,9 @@ def _run(client: "MlflowClient", model: Artifact, settings: RegisterSettings) ->
     found = client.search_runs([experiment], f"tags.model_digest = '{model.digest}'", max_results=1)
     if found:
         return found[0]
-    run = client.create_run(experiment, run_name=settings.name, tags={"model_digest": model.digest})
-    client.set_terminated(run.info.run_id)
-    return run
+    made = runs.open_run(client, settings.experiment or settings.name, tags={"model_digest": model.digest})
+    client.set_terminated(made)
+    return client.get_run(made)
 
 
 def _log_model(client: "MlflowClient", run: "Run", model: Artifact) -> None:

@@ -8,14 +8,19 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import logging
+import os
 import re
+import signal
 import sys
+import threading
 import time
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from components.shared import records
 from components.shared.errors import GraftError, InputError
 
 PROGRESS = re.compile(r"^\s*graft: (?P<step>\S+) +(?P<percent>\d+)% · (?P<message>.*)$")
@@ -59,22 +64,74 @@ class Progress:
             print(f"graft: {self.step} {round(100 * fraction):3d}% · {message}", flush=True)
 
 
-def run_step(step: Callable[[], Any]) -> Any:
+def run_step(step: Callable[[], Any], name: str = "") -> Any:
     """Runs a step in its own process; a failure ends that process with a message and an exit code, not a traceback.
 
+    SIGTERM, with which Kubernetes ends a pod that is cancelled, evicted or out of time, is taken as Ctrl-C: what is
+    half-written is removed, and what is open in MLflow is closed. Why the step failed is left for the run's last step.
+
+    Args:
+        step: Does the work.
+        name: The step's; without one, its failure is left for nobody.
+
     Raises:
-        SystemExit: 2 for an `InputError`, 1 for another `GraftError`, 130 for Ctrl-C.
+        SystemExit: 2 for an `InputError`, 1 for another `GraftError`, 130 for Ctrl-C and SIGTERM.
     """
+    _quieten()
     try:
-        return step()
+        with terminable():
+            result = step()
     except GraftError as error:
         kind = "wrong input" if isinstance(error, InputError) else "failure"
         for line in str(error).splitlines():
             print(f"graft: {kind}: {line}", flush=True)
+        _leave(name, {"failure": str(error)})
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         print("graft: interrupted", flush=True)
+        _leave(name, {"stopped": True})
         raise SystemExit(INTERRUPTED) from None
+    except Exception as error:
+        _leave(name, {"failure": f"a fault of its own, {type(error).__name__}: {error}"})
+        raise
+    if os.environ.get("KFP_RETRY_INDEX", "0") not in ("", "0") and (run := records.current()) and name:
+        records.take_back(run, records.failure_of(name))
+    return result
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Takes SIGTERM as Ctrl-C for the length of a block; a second one does not disturb the clearing up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(name: str, entry: Mapping[str, Any]) -> None:
+    """Leaves a step's failure for the run's last step; a fault in doing so hides no failure."""
+    run = records.current()
+    if not run or not name:
+        return
+    try:
+        records.leave(run, records.failure_of(name), {"step": name, **entry})
+    except Exception as error:
+        print(f"graft: warning: the failure could not be written down ({type(error).__name__})", flush=True)
+
+
+def _quieten() -> None:
+    """Keeps libraries from telling of credentials, connections and requests in the log of a step that is all right."""
+    for library in ("botocore", "boto3", "s3transfer", "urllib3", "httpx", "fsspec", "alembic", "mlflow"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def option(default: Any, help_text: str, keyed: bool = True) -> Any:
@@ -114,7 +171,7 @@ def command(step: Callable[..., Any], settings: type[Any], paths: Mapping[str, s
         _add_option(parser, field, hints[field.name])
     arguments = vars(parser.parse_args())
     folders = {name: arguments.pop(name) for name in paths}
-    report = run_step(lambda: step(**folders, settings=settings(**arguments)))
+    report = run_step(lambda: step(**folders, settings=settings(**arguments)), step.__name__)
     print(json.dumps(dataclasses.asdict(report), indent=1, ensure_ascii=False, default=str))
 
 

@@ -9,13 +9,16 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.shared import network
 from components.shared.ahead import map_ahead
 from components.shared.errors import GraftError, InputError, ServiceError
+from components.shared.patience import Result, patiently
+from components.shared.redaction import in_short
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -212,22 +215,30 @@ def _local_file(path: Path, name: str) -> File:
 def _list_s3(uri: str) -> Iterator[File]:
     bucket, key = _split(uri)
     prefix = key if not key or key.endswith("/") else key + "/"
-    with _explained(uri):
-        pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
-        for item in (item for page in pages for item in page.get("Contents", [])):
-            if item["Key"] == key:
-                yield File(uri, key.rsplit("/", 1)[-1], item["Size"], item.get("ETag", ""))
-            elif item["Key"].startswith(prefix) and not item["Key"].endswith("/"):
-                name = item["Key"][len(prefix) :]
-                yield File(f"s3://{bucket}/{item['Key']}", name, item["Size"], item.get("ETag", ""))
+
+    def listed() -> list[Any]:
+        with _explained(uri):
+            pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+            return [item for page in pages for item in page.get("Contents", [])]
+
+    for item in _patiently(listed):
+        if item["Key"] == key:
+            yield File(uri, key.rsplit("/", 1)[-1], item["Size"], item.get("ETag", ""))
+        elif item["Key"].startswith(prefix) and not item["Key"].endswith("/"):
+            name = item["Key"][len(prefix) :]
+            yield File(f"s3://{bucket}/{item['Key']}", name, item["Size"], item.get("ETag", ""))
 
 
 def _download(bucket: str, key: str, path: Path) -> None:
     from boto3.s3.transfer import TransferConfig
 
     parts = TransferConfig(multipart_chunksize=32 << 20, multipart_threshold=32 << 20, max_concurrency=16)
-    with _explained(f"s3://{bucket}/{key}"):
-        _client().download_file(bucket, key, str(path), Config=parts)
+
+    def download() -> None:
+        with _explained(f"s3://{bucket}/{key}"):
+            _client().download_file(bucket, key, str(path), Config=parts)
+
+    _patiently(download)
 
 
 class _Stream(io.RawIOBase):
@@ -263,11 +274,19 @@ def _get(client: "S3Client", bucket: str, key: str, **options: Any) -> bytes:
     """Returns the bytes of an object, or of a `Range`; a body that breaks off is asked for again."""
     from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
-    with _explained(f"s3://{bucket}/{key}"):
-        for _ in range(_ATTEMPTS - 1):
-            with contextlib.suppress(IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
-                return client.get_object(Bucket=bucket, Key=key, **options)["Body"].read()
-        return client.get_object(Bucket=bucket, Key=key, **options)["Body"].read()
+    def get() -> bytes:
+        with _explained(f"s3://{bucket}/{key}"):
+            for _ in range(_ATTEMPTS - 1):
+                with contextlib.suppress(IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
+                    return client.get_object(Bucket=bucket, Key=key, **options)["Body"].read()
+            return client.get_object(Bucket=bucket, Key=key, **options)["Body"].read()
+
+    return _patiently(get)
+
+
+def _patiently(call: Callable[[], Result]) -> Result:
+    """Tries a call on while the store is away, where there is patience; what is wrong stays wrong."""
+    return patiently(call, "the object store", lambda error: isinstance(error, ServiceError))
 
 
 @contextlib.contextmanager
@@ -310,7 +329,8 @@ def _explained(uri: str) -> Iterator[None]:
         ) from error
     except BotoCoreError as error:
         raise ServiceError(
-            f"The object store did not answer for {uri}: {error}. Check AWS_ENDPOINT_URL_S3 and the network."
+            f"The object store did not answer for {uri}: {network.reason(error) or in_short(str(error))}. Check "
+            "AWS_ENDPOINT_URL_S3 and the network."
         ) from error
 
 

@@ -32,7 +32,7 @@ def transform(
         work = cache.Work("transform", *ways, settings, weights=False, report=step.TransformReport)
         return cache.through(work, lambda: step.transform(source, target, settings))
 
-    report, taken = run_step(encode)
+    report, taken = run_step(encode, "transform")
     features.metadata.update(digest=report.digest, rows=report.rows, mean_length=report.mean_length)
     features.metadata.update(at_max_length=report.at_max_length, **taken)
     return (report.backbone,)
