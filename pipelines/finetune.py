@@ -56,7 +56,8 @@ def chain(given: Given) -> Outputs:
     transformed = transform(snapshot=snapshot, **chosen(transform, given)).set_caching_options(False)
     features: Any = transformed.outputs["features"]
     started = {"experiment": model, "backbone": transformed.outputs["pinned"]}  # an alias may move meanwhile
-    trained = finetune(features=features, **chosen(finetune, {**given, **started})).set_caching_options(False)
+    asked = chosen(finetune, {**given, **started})
+    trained = finetune(features=features, snapshot=snapshot, **asked).set_caching_options(False)
     network: Any = trained.outputs["model"]
     asked = chosen(evaluate, {**given, "title": model, "champion": model})
     evaluated = evaluate(snapshot=snapshot, features=features, **{**asked, "model": network}).set_caching_options(False)

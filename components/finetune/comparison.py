@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from components.finetune.examples import Examples
 from components.finetune.study import Study, Trained, rank
 from components.finetune.training import Direct, predict
+from components.shared.backbones.network import Network
 from components.shared.outcomes import Outcome, join, outcome_of
 
 PREDICTIONS, SUMMARY = "notes/comparison.parquet", "notes/comparison.json"
@@ -94,6 +95,7 @@ class Comparisons:
 
     def _predict(self, trained: Trained) -> Outcome:
         network, autocast, outcomes = trained.network, self.study.autocast, []
+        assert isinstance(network, Network), "no comparison is made of words alone"
         for start in range(0, len(self.test), _CHUNK):
             part = dataclasses.replace(self.test, numbers=self.test.numbers[start : start + _CHUNK])
             found = predict(network, Direct(part), 2 * self.study.settings.batch_size, autocast)

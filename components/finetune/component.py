@@ -10,6 +10,7 @@ from components.shared.images import TRAINER
 @dsl.component(base_image=TRAINER, install_kfp_package=False)
 def finetune(
     features: dsl.Input[dsl.Dataset],
+    snapshot: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
     backbone: str,
     backbone_args: dict[str, Any],
@@ -34,6 +35,7 @@ def finetune(
     mixup: float,
     cache_gib: float,
     pooling: str,
+    lexical: str,
     precision: str,
     transfer_check: bool,
     learning_curve: list[int],
@@ -42,7 +44,7 @@ def finetune(
     replay: float,
     seed: int,
 ) -> None:
-    """Features and a backbone into a model."""
+    """Features, a backbone and for words the snapshot into a model."""
     given = dict(locals())
     from pathlib import Path
 
@@ -54,15 +56,16 @@ def finetune(
         from components.finetune.settings import FinetuneSettings
         from components.shared import cache
 
-        source, target = (Path(given.pop(name).path) for name in ("features", "model"))
+        source, texts, target = (Path(given.pop(name).path) for name in ("features", "snapshot", "model"))
         settings = FinetuneSettings(**restore(given))
 
         def train() -> FinetuneReport:
             from components.finetune import finetune  # torch: not where the model is there already
 
-            return finetune.finetune(source, target, settings)
+            return finetune.finetune(source, target, settings, texts)
 
-        ways = (("features", source), ("model", target), model.uri)
+        sources = {"features": source, "snapshot": texts}
+        ways = (sources, ("model", target), model.uri)
         work = cache.Work("finetune", *ways, settings, weights=True, report=FinetuneReport)
         report, taken = cache.through(work, train)
         model.metadata.update(digest=report.digest, run_id=report.run_id, **report.validation, **taken)

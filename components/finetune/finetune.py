@@ -10,19 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from components.finetune import comparison, parallel
+from components.finetune.alone import WordsModel
 from components.finetune.augmentation import augmentation
 from components.finetune.comparison import Comparisons
 from components.finetune.curves import Curves
 from components.finetune.examples import Examples
 from components.finetune.report import FinetuneReport
-from components.finetune.settings import FinetuneSettings, strategies_of
-from components.finetune.starts import better_of, check_reads_alike, replayed, words_of
-from components.finetune.study import Study, StudyListener, Trained
+from components.finetune.settings import LEXICAL, FinetuneSettings, strategies_of
+from components.finetune.starts import better_of, check_reads_alike, numbers_of, words_of
+from components.finetune.study import Study, StudyListener, Trained, rank
 from components.finetune.telling import Telling
+from components.finetune.wide import NOTE, RawTexts, texts_of
+from components.finetune.worded import WordsAlone, family_of, save_alone
 from components.shared import backbones
 from components.shared.artifact import Artifact, Draft, open_artifact, write_artifact
 from components.shared.backbones import RANDOM, Backbone
@@ -31,35 +33,43 @@ from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
 
 
-def finetune(features: Path, model: Path, settings: FinetuneSettings) -> FinetuneReport:
-    """Trains a backbone with a new head on features.
+def finetune(features: Path, model: Path, settings: FinetuneSettings, snapshot: Path | None = None) -> FinetuneReport:
+    """Trains a backbone with a new head on features, for texts also on their words; or on the words alone.
 
     The artifact holds `model.safetensors`, `config.json`, what encodes raw input (`tokenizer.json` or
-    `preprocessing.json`) and `model.json`: all that prediction from raw input needs. As notes: `history.json`, and
-    where arms or a learning curve are asked for `comparison.json` and `comparison.parquet`. On a CPU the same features,
+    `preprocessing.json`) and `model.json`: all that prediction from raw input needs; with a branch for words also
+    `lexical.json`. Of the words alone (`strategy: lexical`) it holds `lexical.json`, `lexical.safetensors` and
+    `model.json`. As notes: `history.json`, with words `lexical.json`, and where arms or a learning curve are asked for
+    `comparison.json` and `comparison.parquet`. On a CPU the same features,
     settings and seed give the same bytes (with the same number of threads).
 
     Args:
         features: The folder of the features to read.
         model: The folder to write.
         settings: The backbone and how it is trained.
+        snapshot: The folder of the snapshot that the features were made from; without it nothing looks at words.
 
     Raises:
-        InputError: A setting or the backbone is wrong, or the loss is no longer a number.
+        InputError: A setting, the backbone or the snapshot is wrong, or the loss is no longer a number.
         ServiceError: The hub, the store, the registry or MLflow failed, or the disk is full.
     """
-    if (count := parallel.processes()) > 1:
-        report: FinetuneReport = parallel.launch(_finetune, count, features, model, settings)
+    count = 1 if strategies_of(settings.strategy) == [LEXICAL] else parallel.processes()
+    if count > 1:
+        report: FinetuneReport = parallel.launch(_finetune, count, features, model, settings, snapshot)
         return report
     with tempfile.TemporaryDirectory(prefix="graft-finetune-") as scratch:
-        return _finetune(Path(scratch), features, model, settings)
+        return _finetune(Path(scratch), features, model, settings, snapshot)
 
 
-def _finetune(scratch: Path, features: Path, model: Path, settings: FinetuneSettings) -> FinetuneReport:
+def _finetune(
+    scratch: Path, features: Path, model: Path, settings: FinetuneSettings, snapshot: Path | None
+) -> FinetuneReport:
     """Does the step's work, alone or as one of several processes, of which the first writes."""
     source = open_artifact(features, "features")
     stored = dataclasses.asdict(settings)
-    work = Work(source, settings, scratch)
+    texts = texts_of(source, snapshot, settings, scratch)
+    alone = strategies_of(settings.strategy) == [LEXICAL]
+    work = WordsAlone(source, texts, settings, scratch) if alone else Work(source, texts, settings, scratch)
     if not parallel.group().is_first:
         return _report("", "", work.train(None))
     with (
@@ -68,7 +78,7 @@ def _finetune(scratch: Path, features: Path, model: Path, settings: FinetuneSett
     ):
         trained = work.train(curves)
         work.save(trained, draft)
-        draft.producer |= {"mlflow_run_id": curves.run_id, "requirements": _requirements(work.backbone.family)}
+        draft.producer |= {"mlflow_run_id": curves.run_id, "requirements": _requirements(family_of(trained, source))}
     return _report(draft.digest, curves.run_id, trained)
 
 
@@ -87,8 +97,8 @@ def _report(digest: str, run_id: str, trained: Trained) -> FinetuneReport:
 class Work:
     """One run of the step: a backbone is brought here, and studied on the features."""
 
-    def __init__(self, source: Artifact, settings: FinetuneSettings, scratch: Path) -> None:
-        self.source, self.settings, self.scratch = source, settings, scratch
+    def __init__(self, source: Artifact, texts: RawTexts | None, settings: FinetuneSettings, scratch: Path) -> None:
+        self.source, self.texts, self.settings, self.scratch = source, texts, settings, scratch
         self.told = source.read_json("features.json")
         self.backbone = self._fetch(settings.backbone, "fetched")
         self.starts = {"champion" if settings.known else "backbone": self.backbone}
@@ -103,8 +113,10 @@ class Work:
                 "weights: nothing is transferred. Leave it out, or name a pretrained backbone."
             )
         if settings.alternative:
-            self.starts["backbone" if settings.known else "alternative"] = self._alternative(settings.alternative)
-        self.numbers = self._numbers()
+            other = self._alternative(settings.alternative)
+            if other.name != self.backbone.name:  # a champion of words alone stands for the backbone of its job
+                self.starts["backbone" if settings.known else "alternative"] = other
+        self.numbers = numbers_of(source, settings, scratch)
         self.family = backbones.family(self.backbone.family)
         self.device = parallel.device()
         torch.use_deterministic_algorithms(self.device.type == "cpu")
@@ -160,10 +172,14 @@ class Work:
             listener=listener,
             tell=tell,
             scratch=scratch,
+            raw=None if self.texts is None else dataclasses.replace(self.texts, scratch=scratch / self._of("words")),
         )
 
     def save(self, trained: Trained, draft: Draft) -> None:
         """Writes weights and configuration, and of the features what encoded them: all that prediction needs."""
+        if isinstance(trained.network, WordsModel):
+            save_alone(trained, self.source, self.backbone.name, draft)
+            return
         network = trained.network.cpu()
         network.save(draft.path)
         for name in self.source.files:
@@ -176,6 +192,8 @@ class Work:
         notes["examples"] = len(self.numbers)
         notes["parameters"] = sum(parameter.numel() for parameter in network.parameters())
         draft.write_json("notes/history.json", {**dataclasses.asdict(trained.history), **notes})
+        if trained.words:
+            draft.write_json(NOTE, trained.words)
         if self._compared.exists():
             for name in (comparison.PREDICTIONS, comparison.SUMMARY):
                 shutil.copyfile(self.scratch / name, draft.path / name)
@@ -192,10 +210,15 @@ class Work:
         if settings.transfer_check:
             empty = self._fetch(RANDOM + settings.backbone, "empty")
             random = self.study(empty, self.scratch / "random", study.listener, study.tell)
-        compared = Comparisons(study, random, self._examples("test"), trained.strategy)
-        folder = self.scratch if parallel.group().is_first else self.scratch / f"rank-{parallel.group().rank}"
+        compared = Comparisons(study, random, self._examples("test"), self._of_network(trained))
+        folder = self.scratch / self._of(".")
         told = compared.write(folder, settings.learning_curve)
         (folder / comparison.SUMMARY).write_text(json.dumps(told), "utf-8")
+
+    def _of_network(self, trained: Trained) -> str:
+        """Returns the strategy that learned best of those that train a network: the words alone transfer nothing."""
+        rows = [row for row in trained.sweep or () if row["strategy"] != LEXICAL]
+        return trained.strategy if trained.strategy != LEXICAL else str(max(rows, key=rank)["strategy"])
 
     def _alternative(self, name: str) -> Backbone:
         """Brings the other backbone to start from here, which must eat the same features."""
@@ -203,24 +226,23 @@ class Work:
         check_reads_alike(found, self.source, self.scratch / f"reading-{parallel.group().rank}")
         return found
 
-    def _numbers(self) -> np.ndarray:
-        """Returns which training examples are trained on."""
-        settings, split = self.settings, FeatureSplit(self.source, "train")
-        if not settings.known or settings.replay == 1:
-            return np.arange(len(split))
-        scratch = self.scratch / f"known-{parallel.group().rank}"
-        return replayed(split, settings.known, settings.replay, settings.seed, scratch)
+    @staticmethod
+    def _of(name: str) -> str:
+        """Returns a name of this process' own."""
+        return name if parallel.group().is_first else f"rank-{parallel.group().rank}/{name}"
 
     def _fetch(self, name: str, folder: str) -> Backbone:
         """Brings a backbone here: one process does, the others find it."""
         told, group = self.scratch / f"{folder}.json", parallel.group()
         if group.is_first:
             found = backbones.fetch(name, self.scratch / folder, args=self.settings.backbone_args)
-            told.write_text(json.dumps({"folder": str(found.folder), "family": found.family}), "utf-8")
+            told.write_text(
+                json.dumps({"folder": str(found.folder), "family": found.family, "name": found.name}), "utf-8"
+            )
         group.wait()
         read = json.loads(told.read_text("utf-8"))
-        pretrained, args = not name.startswith(RANDOM), self.settings.backbone_args
-        return Backbone(name, Path(read["folder"]), read["family"], pretrained, args)
+        pretrained, args = not read["name"].startswith(RANDOM), self.settings.backbone_args
+        return Backbone(read["name"], Path(read["folder"]), read["family"], pretrained, args)
 
     def _make(self, backbone: Backbone) -> Network:
         """Makes the network of a backbone with a new head; what its library says against it is told as wrong input."""

@@ -112,7 +112,7 @@ class Pooled:
     def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Returns logits and targets."""
         vectors = self.states.read(self.examples.numbers[indices])[:, 0].to(self.examples.device)
-        return network.head(network.dropout(vectors)), self.examples.targets(indices)
+        return network.classify(vectors, **self.examples.word_batch(indices)), self.examples.targets(indices)
 
 
 class Trial:

@@ -1,8 +1,8 @@
 """What a step made before from the same content, taken instead of made again.
 
 Kubeflow's own cache goes by the numbers that it gives to artifacts, and an artifact that was made again has a new one:
-it never hits after a step that must look at the world. This one goes by content. Its key holds the digest of the
-artifact that comes in, the step's settings, what the backbone's name leads to, and who makes it: code, packages, image.
+it never hits after a step that must look at the world. This one goes by content. Its key holds the digests of the
+artifacts that come in, the step's settings, what the backbone's name leads to, and who makes it: code, packages, image.
 
 It keeps no second copy: an entry is a small file that tells where a run left the artifact, by address and digest. What
 is no longer there, or no longer as it was made, is made again, and the entry is written anew. Nothing that goes wrong
@@ -42,11 +42,11 @@ Report = TypeVar("Report")
 
 @dataclass(frozen=True)
 class Work(Generic[Report]):
-    """What a step is to do: one artifact into another.
+    """What a step is to do: artifacts into another.
 
     Attributes:
         step: Its folder in `components`.
-        source: Kind and folder of the artifact that it reads.
+        sources: Folders of the artifacts that it reads, by their kind.
         target: Kind and folder of the one that it is to write.
         address: Where others find that one when the run goes on: on a cluster not its folder.
         settings: Of the step.
@@ -55,7 +55,7 @@ class Work(Generic[Report]):
     """
 
     step: str
-    source: tuple[str, Path]
+    sources: Mapping[str, Path]
     target: tuple[str, Path]
     address: str
     settings: Any
@@ -106,12 +106,11 @@ def _content(work: Work[Any]) -> dict[str, Any] | None:
     """Returns all that the artifact depends on; None where that cannot be told (the step will say why)."""
     fields = [field for field in dataclasses.fields(work.settings) if _is_keyed(field)]
     settings = {field.name: getattr(work.settings, field.name) for field in fields}
-    kind, folder = work.source
     try:
         named = {name: pinned(settings[name]) for name in _BACKBONES if settings.get(name)}
         return {
             "step": work.step,
-            kind: digest_of(folder, kind),
+            **{kind: digest_of(folder, kind) for kind, folder in work.sources.items()},
             "settings": {**settings, **named},
             "leads_to": {name: identity(address, work.weights) for name, address in named.items()},
             "producer": producer_of(work.step),

@@ -28,7 +28,7 @@ def transform(
     def encode() -> tuple[step.TransformReport, dict[str, str]]:
         source, target = (Path(given.pop(name).path) for name in ("snapshot", "features"))
         settings = step.TransformSettings(**restore(given))
-        ways = (("snapshot", source), ("features", target), features.uri)
+        ways = ({"snapshot": source}, ("features", target), features.uri)
         work = cache.Work("transform", *ways, settings, weights=False, report=step.TransformReport)
         return cache.through(work, lambda: step.transform(source, target, settings))
 

@@ -42,7 +42,7 @@ class TimmNetwork(Network):
 
     def describe(self) -> dict[str, Any]:
         """Returns the pooling, which is the architecture's own."""
-        return {"pooling": "auto"}
+        return {**super().describe(), "pooling": "auto"}
 
 
 class Predictor(RawPredictor):
@@ -76,7 +76,8 @@ def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> 
     kept = {"architecture": config["architecture"], "model_args": arguments, **told}
     network = TimmNetwork(encoder, kept, labels, Normalize(preprocessing))
     if own and weights:
-        keep_rows(network.head, labels, weights, own["labels"])
+        network.resemble(backbone.folder)
+        keep_rows(network, labels, weights, own["labels"])
     return network
 
 

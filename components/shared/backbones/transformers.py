@@ -57,7 +57,7 @@ class TransformersNetwork(Network):
 
     def describe(self) -> dict[str, Any]:
         """Returns pooling, and whether the model's own pooler is part of it."""
-        return {"pooling": self.pooling, "pooler": _has_pooler(self.encoder)}
+        return {**super().describe(), "pooling": self.pooling, "pooler": _has_pooler(self.encoder)}
 
 
 class Predictor(RawPredictor):
@@ -102,7 +102,8 @@ def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> 
         pooling = backbone_pooling(encoder)
     network = TransformersNetwork(encoder, pooling, labels, normalize)
     if weights:
-        keep_rows(network.head, labels, weights, told["labels"])
+        network.resemble(backbone.folder)
+        keep_rows(network, labels, weights, told["labels"])
     return network
 
 

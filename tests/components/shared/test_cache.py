@@ -39,7 +39,7 @@ class Desk:
         target = self.folder / "runs" / RUN.replace("617723", f"{self.count}") / "features"
         target.parent.mkdir(parents=True)
         wanted = TransformSettings(str(self.backbone), **settings)
-        places = ("snapshot", self.snapshot), ("features", target), address.format(folder=target)
+        places = {"snapshot": self.snapshot}, ("features", target), address.format(folder=target)
 
         def make() -> TransformReport:
             self.made.append(target.parent.name)
@@ -126,7 +126,7 @@ def test_who_asks_is_no_part_of_what_is_made(desk: Desk) -> None:
     def content(**settings: Any) -> Any:
         asked = Asked(str(desk.backbone), **settings)
         target = ("features", desk.folder / "none")
-        return cache._content(Work("transform", ("snapshot", desk.snapshot), target, "", asked, False, TransformReport))
+        return cache._content(Work("transform", {"snapshot": desk.snapshot}, target, "", asked, False, TransformReport))
 
     assert content() == content(pipeline_run="1", page="https://kubeflow.example.com")
     assert content() != content(seed=2)
