@@ -20,7 +20,15 @@ from .preprocessing import Preprocessing
 
 
 class Network(nn.Module):
-    """A backbone (`encoder`), dropout and a linear `head`; a family says how the backbone becomes one vector."""
+    """A backbone (`encoder`), dropout and a linear `head`; a family says how the backbone becomes one vector.
+
+    Attributes:
+        pooling: How it does.
+        unit: Whether vectors are brought to length 1 before the head.
+    """
+
+    pooling = "auto"
+    unit = False
 
     def __init__(self, encoder: nn.Module, width: int, labels: Sequence[str], dropout: float) -> None:
         super().__init__()
@@ -34,10 +42,23 @@ class Network(nn.Module):
         """Returns one vector an example, float [batch, width]."""
         raise NotImplementedError
 
+    def summaries(self, **batch: Tensor) -> dict[str, Tensor]:
+        """Returns all vectors that one pass can make of an example, by pooling; the network's own is the first."""
+        return {self.pooling: self.pooled(**batch)}
+
+    def choose(self, pooling: str, unit: bool) -> None:
+        """Sets how an example becomes one vector: `pooling` is one of those of `summaries`."""
+        self.pooling, self.unit = pooling, unit
+
+    def classify(self, vectors: Tensor) -> Tensor:
+        """Takes pooled vectors [batch, width]; returns logits [batch, classes]."""
+        seen = nn.functional.normalize(vectors) if self.unit else vectors
+        logits: Tensor = self.head(self.dropout(seen))
+        return logits
+
     def forward(self, **batch: Tensor) -> Tensor:
         """Takes a batch as `collate` makes it; returns logits [batch, classes]."""
-        logits: Tensor = self.head(self.dropout(self.pooled(**batch)))
-        return logits
+        return self.classify(self.pooled(**batch))
 
     def save(self, folder: Path) -> None:
         """Writes the weights and the backbone's configuration."""
@@ -132,6 +153,8 @@ def predict(network: Network, columns: Mapping[str, Sequence[np.ndarray]], paddi
 
 
 def _pad(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> dict[str, Tensor]:
+    if any(len(row) == 0 for row in columns["input_ids"]):
+        columns = _never_empty(columns, padding)
     lengths = np.array([len(row) for row in columns["input_ids"]])
     mask = np.arange(lengths.max()) < lengths[:, None]
     batch = {"attention_mask": torch.from_numpy(mask.astype(np.int64))}
@@ -140,6 +163,15 @@ def _pad(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> dict[str,
         padded[mask] = np.concatenate(rows)
         batch[name] = torch.from_numpy(padded)
     return batch
+
+
+def _never_empty(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> dict[str, list[np.ndarray]]:
+    """An example without a token (an empty text, and a tokenizer that adds none) is one padding token that is seen.
+
+    So its answer is the same whatever stands beside it.
+    """
+    alone = {name: np.array([padding if name == "input_ids" else 0]) for name in columns}
+    return {name: [row if len(row) else alone[name] for row in rows] for name, rows in columns.items()}
 
 
 def _squares(columns: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
