@@ -98,21 +98,31 @@ def fit_linear(
                 raw = _fit(train, labels, classes, seed, loss, penalty, balanced)
                 return calibrated(raw, raw.logits(validation), truth)
 
-            found = _climb(fit, chosen, began + seconds)
+            found = climb(PENALTIES, 1.0, fit, chosen, began + seconds)
             if best is None or rank(found.validation, chosen) > rank(best.validation, chosen):
                 best = found
     assert best is not None, "a loss and a balance are tried"
     return replace(best, seconds=time.perf_counter() - began)
 
 
-def _climb(fit: Callable[[float], Linear], selection: str, until: float) -> Linear:
-    """Walks along the penalties from C = 1, in both directions, as long as validation gains."""
-    start = PENALTIES.index(1.0)
-    best = fit(PENALTIES[start])
+def climb(
+    values: Sequence[float], start: float, fit: Callable[[float], Linear], selection: str, until: float = float("inf")
+) -> Linear:
+    """Walks along ascending values from one of them, in both directions, as long as validation gains.
+
+    Args:
+        values: Of a penalty, or of a scale.
+        start: Where it begins; it is tried in any case.
+        fit: Fits with a value.
+        selection: What is chosen by.
+        until: By `time.perf_counter`, when no other value is tried any more.
+    """
+    first = values.index(start)
+    best = fit(start)
     for step in (1, -1):
-        place = start + step
-        while 0 <= place < len(PENALTIES) and time.perf_counter() < until:
-            found = fit(PENALTIES[place])
+        place = first + step
+        while 0 <= place < len(values) and time.perf_counter() < until:
+            found = fit(values[place])
             if rank(found.validation, selection) <= rank(best.validation, selection):
                 break
             best, place = found, place + step

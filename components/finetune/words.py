@@ -1,0 +1,102 @@
+"""The raw texts of a snapshot, read for what words tell: all of them, or a fair sample that fits into memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from components.shared.artifact import Artifact
+from components.shared.selection import selection_of
+from components.shared.snapshot import read_batches
+
+MOST_TRAIN, MOST_VALIDATION = 200_000, 20_000
+_MOST_CHARACTERS = 200_000_000  # of a sample: long texts must not fill the memory
+
+
+@dataclass(frozen=True)
+class Words:
+    """Raw texts of the training and the validation split: all, or a fair sample that fits into memory.
+
+    Attributes:
+        train: For each input the texts of the training examples.
+        labels: int64 [training examples], their classes.
+        numbers: int64 [training examples], which of the split's examples they are.
+        validation: For each input the texts of the validation examples.
+        truth: int64 [validation examples].
+        validation_numbers: int64 [validation examples], which of the split's examples they are.
+        classes: How many there are.
+        total: How many training examples the sample is from.
+    """
+
+    train: list[list[str]]
+    labels: np.ndarray
+    numbers: np.ndarray
+    validation: list[list[str]]
+    truth: np.ndarray
+    validation_numbers: np.ndarray
+    classes: int
+    total: int
+
+    @property
+    def selection(self) -> str:
+        """The metric to choose by."""
+        return selection_of(np.bincount(self.labels, minlength=self.classes))
+
+
+def read_words(snapshot: Artifact, labels: Sequence[str], seed: int, numbers: np.ndarray | None = None) -> Words:
+    """Reads the raw texts of a snapshot in bounded memory.
+
+    Args:
+        snapshot: Its examples are in the features' order.
+        labels: The classes, in the features' order.
+        seed: Of the sample, where there are more than fit.
+        numbers: int [examples], which of the training examples are trained on; None: all.
+    """
+    rows = snapshot.read_json("snapshot.json")["rows"]
+    given = np.arange(rows["train"]) if numbers is None else np.unique(numbers)
+    train = _read(snapshot, "train", labels, sample(given, MOST_TRAIN, seed))
+    validation = _read(snapshot, "validation", labels, sample(np.arange(rows["validation"]), MOST_VALIDATION, seed))
+    return Words(
+        train=train.texts,
+        labels=np.array(train.labels, np.int64),
+        numbers=np.array(train.numbers, np.int64),
+        validation=validation.texts,
+        truth=np.array(validation.labels, np.int64),
+        validation_numbers=np.array(validation.numbers, np.int64),
+        classes=len(labels),
+        total=len(given),
+    )
+
+
+@dataclass
+class _Read:
+    texts: list[list[str]]
+    labels: list[int] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+
+
+def _read(snapshot: Artifact, split: str, labels: Sequence[str], wanted: np.ndarray) -> _Read:
+    index = {label: number for number, label in enumerate(labels)}
+    found = _Read([[] for _ in snapshot.read_json("snapshot.json")["inputs"]])
+    start = characters = 0
+    for batch in read_batches(snapshot, split):
+        first, last = np.searchsorted(wanted, [start, start + batch.num_rows])
+        places = wanted[first:last] - start
+        chosen = batch.take(places.tolist()) if len(places) < batch.num_rows else batch
+        for number, side in enumerate(found.texts, 1):
+            texts = chosen.column(f"input_{number}").to_pylist()
+            side += texts
+            characters += sum(map(len, texts))
+        found.labels += [index[label] for label in chosen.column("label").to_pylist()]
+        found.numbers += wanted[first:last].tolist()
+        start += batch.num_rows
+        if characters > _MOST_CHARACTERS:
+            break
+    return found
+
+
+def sample(numbers: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Returns at most so many of the numbers, ascending."""
+    if len(numbers) <= most:
+        return numbers
+    return np.sort(np.random.default_rng(seed).choice(numbers, most, replace=False))
