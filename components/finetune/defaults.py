@@ -8,8 +8,12 @@ Few examples want more passes: short fine-tuning is what makes it unstable (Mosb
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
 
 from components.finetune.settings import FinetuneSettings
+from components.shared.backbones.network import Network
 
 ENCODER, DECODER, TRANSFORMER, CONVOLUTIONAL = "encoder", "decoder", "vision transformer", "convolutional network"
 _SMALL, _BASE = 50e6, 200e6  # parameters: up to these a network is small, or of a base size
@@ -57,6 +61,23 @@ class Shape:
         return (self.parameters > _SMALL) + (self.parameters > _BASE)
 
 
+def shape_of(network: Network, pretrained: bool, examples: int) -> Shape:
+    """Returns what the defaults depend on.
+
+    Args:
+        network: Its own pooling tells a decoder ("last").
+        pretrained: Whether its weights were learned elsewhere.
+        examples: How many it is trained on.
+    """
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    norms = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+    sees = getattr(network, "normalize", None) is not None
+    kind = DECODER if network.pooling == "last" else ENCODER
+    if sees:
+        kind = CONVOLUTIONAL if norms else TRANSFORMER
+    return Shape(kind, parameters, pretrained, examples)
+
+
 def resolve(settings: FinetuneSettings, shape: Shape, mirrors: bool) -> tuple[FinetuneSettings, str]:
     """Fills in what the settings leave open.
 
@@ -70,7 +91,7 @@ def resolve(settings: FinetuneSettings, shape: Shape, mirrors: bool) -> tuple[Fi
     """
     batch = settings.batch_size or _batch_size(shape.examples)
     steps = max(1, math.ceil(shape.examples / batch))  # of an epoch
-    found = {
+    found: dict[str, Any] = {
         "learning_rate": _rate(settings, shape),
         "epochs": _epochs(shape, steps),
         "batch_size": batch,

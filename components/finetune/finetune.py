@@ -13,13 +13,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 
-from components.finetune import comparison, parallel
+from components.finetune import comparison, defaults, parallel
 from components.finetune.augmentation import augmentation
+from components.finetune.budget import Budget, minutes_for
+from components.finetune.calibration import calibrate
 from components.finetune.comparison import Comparisons
 from components.finetune.curves import Curves
 from components.finetune.examples import Examples
-from components.finetune.settings import FinetuneSettings, strategies_of
+from components.finetune.learned import Verdict, verdict_of
+from components.finetune.mirroring import keeps_class
+from components.finetune.search import Search, recipe_of
+from components.finetune.settings import AUTO, FinetuneSettings, strategies_of
 from components.finetune.starts import better_of, check_reads_alike, replayed, words_of
 from components.finetune.study import Study, StudyListener, Trained
 from components.finetune.telling import Telling
@@ -29,6 +35,7 @@ from components.shared.backbones import RANDOM, Backbone
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
+from components.shared.linear import softmax
 
 
 @dataclass(frozen=True)
@@ -70,8 +77,8 @@ def finetune(features: Path, model: Path, settings: FinetuneSettings) -> Finetun
 def _finetune(scratch: Path, features: Path, model: Path, settings: FinetuneSettings) -> FinetuneReport:
     """Does the step's work, alone or as one of several processes, of which the first writes."""
     source = open_artifact(features, "features")
-    stored = dataclasses.asdict(settings)
     work = Work(source, settings, scratch)
+    stored = {**dataclasses.asdict(work.settings), "minutes": settings.minutes}
     if not parallel.group().is_first:
         return _report("", "", work.train(None))
     with (
@@ -101,6 +108,7 @@ class Work:
 
     def __init__(self, source: Artifact, settings: FinetuneSettings, scratch: Path) -> None:
         self.source, self.settings, self.scratch = source, settings, scratch
+        self.minutes = 0.0
         self.told = source.read_json("features.json")
         self.backbone = self._fetch(settings.backbone, "fetched")
         self.starts = {"champion" if settings.known else "backbone": self.backbone}
@@ -122,6 +130,10 @@ class Work:
         torch.use_deterministic_algorithms(self.device.type == "cpu")
         self.precision = _precision(settings.precision, self.device)
         self.strategies = strategies_of(settings.strategy)
+        self.open_rate = not settings.learning_rate
+        self._made: Network | None = self._make(self.backbone)
+        self._check_vocabulary(self._made)
+        self.settings, self.why = self._resolved(self._made)
 
     def train(self, curves: Curves | None) -> Trained:
         """Trains by the strategies that are asked for, then what is to be compared; without curves it is silent."""
@@ -129,9 +141,13 @@ class Work:
         if telling:
             words = f"{len(self.numbers):,} examples, {_name(self.device)}, {self.precision}, {self.settings.strategy}"
             telling.begin(words)
+            if self.why:
+                telling.line(f"chosen: {self.why}")
         study, trained = better_of({name: self._run(name, telling) for name in self.starts})
+        self._judge(study, trained)
         self._compare(study, trained)
         if telling:
+            telling.line(self.verdict.words)
             told = f"kept {trained.strategy}{words_of(trained.starts)}, epoch {trained.history.best_epoch}"
             telling.end(told)
         return trained
@@ -148,7 +164,29 @@ class Work:
                 telling.line(text)
 
         study = self.study(self.starts[start], self.scratch / start, listen, line)
-        return study, study.run(self.strategies)
+        return study, self._search(study, self.starts[start]) if AUTO in self.strategies else study.run(self.strategies)
+
+    def _search(self, study: Study, backbone: Backbone) -> Trained:
+        """Looks for the best model within the minutes, of which each start has its part."""
+        settings = study.settings
+        minutes = settings.minutes or minutes_for(
+            study.network, study.train, study.validation, settings.epochs, settings.batch_size
+        )
+        self.minutes = minutes / len(self.starts)
+        given = "as asked for" if settings.minutes else "by device, backbone and data; training.minutes sets another"
+        study.tell(f"searching for {self.minutes:g} minutes ({given})")
+        recipe = backbone.read_json("model.json").get("recipe") if self.settings.known else None
+        return Search(study, Budget(self.minutes), backbone.pretrained, self.open_rate, recipe).run()
+
+    def _judge(self, study: Study, trained: Trained) -> None:
+        """Says whether anything was learned, and makes probabilities of the network's logits by a temperature."""
+        logits, truth = study.logits(trained), study.validation.labels
+        counts = np.bincount(self._examples("train").labels[self.numbers], minlength=len(self.told["labels"]))
+        losses = [entry["loss"] for entry in trained.history.steps]
+        tries = len(trained.history.epochs) + len(trained.candidates or ()) - 1
+        self.verdict: Verdict = verdict_of(softmax(logits), truth, counts, losses, tries)
+        self.calibration = calibrate(trained.network.head, logits, truth)
+        self.selection = study.selection
 
     def study(self, backbone: Backbone, scratch: Path, listener: StudyListener, tell: Callable[[str], None]) -> Study:
         """Returns the study of a backbone on the features.
@@ -160,11 +198,11 @@ class Work:
             tell: Is told lines.
         """
         train = dataclasses.replace(self._examples("train"), numbers=self.numbers)
-        if normalize := getattr(self._make(backbone), "normalize", None):
+        if normalize := getattr(self._made or self._make(backbone), "normalize", None):
             augment = augmentation(self.settings, normalize.size, len(self.told["labels"]))
             train = dataclasses.replace(train, augment=augment)
         return Study(
-            make=lambda: self._make(backbone),
+            make=lambda: self._network(backbone),
             train=train,
             validation=self._examples("validation"),
             settings=self.settings,
@@ -182,8 +220,13 @@ class Work:
             if name != "features.json" and not name.endswith(".arrow"):
                 shutil.copyfile(self.source.file(name), draft.path / name)
         kept = {name: self.told[name] for name in ("task", "family", "inputs", "labels", "columns")}
-        draft.write_json("model.json", {**kept, **network.describe()})
-        notes = {name: getattr(trained, name) for name in ("strategy", "frozen", "probe", "sweep", "starts")}
+        recipe = recipe_of(trained, self.told["labels"], len(self.numbers))
+        draft.write_json("model.json", {**kept, **network.describe(), "recipe": recipe})
+        told = ("strategy", "frozen", "probe", "sweep", "starts", "candidates")
+        notes = {name: getattr(trained, name) for name in told}
+        notes |= {**dataclasses.asdict(self.verdict), "selection": self.selection, "recipe": recipe}
+        notes |= {"calibration": self.calibration, "temperature": self.calibration["temperature"]}
+        notes |= {"budget_minutes": self.minutes, "defaults": self.why}
         notes |= {"device": _name(self.device), "precision": self.precision, **network.describe()}
         notes["examples"] = len(self.numbers)
         notes["parameters"] = sum(parameter.numel() for parameter in network.parameters())
@@ -233,6 +276,38 @@ class Work:
         read = json.loads(told.read_text("utf-8"))
         pretrained, args = not name.startswith(RANDOM), self.settings.backbone_args
         return Backbone(name, Path(read["folder"]), read["family"], pretrained, args)
+
+    def _resolved(self, network: Network) -> tuple[FinetuneSettings, str]:
+        """Returns the settings with nothing open, and why."""
+        shape = defaults.shape_of(network, self.backbone.pretrained, len(self.numbers))
+        train, validation = (self._examples(name) for name in ("train", "validation"))
+        train = dataclasses.replace(train, numbers=self.numbers)
+        asks = self.settings.flip < 0 and getattr(network, "normalize", None) is not None
+        mirrors = asks and keeps_class(train, validation)
+        settings, why = defaults.resolve(self.settings, shape, mirrors)
+        if asks:
+            why += (
+                f"; {'half of the pictures are mirrored' if mirrors else 'no picture is mirrored'}, as validation says"
+            )
+        return settings, why
+
+    def _check_vocabulary(self, network: Network) -> None:
+        """Refuses a tokenizer that knows more tokens than the backbone has embeddings."""
+        if "tokenizer.json" not in self.source.files:
+            return
+        highest = max(Tokenizer.from_file(str(self.source.file("tokenizer.json"))).get_vocab().values(), default=0)
+        encoder: Any = network.encoder
+        if highest >= (rows := encoder.get_input_embeddings().weight.shape[0]):
+            raise InputError(
+                f"The tokenizer of {self.backbone.name!r} gives tokens up to number {highest:,}, but the backbone has "
+                f"embeddings for {rows:,} tokens (0 to {rows - 1:,}). Fetch both from the same place, or resize the "
+                "embeddings (resize_token_embeddings) and save them."
+            )
+
+    def _network(self, backbone: Backbone) -> Network:
+        """Returns a new network of a backbone; the one that the defaults were found by is used, too."""
+        made, self._made = (self._made, None) if backbone is self.backbone else (None, self._made)
+        return made or self._make(backbone)
 
     def _make(self, backbone: Backbone) -> Network:
         """Makes the network of a backbone with a new head; what its library says against it is told as wrong input."""

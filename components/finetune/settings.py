@@ -56,7 +56,9 @@ class FinetuneSettings:
     color_jitter: float = option(0.0, "images: brightness, contrast and saturation vary by up to this factor")
     mixup: float = option(0.0, "images: alpha of the Beta distribution that pairs are blended by; 0: none")
     cache_gib: float = option(16.0, "the most disk, in GiB, for what a frozen part makes of the examples; 0: none")
-    pooling: str = option("auto", "how tokens become one vector: auto (as the backbone was trained), first, last, mean, max")
+    pooling: str = option(
+        "auto", "how tokens become one vector: auto (as the backbone was trained), first, last, mean, max"
+    )
     precision: str = option("auto", "auto (bfloat16 where the hardware has it, else float32), float32, bfloat16")
     transfer_check: bool = option(False, "train the arms that tell whether transfer helped, too")
     learning_curve: list[int] = option([], "train on so many labels a class, too: how much would labelling help?")

@@ -10,26 +10,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from components.finetune.anatomy import Prefix, anatomy_of
+from components.finetune.anatomy import Anatomy, Prefix, anatomy_of
+from components.finetune.batches import LEAST
 from components.finetune.cache import States, compute_states
 from components.finetune.examples import Examples
-from components.finetune.probe import Probe, Vectors, fit_probe
+from components.finetune.learners import Autocast, Direct, Learner, Resumed, logits_of
+from components.finetune.probe import Probe, Vectors, View, fit_probe
 from components.finetune.settings import FinetuneSettings
 from components.finetune.strategies import STRATEGIES, add_adapters, describe, merge_adapters
-from components.finetune.training import (
-    Autocast,
-    Direct,
-    History,
-    Learner,
-    Pooled,
-    Resumed,
-    Trial,
-    predict,
-    scores_of,
-)  # fmt: skip
+from components.finetune.training import History, Trial
 from components.shared.backbones.network import Network
+from components.shared.errors import InputError
+from components.shared.selection import rank, selection_of
 
+METRICS = ("validation_loss", "accuracy", "macro_f1")
 RUNG = 0.25
 """In a sweep, strategies that train by gradient steps are compared after this part of their steps; one goes on."""
 
@@ -48,6 +44,8 @@ class Trained:
         history: Of its training; a probe's has one epoch and no steps.
         frozen: What was frozen, in words.
         probe: Penalties that were tried, losses, and the chosen one, where a head was fitted.
+        settings: That it learned by, with no number open.
+        candidates: What was tried: `name`, `what`, `validation`, `seconds`, `kept`, `note`.
         sweep: How each strategy did, where there were several.
         starts: How each start did, where there were two.
     """
@@ -57,6 +55,8 @@ class Trained:
     history: History
     frozen: str
     probe: dict[str, Any] | None = None
+    settings: FinetuneSettings | None = None
+    candidates: list[dict[str, Any]] | None = None
     sweep: list[dict[str, Any]] | None = None
     starts: list[dict[str, Any]] | None = None
 
@@ -89,7 +89,12 @@ class Study:
 
     def __post_init__(self) -> None:
         self.network = self.make().to(self.train.device).eval()
-        self.anatomy = anatomy_of(self.network, self.train.batch(np.arange(1)))
+        first = self.train.batch(np.arange(1))
+        self.anatomy = anatomy_of(self.network, first)
+        with torch.no_grad():
+            self.poolings = list(self.network.summaries(**first))
+        classes = self.network.head.out_features
+        self.selection = selection_of(np.bincount(self.train.labels, minlength=classes))
         self._fitted: tuple[Probe, History] | None = None
 
     def run(self, strategies: Sequence[str]) -> Trained:
@@ -102,19 +107,23 @@ class Study:
             InputError: A loss is no longer a number.
         """
         self.prepare(strategies)
-        done = [self._probed()] if "probe" in strategies else []
+        done = [self.probed()] if "probe" in strategies else []
         trials = [self.trial(name) for name in strategies if STRATEGIES[name].trains]
         rows = {trained.strategy: _row(trained.history, trained.history.best) for trained in done}
         if len(trials) > 1:
             trials, rows = self._race(trials, rows)
         for trial in trials:
             trial.run()
-            done.append(self._finish(trial))
+            done.append(self.finish(trial))
             rows[trial.strategy] = _row(trial.history, trial.history.best)
-        best = max(done, key=lambda trained: rank(trained.history.best))
-        if len(strategies) > 1:
-            kept = best.strategy
-            best.sweep = [{"strategy": name, **rows[name], "kept": name == kept} for name in strategies]
+        best = max(done, key=lambda trained: rank(trained.history.best, self.selection))
+        told = [{"strategy": name, **rows[name], "kept": name == best.strategy} for name in strategies]
+        best.sweep = told if len(strategies) > 1 else None
+        frozen = {trained.strategy: trained.frozen for trained in done}
+        best.candidates = [
+            candidate(row["strategy"], frozen.get(row["strategy"], "not trained to its end"), row, row["kept"])
+            for row in told
+        ]
         return best
 
     def prepare(self, strategies: Sequence[str]) -> None:
@@ -147,57 +156,79 @@ class Study:
             stages += [first] if self.settings.cache_gib else []
         return stages
 
-    def _fit_probe(self) -> tuple[Probe, History]:
-        """Fits a head on the pooled vectors of the frozen backbone; once for all strategies that begin with it."""
+    def probe(self) -> tuple[Probe, History]:
+        """Fits a head on what the frozen backbone makes of the examples; once for all that begins with it."""
         if self._fitted is None:
-            began, device, head = time.perf_counter(), self.train.device, self.anatomy.head
-            vectors = [
-                Vectors(self.states[name][head], examples.numbers, examples.labels, device)
-                for name, examples in (("train", self.train), ("validation", self.validation))
-            ]
-            probe = fit_probe(vectors[0], vectors[1], self.network.head.out_features, self.tell)
-            network = copy.deepcopy(self.network)
-            probe.load_into(network.head)
-            learner = Pooled(self.validation, self.states["validation"][head])
-            scores = scores_of(predict(network, learner, 1024, self.autocast), self.validation.labels)
+            began = time.perf_counter()
+            vectors = [self.vectors(name) for name in ("train", "validation")]
+            probe = fit_probe(vectors[0], vectors[1], self.network.head.out_features, self.tell, self._views())
             seconds = time.perf_counter() - began
-            entry = {"epoch": 1, "step": 0, "train_loss": probe.train_loss, **scores, "seconds": seconds}
+            entry = {"epoch": 1, "step": 0, "train_loss": probe.train_loss, **probe.validation, "seconds": seconds}
             rate = len(self.train) / max(seconds, 1e-9)
             history = History(epochs=[entry], best_epoch=1, seconds=seconds, examples_per_second=rate)
             self._fitted = probe, history
         return self._fitted
 
-    def _probed(self) -> Trained:
-        probe, history = self._fit_probe()
+    def vectors(self, split: str) -> Vectors:
+        """Returns what the frozen backbone makes of a split, once `prepare` has computed it."""
+        examples = self.train if split == "train" else self.validation
+        return Vectors(self.states[split][self.anatomy.head], examples.numbers, examples.labels, examples.device)
+
+    def _views(self) -> list[View]:
+        """Returns the views that a probe can choose from: where no pooling is asked for, all that one pass gives."""
+        names = self.poolings if self.settings.pooling == "auto" else self.poolings[:1]
+        return [View(row, name, unit) for row, name in enumerate(names) for unit in (False, True)]
+
+    def probed(self) -> Trained:
+        """Returns the network with the probe's head."""
+        probe, history = self.probe()
         network = copy.deepcopy(self.network)
-        probe.load_into(network.head)
+        probe.load_into(network)
         self.listener("probe", "epoch", history.epochs[0])
         frozen = describe(self.anatomy, STRATEGIES["probe"], self.settings)
-        return Trained(network, "probe", history, frozen, _told(probe))
+        return Trained(network, "probe", history, frozen, probe.to_json(), self.settings)
 
-    def trial(self, name: str) -> Trial:
-        """Returns a network of its own, about to learn by a strategy, from kept states where there are some."""
-        strategy, network = STRATEGIES[name], copy.deepcopy(self.network)
-        if strategy.probes:
-            self._fit_probe()[0].load_into(network.head)
+    def logits(self, trained: Trained) -> np.ndarray:
+        """Returns what a network makes of the validation examples, [examples, classes]."""
+        return logits_of(trained.network, Direct(self.validation), 2 * self.settings.batch_size, self.autocast)
+
+    def trial(self, name: str, settings: FinetuneSettings | None = None, from_probe: bool = False) -> Trial:
+        """Returns a network of its own, about to learn by a strategy, from kept states where there are some.
+
+        Args:
+            name: Of the strategy.
+            settings: Other ones than the study's.
+            from_probe: Begin with the probe's head, also where the strategy does not.
+
+        Raises:
+            InputError: Batches would have one example, and the network's norms need several.
+        """
+        strategy, network, settings = STRATEGIES[name], copy.deepcopy(self.network), settings or self.settings
+        if strategy.probes or from_probe:
+            self.probe()[0].load_into(network)
         anatomy = anatomy_of(network, self.train.batch(np.arange(1)))
+        _check_batches(network, min(settings.batch_size, len(self.train)))
         if strategy.adapts:
-            torch.manual_seed(self.settings.seed)
-            add_adapters(network, anatomy, self.settings)
+            torch.manual_seed(settings.seed)
+            add_adapters(network, anatomy, settings)
             network.to(self.train.device)
-        learners: list[Learner] = []
-        for split, examples in (("train", self.train), ("validation", self.validation)):
-            stage = next((s for s in self._cached_stages(name) if s != anatomy.head), None)
-            states = self.states[split].get(stage) if stage else None
-            if stage and states and not (split == "train" and examples.augment):
-                learners.append(Resumed(examples, anatomy, stage, states))
-            else:
-                learners.append(Direct(examples))
+        learners = self._learners(name, anatomy)
 
         def listen(event: str, entry: dict[str, float]) -> None:
             self.listener(name, event, entry)
 
-        return Trial(network, anatomy, name, (learners[0], learners[1]), self.settings, self.autocast, listen)
+        return Trial(network, anatomy, name, learners, settings, self.autocast, listen, self.selection)
+
+    def _learners(self, name: str, anatomy: Anatomy) -> tuple[Learner, Learner]:
+        found: list[Learner] = []
+        for split, examples in (("train", self.train), ("validation", self.validation)):
+            stage = next((s for s in self._cached_stages(name) if s != anatomy.head), None)
+            states = self.states[split].get(stage) if stage else None
+            if stage and states and not (split == "train" and examples.augment):
+                found.append(Resumed(examples, anatomy, stage, states))
+            else:
+                found.append(Direct(examples))
+        return found[0], found[1]
 
     def _race(self, trials: list[Trial], rows: dict[str, Any]) -> tuple[list[Trial], dict[str, Any]]:
         """Runs trials to the rung; returns the best, and the rows with how all did there."""
@@ -210,30 +241,46 @@ class Study:
                 f"{trial.strategy} after {trial.done} of {trial.total} steps: validation loss "
                 f"{told['validation_loss']:.4f}, accuracy {told['accuracy']:.4f}"
             )
-        best = max(trials, key=lambda trial: rank(scores[trial.strategy]))
+        best = max(trials, key=lambda trial: rank(scores[trial.strategy], self.selection))
         found = {trial.strategy: _row(trial.history, scores[trial.strategy], trial.done) for trial in trials}
         self.tell(f"{best.strategy} goes on")
         return [best], {**rows, **found}
 
-    def _finish(self, trial: Trial) -> Trained:
+    def finish(self, trial: Trial) -> Trained:
+        """Returns what a trial has learned, its adapters merged."""
         strategy = STRATEGIES[trial.strategy]
         if strategy.adapts:
             merge_adapters(trial.network)
-        probe = _told(self._fit_probe()[0]) if strategy.probes else None
-        frozen = describe(trial.anatomy, strategy, self.settings)
-        return Trained(trial.network.eval(), trial.strategy, trial.history, frozen, probe)
+        probe = self.probe()[0].to_json() if strategy.probes else None
+        frozen = describe(trial.anatomy, strategy, trial.settings)
+        return Trained(trial.network.eval(), trial.strategy, trial.history, frozen, probe, trial.settings)
 
 
-def rank(scores: Mapping[str, float]) -> tuple[float, float]:
-    """Returns what is highest for the best validation: macro-F1, and among equals the lowest loss."""
-    return scores["macro_f1"], -scores["validation_loss"]
+def candidate(name: str, what: str, scores: Mapping[str, Any], kept: bool, note: str = "") -> dict[str, Any]:
+    """Returns a line of the history's `candidates`.
+
+    Args:
+        name: What it is called.
+        what: It is, in words.
+        scores: On validation examples, and its `seconds`.
+        kept: Whether it is the model.
+        note: What else is to be said.
+    """
+    validation = {metric: scores[metric] for metric in METRICS}
+    told = {"name": name, "what": what, "validation": validation, "seconds": scores["seconds"]}
+    return {**told, "kept": kept, "note": note}
+
+
+def _check_batches(network: Network, size: int) -> None:
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if norms and size < LEAST:
+        raise InputError(
+            f"Batches would hold {size} example, but the network has {len(norms)} batch norms, which need several: set "
+            f"training.batch_size to {LEAST} or more, and give as many training examples."
+        )
 
 
 def _row(history: History, scores: Mapping[str, float], steps: int | None = None) -> dict[str, Any]:
-    kept = {name: scores[name] for name in ("validation_loss", "accuracy", "macro_f1")}
+    kept = {name: scores[name] for name in METRICS}
     done = history.epochs[-1]["step"] if steps is None else steps
     return {**kept, "steps": done, "seconds": history.seconds}
-
-
-def _told(probe: Probe) -> dict[str, Any]:
-    return {"penalties": probe.penalties, "validation_losses": probe.losses, "chosen": probe.chosen}

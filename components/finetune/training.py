@@ -1,33 +1,29 @@
 """The training loop: AdamW, warm-up and linear decay, clipping, early stopping. To be read in one sitting."""
 
-import contextlib
 import itertools
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from components.finetune import parallel
-from components.finetune.anatomy import Anatomy, Prefix
+from components.finetune.anatomy import Anatomy
 from components.finetune.batches import LEAST, epoch_batches, steps_of
-from components.finetune.cache import States
 from components.finetune.examples import Examples
+from components.finetune.learners import Autocast, Learner, predict, scores_of
 from components.finetune.settings import FinetuneSettings
 from components.finetune.strategies import STRATEGIES, freeze, parameter_groups
-from components.shared import metrics
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
 from components.shared.selection import rank
 
 _FLUSH_STEPS = 10  # how often the loss is brought from the device, looked at and told
+_GAIN, _LEAST_GAIN = 0.995, 1e-3  # a validation loss that falls by less is no gain to go on for
 _LEAST_STEPS = 100  # without better validation before training stops: few examples make short epochs
-
-Autocast = Callable[[], contextlib.AbstractContextManager[Any]]
-"""Makes the context that a forward pass runs in."""
 
 Listener = Callable[[str, dict[str, float]], None]
 """Called with "step" or "epoch" and the newest entry of the history."""
@@ -61,60 +57,6 @@ class History:
     def best(self) -> dict[str, float]:
         """The entry of the epoch that was kept."""
         return self.epochs[self.best_epoch - 1]
-
-
-class Learner(Protocol):
-    """Leads examples through a network: as they are, or from where its frozen part was computed before."""
-
-    @property
-    def examples(self) -> Examples:
-        """Which they are."""
-
-    def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Returns logits [batch, classes] and targets: int64 [batch], or float [batch, classes]."""
-
-
-@dataclass(frozen=True)
-class Direct:
-    """Leads examples through the whole network."""
-
-    examples: Examples
-
-    def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Returns logits and targets, both of augmented examples where the network is in training."""
-        batch, targets = self.examples.batch(indices), self.examples.targets(indices)
-        if self.examples.augment and network.training:
-            batch, targets = self.examples.augment(batch, targets, draw)
-        return network(**batch), targets
-
-
-@dataclass(frozen=True)
-class Resumed:
-    """Leads examples through the upper part of a network, from states that were computed once."""
-
-    examples: Examples
-    anatomy: Anatomy
-    stage: int
-    states: States
-
-    def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Returns logits and targets."""
-        states = self.states.read(self.examples.numbers[indices]).to(self.examples.device)
-        with Prefix(network, self.anatomy).resumed(self.stage, states):
-            return network(**self.examples.batch(indices)), self.examples.targets(indices)
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """Leads examples through the head alone, from the vectors that the frozen backbone made of them."""
-
-    examples: Examples
-    states: States
-
-    def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Returns logits and targets."""
-        vectors = self.states.read(self.examples.numbers[indices])[:, 0].to(self.examples.device)
-        return network.classify(vectors), self.examples.targets(indices)
 
 
 class Trial:
@@ -152,6 +94,7 @@ class Trial:
         self.epoch_steps = steps_of(len(self.train.examples), settings.batch_size, self._least)
         self.total = settings.epochs * self.epoch_steps
         self.done = 0
+        self.cut = False  # whether training was ended from outside
         self._best = (float("-inf"), 0.0)
         self._lowest = float("inf")  # validation loss
         self._gained = 0  # the step at which score or loss of validation last became better
@@ -183,12 +126,22 @@ class Trial:
             self._random = torch.random.get_rng_state()
 
     def score(self) -> dict[str, float]:
-        """Returns validation_loss, accuracy and macro_f1 of the weights as they are now."""
+        """Returns validation_loss, accuracy and macro_f1 of the weights as they are now.
+
+        Raises:
+            InputError: What the network says is no longer a number.
+        """
         probabilities = predict(self.network, self.validation, 2 * self.settings.batch_size, self.autocast)
+        if not np.isfinite(probabilities).all():
+            raise InputError(
+                f"What the network says of validation examples is no longer a number after step {self.done}. Lower "
+                "training.learning_rate, or train in float32 (training.precision)."
+            )
         return scores_of(probabilities, self.validation.examples.labels)
 
     def end(self) -> None:
         """Ends training where it is, perhaps within an epoch: what was learned is validated, and the best kept."""
+        self.cut = True
         if self.done and (not self.history.epochs or self.history.epochs[-1]["step"] < self.done):
             self._train_loss = self.history.steps[-1]["loss"] if self.history.steps else float("nan")
             self._validate(len(self.history.epochs))
@@ -262,10 +215,11 @@ class Trial:
         seconds, self._before = history.seconds - self._before, history.seconds
         history.epochs.append({**entry, "seconds": seconds + time.perf_counter() - began})
         self.listener("epoch", history.epochs[-1])
-        if scores["validation_loss"] < self._lowest:
+        if scores["validation_loss"] < _GAIN * self._lowest - _LEAST_GAIN:
             self._lowest, self._gained = scores["validation_loss"], self.done
         if (score := rank(scores, self.selection)) > self._best:
-            self._best, history.best_epoch, self._gained = score, epoch + 1, self.done
+            self._gained = self.done if score[0] > self._best[0] else self._gained
+            self._best, history.best_epoch = score, epoch + 1
             self._best_weights = self._learned() if epoch + 1 < self.settings.epochs else None
 
     def _learned(self) -> dict[str, Tensor]:
@@ -274,41 +228,6 @@ class Trial:
         gradual = not STRATEGIES[self.strategy].fixed  # what is frozen now may learn later
         state = self.network.state_dict()
         return {n: t.detach().to("cpu", copy=True) for n, t in state.items() if gradual or n not in frozen}
-
-
-def predict(network: Network, learner: Learner, batch_size: int, autocast: Autocast) -> np.ndarray:
-    """Returns probabilities [examples, classes], float32."""
-    logits = torch.from_numpy(logits_of(network, learner, batch_size, autocast))
-    probabilities: np.ndarray = logits.softmax(-1).numpy()
-    return probabilities
-
-
-def logits_of(network: Network, learner: Learner, batch_size: int, autocast: Autocast) -> np.ndarray:
-    """Returns logits [examples, classes], float32; the longest examples first, in batches of like length."""
-    network.eval()
-    group = parallel.group()
-    order = group.share(np.argsort(-learner.examples.lengths, kind="stable"))
-    found = np.zeros((len(learner.examples), network.head.out_features), np.float32)
-    draw = np.random.default_rng(0)  # not used: nothing is augmented in evaluation
-    with torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            with autocast():
-                logits, _ = learner.logits(network, chosen, draw)
-            found[chosen] = logits.float().cpu().numpy()
-    if group.size > 1:
-        found = group.total(torch.from_numpy(found).to(learner.examples.device)).cpu().numpy()
-    return found
-
-
-def scores_of(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Returns validation_loss, accuracy and macro_f1 of probabilities [examples, classes]."""
-    confusion = metrics.confusion_matrix(labels, probabilities.argmax(1), probabilities.shape[1])
-    return {
-        "validation_loss": metrics.log_loss(probabilities, labels),
-        "accuracy": metrics.accuracy(confusion),
-        "macro_f1": metrics.macro_f1(confusion),
-    }
 
 
 class _Losses:

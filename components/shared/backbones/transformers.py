@@ -60,7 +60,8 @@ class TransformersNetwork(Network):
         """Sets how an example becomes one vector; a pooler that is not used is gone."""
         super().choose(pooling, unit)
         if pooling != "first" and _has_pooler(self.encoder):
-            self.encoder.pooler = None
+            encoder: Any = self.encoder
+            encoder.pooler = None
 
     def _encoded(self, batch: Mapping[str, Tensor]) -> Any:
         if self.normalize is not None:
