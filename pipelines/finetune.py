@@ -52,7 +52,7 @@ def chain(given: Given) -> Outputs:
     transformed = transform(snapshot=snapshot, **chosen(transform, given))
     features: Any = transformed.outputs["features"]
     started = {"experiment": model, "backbone": transformed.outputs["pinned"]}  # an alias may move meanwhile
-    trained = finetune(features=features, **chosen(finetune, {**given, **started}))
+    trained = finetune(features=features, snapshot=snapshot, **chosen(finetune, {**given, **started}))
     network: Any = trained.outputs["model"]
     asked = chosen(evaluate, {**given, "title": model, "champion": model})
     # Against the champion of the moment: that is no parameter, and a cache would not know.

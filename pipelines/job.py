@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from pydantic_core import PydanticCustomError
 
 from components.detect.detect import STARTS
-from components.finetune.settings import POOLINGS, PRECISIONS
+from components.finetune.settings import LEXICAL, LEXICALS, POOLINGS, PRECISIONS, strategies_of
 from components.finetune.settings import FinetuneSettings as TrainingDefaults
 from components.ingest.ingest import IngestSettings as DataDefaults
 from components.shared import tasks
@@ -36,7 +36,7 @@ from pipelines.fields import (
 )
 
 _ONLY_FOR = {
-    **dict.fromkeys(["max_characters", "max_length"], pa.string()),
+    **dict.fromkeys(["max_characters", "max_length", "lexical"], pa.string()),
     **dict.fromkeys(["max_pixels", "pixel_gib", "crop_scale", "flip", "color_jitter", "mixup"], pa.binary()),
 }
 """Fields that mean something to one kind of input alone."""
@@ -51,6 +51,11 @@ def _task_of(info: ValidationInfo) -> Task | None:
 def _all(value: object) -> object:
     """Takes "all" for the whole."""
     return 1.0 if value == "all" else value
+
+
+def _switch(value: object) -> object:
+    """Takes what YAML makes of true and false for the words."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 class _Section(BaseModel):
@@ -137,6 +142,7 @@ class Training(_Section):
     mixup: AtLeastZero = TrainingDefaults.mixup
     cache_gib: AtLeastZero = TrainingDefaults.cache_gib
     pooling: Annotated[str, one_of(POOLINGS)] = TrainingDefaults.pooling
+    lexical: Annotated[str, BeforeValidator(_switch), one_of(LEXICALS)] = TrainingDefaults.lexical
     precision: Annotated[str, one_of(PRECISIONS)] = TrainingDefaults.precision
     seed: Count = TrainingDefaults.seed
 
@@ -202,6 +208,14 @@ class Job(_Section):
         if isinstance(data, dict) and task in tasks.names():
             return {**content, "data": {**tasks.get(task).columns, **data}}
         return content
+
+    @field_validator("strategy")
+    @classmethod
+    def _fits_the_task(cls, strategy: str, info: ValidationInfo) -> str:
+        task = str(info.data.get("task"))
+        if LEXICAL in strategies_of(strategy) and task in tasks.names() and tasks.get(task).input_type != pa.string():
+            raise PydanticCustomError("words", "'lexical' reads words, and {task} has none", {"task": task})
+        return strategy
 
     def arguments(self, pipeline: str = "finetune") -> dict[str, Any]:
         """Returns the arguments of a pipeline ("finetune" or "retrain"), by parameter."""

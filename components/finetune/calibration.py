@@ -3,22 +3,27 @@
 Source: Guo et al. 2017, 1706.04599.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import torch
-from torch import nn
 
 from components.shared.linear import softmax, temperature_of
 
 _BINS = 10
 
 
-def calibrate(head: nn.Linear, logits: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """Divides a head by the temperature that fits validation examples.
+class Model(Protocol):
+    """What has logits."""
+
+    def cool(self, temperature: float) -> None:
+        """Divides all logits by a temperature, for good."""
+
+
+def calibrate(model: Model, logits: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """Divides a model's logits by the temperature that fits validation examples.
 
     Args:
-        head: The network's.
+        model: A network, or what knows words alone.
         logits: What it makes of the validation examples, [examples, classes].
         truth: Their classes, int [examples].
 
@@ -27,9 +32,7 @@ def calibrate(head: nn.Linear, logits: np.ndarray, truth: np.ndarray) -> dict[st
         before are those of now to the power of the temperature, normalised.
     """
     temperature = temperature_of(logits, truth)
-    with torch.no_grad():
-        head.weight.div_(temperature)
-        head.bias.div_(temperature)
+    model.cool(temperature)
     errors = [calibration_error(softmax(logits / value), truth) for value in (1.0, temperature)]
     return {"temperature": temperature, "before": errors[0], "after": errors[1]}
 

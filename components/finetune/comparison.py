@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from components.finetune.examples import Examples
 from components.finetune.learners import Direct, predict
 from components.finetune.study import METRICS, Study, Trained
+from components.shared.backbones.network import Network
 from components.shared.outcomes import Outcome, join, outcome_of
 from components.shared.selection import rank
 
@@ -95,6 +96,7 @@ class Comparisons:
 
     def _predict(self, trained: Trained) -> Outcome:
         network, autocast, outcomes = trained.network, self.study.autocast, []
+        assert isinstance(network, Network), "no comparison is made of words alone"
         for start in range(0, len(self.test), _CHUNK):
             part = dataclasses.replace(self.test, numbers=self.test.numbers[start : start + _CHUNK])
             found = predict(network, Direct(part), 2 * self.study.settings.batch_size, autocast)

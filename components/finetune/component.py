@@ -10,6 +10,7 @@ from components.shared.images import TRAINER
 @dsl.component(base_image=TRAINER, install_kfp_package=False)
 def finetune(
     features: dsl.Input[dsl.Dataset],
+    snapshot: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
     backbone: str,
     backbone_args: dict[str, Any],
@@ -36,6 +37,7 @@ def finetune(
     mixup: float,
     cache_gib: float,
     pooling: str,
+    lexical: str,
     precision: str,
     transfer_check: bool,
     learning_curve: list[int],
@@ -44,7 +46,7 @@ def finetune(
     replay: float,
     seed: int,
 ) -> None:
-    """Features and a backbone into a model."""
+    """Features, a backbone and for words the snapshot into a model."""
     given = dict(locals())
     from pathlib import Path
 
@@ -55,8 +57,8 @@ def finetune(
         from components.finetune import finetune
         from components.finetune.settings import FinetuneSettings
 
-        source, target = (Path(given.pop(name).path) for name in ("features", "model"))
-        report = finetune.finetune(source, target, FinetuneSettings(**restore(given)))
+        source, texts, target = (Path(given.pop(name).path) for name in ("features", "snapshot", "model"))
+        report = finetune.finetune(source, target, FinetuneSettings(**restore(given)), texts)
         model.metadata.update(digest=report.digest, run_id=report.run_id, **report.validation)
 
     run_step(step)

@@ -5,16 +5,18 @@ counts beside the words, the penalty and the balance are chosen on validation ex
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from components.finetune.lexical import CHOICE, FIT, LexicalFit, part_of, patience
+from components.finetune.lexical import CHOICE, FIT, LexicalFit, part_of, penalised
 from components.finetune.words import Words
 from components.shared.lexical.vectorizer import beside
-from components.shared.linear import Linear, climb, fit_linear
+from components.shared.linear import PENALTIES, Linear, climb, fit_linear
+from components.shared.metrics import log_loss
 
 _SCALES = (0.35, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0)
 
@@ -32,6 +34,7 @@ class JointFit:
         tried: Of each scale: `scale`, its scores.
         sides: How much each side carries, see `carried`.
         examples: How many training examples it was fitted on.
+        train_loss: On them, in nats.
         seconds: Of everything.
     """
 
@@ -43,6 +46,7 @@ class JointFit:
     tried: list[dict[str, Any]]
     sides: dict[str, dict[str, float]]
     examples: int
+    train_loss: float
     seconds: float
 
     @property
@@ -75,17 +79,17 @@ def fit_joint(
     few, most = (part_of(words.labels, size, limit, seed) for limit in (CHOICE, FIT))
     tried: dict[float, Linear] = {}
 
-    def fitted(scale: float, part: np.ndarray = few, seconds: float = 0.0) -> Linear:
+    def fitted(scale: float, part: np.ndarray = few, penalties: Sequence[float] = (1.0,)) -> Linear:
         train = beside([scale * unit[part], fit.columns[part]])
         given = (words.labels[part], beside([scale * unseen, fit.validation_columns]), words.truth, words.classes)
         balance = [fit.linear.balanced]
-        tried[scale] = fit_linear(train, *given, seed, balances=balance, selection=chosen, seconds=seconds)
+        tried[scale] = fit_linear(train, *given, seed, balances=balance, selection=chosen, penalties=penalties)
         return tried[scale]
 
     best = climb(_SCALES, 1.0, fitted, chosen)
     scale = next(scale for scale, found in tried.items() if found is best)
     told = [{"scale": scale, **found.validation} for scale, found in sorted(tried.items())]
-    linear = fitted(scale, most, patience(began))
+    linear = penalised(lambda part, penalties=PENALTIES: fitted(scale, part, penalties), few, most)
     width = vectors.shape[1]
     parts = {
         "backbone": scale * unseen @ linear.weight[:, :width].T,
@@ -100,6 +104,7 @@ def fit_joint(
         tried=told,
         sides=carried(parts, linear.bias, words.truth),
         examples=len(most),
+        train_loss=log_loss(linear.probabilities(beside([scale * unit[most], fit.columns[most]])), words.labels[most]),
         seconds=time.perf_counter() - began,
     )
 

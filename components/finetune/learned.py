@@ -24,11 +24,6 @@ class Verdict:
     reason: str
     advice: str = ""
 
-    @property
-    def words(self) -> str:
-        """The verdict as one text."""
-        return f"{'Learned' if self.learned else 'Nothing was learned'}: {self.reason} {self.advice}".strip()
-
 
 def verdict_of(
     probabilities: np.ndarray, truth: np.ndarray, counts: np.ndarray, losses: Sequence[float], tries: int

@@ -67,11 +67,12 @@ class Pooled:
 
     examples: Examples
     states: States
+    row: int = 0  # of the vectors that were kept of an example
 
     def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Returns logits and targets."""
-        vectors = self.states.read(self.examples.numbers[indices])[:, 0].to(self.examples.device)
-        return network.classify(vectors), self.examples.targets(indices)
+        vectors = self.states.read(self.examples.numbers[indices])[:, self.row].to(self.examples.device)
+        return network.classify(vectors, **self.examples.word_batch(indices)), self.examples.targets(indices)
 
 
 def predict(network: Network, learner: Learner, batch_size: int, autocast: Autocast) -> np.ndarray:

@@ -4,7 +4,7 @@ Source: Lin et al. 2023, "Linear Classifier: An Often-Forgotten Baseline for Tex
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from components.finetune.words import Words, sample
 from components.shared.lexical.corpus import Corpus, Reading
 from components.shared.lexical.terms import CHARACTERS
 from components.shared.lexical.vectorizer import Vectorizer, join
-from components.shared.linear import Linear, fit_linear
+from components.shared.linear import PENALTIES, Linear, fit_linear
+from components.shared.metrics import log_loss
 from components.shared.selection import rank
 
 CHOICE, FIT = 40_000_000, 300_000_000  # numbers that are not 0 times classes: in a fit that chooses, in the last one
@@ -38,6 +39,7 @@ class LexicalFit:
         tried: Of each reading that was tried: `reading`, its scores, `seconds`.
         examples: How many training examples it was fitted on.
         total: How many there were.
+        train_loss: On the examples that it was fitted on, in nats.
         seconds: Of everything.
     """
 
@@ -49,6 +51,7 @@ class LexicalFit:
     tried: list[dict[str, Any]]
     examples: int
     total: int
+    train_loss: float
     seconds: float
 
     @property
@@ -124,13 +127,13 @@ class _Search:
             balances = [False, True]
             if reading.kind == CHARACTERS and tried:  # many columns, so that each fit takes long
                 balances = [max(tried, key=lambda item: rank(item[1].validation, self.selection))[1].balanced]
-            tried += [(reading, self._fit(made, few, balanced, 0.0)) for balanced in balances]
+            tried += [(reading, self._fit(made, few, balanced, [1.0])) for balanced in balances]
         if not tried:
             return None
         reading, best = max(tried, key=lambda item: rank(item[1].validation, self.selection))
         vectorizer, train, validation = columns[reading]
-        most = part_of(words.labels, train.nnz * words.classes, FIT, self.seed)
-        linear = self._fit(columns[reading], most, best.balanced, patience(began))
+        few, most = (part_of(words.labels, train.nnz * words.classes, limit, self.seed) for limit in (CHOICE, FIT))
+        linear = penalised(lambda part, **more: self._fit(columns[reading], part, best.balanced, **more), few, most)
         return LexicalFit(
             vectorizer=vectorizer,
             linear=linear,
@@ -143,6 +146,7 @@ class _Search:
             ],
             examples=len(most),
             total=words.total,
+            train_loss=log_loss(linear.probabilities(train[most]), words.labels[most]),
             seconds=time.perf_counter() - began,
         )
 
@@ -170,16 +174,27 @@ class _Search:
         return vectorizer, join(sides), vectorizer.columns(words.validation)
 
     def _fit(
-        self, made: tuple[Vectorizer, csr_matrix, csr_matrix], part: np.ndarray, balanced: bool, seconds: float
+        self,
+        made: tuple[Vectorizer, csr_matrix, csr_matrix],
+        part: np.ndarray,
+        balanced: bool,
+        penalties: Sequence[float] = PENALTIES,
     ) -> Linear:
         _, train, validation = made
         given = (train[part], self.words.labels[part], validation, self.words.truth, self.words.classes, self.seed)
-        return fit_linear(*given, balances=[balanced], selection=self.selection, seconds=seconds)
+        return fit_linear(*given, balances=[balanced], selection=self.selection, penalties=penalties)
 
 
-def patience(began: float) -> float:
-    """Returns how many seconds a penalty may be looked for: as long as all before took, and a little more."""
-    return 2.0 + (time.perf_counter() - began)
+def penalised(fit: Callable[..., Linear], few: np.ndarray, most: np.ndarray) -> Linear:
+    """Returns a fit on `most` examples with the penalty that was chosen on `few`.
+
+    Args:
+        fit: Takes examples and `penalties`.
+        few: The examples that the penalty is chosen on.
+        most: The examples of the last fit.
+    """
+    chosen = fit(few)
+    return chosen if len(most) == len(few) else fit(most, penalties=[chosen.penalty])
 
 
 def part_of(labels: np.ndarray, size: int, limit: int, seed: int) -> np.ndarray:

@@ -84,10 +84,10 @@ class Probe:
         return f"{self.view.words}, {self.loss}, penalty {self.chosen:g}{', balanced' if self.balanced else ''}"
 
     def load_into(self, network: Network) -> None:
-        """Gives a network this head, and the view that it was fitted on."""
-        network.choose(self.view.pooling, self.view.unit)
+        """Gives a network these weights; where it normalises vectors they have the length √width."""
+        scale = network.head.in_features**0.5 if self.view.unit else 1.0
         with torch.no_grad():
-            network.head.weight.copy_(self.weight)
+            network.head.weight.copy_(self.weight / scale)
             network.head.bias.copy_(self.bias)
 
     def to_json(self) -> dict[str, Any]:

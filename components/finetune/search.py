@@ -15,11 +15,15 @@ from typing import Any
 import numpy as np
 
 from components.finetune import parallel
+from components.finetune.account import RECIPE
 from components.finetune.budget import Budget, Plan, plan_for, rounded
+from components.finetune.heads import PROBE, WITH_WORDS
 from components.finetune.learned import verdict_of
-from components.finetune.settings import FinetuneSettings
+from components.finetune.probe import Probe
+from components.finetune.settings import LEXICAL, FinetuneSettings
 from components.finetune.study import Study, Trained, candidate
 from components.finetune.training import Trial
+from components.shared import metrics
 from components.shared.errors import InputError
 from components.shared.linear import softmax
 from components.shared.selection import is_uneven, rank
@@ -32,15 +36,8 @@ _HUGE = 1_000_000_000  # parameters: from here on one copy of a network is enoug
 _LARGE = 200_000_000  # parameters: from here on learning rates are not compared
 _SLICES = 40  # of a training: so often the clock is looked at
 _MEASURED = 4  # steps
+_SAMPLES = 500  # of validation examples, to tell whether a difference holds
 _PERFECT = 0.999  # validation accuracy that leaves nothing to gain
-_RECIPE = ("strategy", "learning_rate", "epochs", "batch_size", "layer_decay", "logit_adjustment", "flip")
-
-
-def recipe_of(trained: Trained, labels: list[str], examples: int) -> dict[str, Any]:
-    """Returns what a later training needs to repeat this one: it stands in `model.json`."""
-    assert trained.settings is not None
-    kept = {name: getattr(trained.settings, name) for name in _RECIPE}
-    return {**kept, "strategy": trained.strategy, "labels": len(labels), "examples": examples}
 
 
 class Search:
@@ -60,7 +57,7 @@ class Search:
             budget: Of the whole search.
             pretrained: Whether the backbone has weights that a probe can look at.
             open_rate: Whether the learning rate may be looked for.
-            recipe: How the champion that is started from was trained, as `recipe_of` told.
+            recipe: How the champion that is started from was trained, see `components.finetune.account.recipe_of`.
         """
         self.study, self.budget, self.pretrained, self.open_rate = study, budget, pretrained, open_rate
         self.recipe = dict(recipe or {})
@@ -74,38 +71,69 @@ class Search:
         Raises:
             InputError: Nothing gave a model: the reason of the last try.
         """
+        self._fit_words()
         if self.pretrained:
-            self._probe()
+            self._fit_heads()
         reason = self._reason_to_stop()
         if reason:
             self._note("training", f"not tried: {reason}")
         else:
             self._train()
-        best, line = max(self._done, key=lambda item: rank(item[0].history.best, self.study.selection))
+        best, line = self._choose()
         line["kept"] = True
         best.candidates = self.candidates
+        self.study.note_words(best)
         return best
+
+    def _choose(self) -> tuple[Trained, dict[str, Any]]:
+        """Returns the best; or the words alone, where no backbone was shown to add anything to them."""
+        best = max(self._done, key=lambda item: rank(item[0].history.best, self.study.selection))
+        words = next((item for item in self._done if item[0].strategy == LEXICAL), best)
+        if words is best or self._is_shown(best[0], words[0]):
+            return best
+        words[1]["note"] = "kept: no backbone was shown to add anything"
+        words[0].headline = (
+            f"The backbone adds nothing here that validation can show: {best[1]['name']} has "
+            f"{_score(best[0], self.study.selection)} there, the words alone {_score(words[0], self.study.selection)}. "
+            "What is delivered is the small model of the words."
+        )
+        self.study.tell(words[0].headline)
+        return words
+
+    def _is_shown(self, model: Trained, words: Trained) -> bool:
+        """Whether a model with a backbone is better than the words alone, on the same validation examples."""
+        assert self.study.heads.lexical is not None, "there are words"
+        numbers = self.study.heads.lexical[0].validation_numbers
+        logits, truth = self.study.logits(words)
+        others, _ = self.study.logits(model)
+        predicted = others.argmax(1)[numbers], logits.argmax(1)
+        return is_better(*predicted, truth, self.study.selection, self.settings.seed)
 
     def _settings(self) -> FinetuneSettings:
         """Returns the study's settings, or those of the recipe where none was asked for."""
         settings = self.study.settings
-        known = {name: self.recipe[name] for name in _RECIPE if name in self.recipe and name != "strategy"}
+        known = {name: self.recipe[name] for name in RECIPE if name in self.recipe}
         return dataclasses.replace(settings, **known) if self.recipe and self.open_rate else settings
 
-    def _probe(self) -> None:
-        began = time.perf_counter()
+    def _fit_words(self) -> None:
+        began, found = time.perf_counter(), self.study.heads.lexical
+        if found is not None:
+            self._add(LEXICAL, f"the words alone, no backbone: {found[1].words}", self.study.worded(), began)
+
+    def _fit_heads(self) -> None:
+        began, heads = time.perf_counter(), self.study.heads
         self.study.prepare(["probe"])
-        trained = self.study.probed()
-        assert trained.probe is not None
-        self._add("probe", f"frozen backbone, linear head: {trained.probe['words']}", trained, began)
+        for name in (PROBE, WITH_WORDS):
+            head = heads.probe if name == PROBE else heads.with_words
+            if head is not None:
+                self._add(name, f"frozen backbone, linear head: {head.what}", self.study.probed(head), began)
+            began = time.perf_counter()
 
     def _reason_to_stop(self) -> str:
         """Returns why training cannot pay, or ""."""
-        if not self._done:
-            return ""
-        best = self._done[0][0].history.best
-        if min(best["accuracy"], best["macro_f1"]) >= _PERFECT:
-            return "the probe leaves nothing to gain on validation"
+        best = max((min(t.history.best["accuracy"], t.history.best["macro_f1"]) for t, _ in self._done), default=0.0)
+        if best >= _PERFECT:
+            return "what was fitted leaves nothing to gain on validation"
         if self.recipe.get("strategy") == "probe" and not self._is_news():
             return "the champion is a probe, and the data is much what it was"
         return ""
@@ -113,7 +141,7 @@ class Search:
     def _is_news(self) -> bool:
         """Whether the data differ from what the recipe was found on: other classes, or half as many examples more."""
         classes, examples = self.study.network.head.out_features, len(self.study.train)
-        return self.recipe.get("labels") != classes or examples > 1.5 * self.recipe.get("examples", 0)
+        return self.recipe.get("classes") != classes or examples > 1.5 * self.recipe.get("examples", 0)
 
     def _train(self) -> None:
         plan, name = self._plan()
@@ -173,7 +201,8 @@ class Search:
         counts = np.bincount(self.study.train.labels)
         if settings.logit_adjustment or not is_uneven(counts):
             return settings.logit_adjustment
-        return float(self.study.probe()[0].balanced) if self.pretrained else 1.0
+        fitted = self.study.heads.probe.fitted if self.pretrained else None
+        return float(fitted.balanced) if isinstance(fitted, Probe) else 1.0
 
     def _race(self, name: str, settings: FinetuneSettings, rates: list[float]) -> Trained | None:
         """Trains at several rates up to the rung, and at the best of them to the end; None where none could."""
@@ -225,8 +254,8 @@ class Search:
 
     def _has_learned(self, trained: Trained) -> bool:
         counts = np.bincount(self.study.train.labels, minlength=self.study.network.head.out_features)
-        found = softmax(self.study.logits(trained))
-        return verdict_of(found, self.study.validation.labels, counts, [], len(trained.history.epochs)).learned
+        logits, truth = self.study.logits(trained)
+        return verdict_of(softmax(logits), truth, counts, [], len(trained.history.epochs)).learned
 
     def _add(self, name: str, what: str, trained: Trained, began: float, note: str = "") -> None:
         line = candidate(name, what, {**trained.history.best, "seconds": time.perf_counter() - began}, False, note)
@@ -238,6 +267,34 @@ class Search:
         self.candidates.append(
             {"name": name, "what": what or name, "validation": None, "seconds": 0.0, "kept": False, "note": note}
         )
+
+
+def is_better(one: np.ndarray, other: np.ndarray, truth: np.ndarray, selection: str, seed: int) -> bool:
+    """Whether predictions are better than others on the same examples, in 95 of 100 samples of them drawn again.
+
+    Args:
+        one: int [examples], classes that were predicted.
+        other: Likewise.
+        truth: int [examples].
+        selection: "accuracy" or "macro_f1".
+        seed: Of the samples.
+    """
+    draw, classes = np.random.default_rng(seed), int(max(one.max(), other.max(), truth.max())) + 1
+    gains = 0
+    for _ in range(_SAMPLES):
+        chosen = draw.integers(0, len(truth), len(truth))
+        scores = [_metric(predicted[chosen], truth[chosen], classes, selection) for predicted in (one, other)]
+        gains += scores[0] > scores[1]
+    return gains >= 0.95 * _SAMPLES
+
+
+def _metric(predicted: np.ndarray, truth: np.ndarray, classes: int, selection: str) -> float:
+    confusion = metrics.confusion_matrix(truth, predicted, classes)
+    return metrics.accuracy(confusion) if selection == "accuracy" else metrics.macro_f1(confusion)
+
+
+def _score(trained: Trained, selection: str) -> str:
+    return f"{selection.replace('_', '-')} {trained.history.best[selection]:.3f}"
 
 
 def _words(name: str, from_probe: bool) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.step import option, required
 
-STRATEGIES = ("probe", "partial", "full", "gradual", "probe-then-full", "lora")
-AUTO = "auto"
+AUTO, LEXICAL = "auto", "lexical"
+STRATEGIES = ("probe", "partial", "full", "gradual", "probe-then-full", "lora", LEXICAL)
 CHOICES = (AUTO, *STRATEGIES)
+LEXICALS = ("auto", "true", "false")
 POOLINGS = ("auto", "first", "last", "mean", "max")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -59,6 +60,9 @@ class FinetuneSettings:
     pooling: str = option(
         "auto", "how tokens become one vector: auto (as the backbone was trained), first, last, mean, max"
     )
+    lexical: str = option(
+        "auto", "texts: words beside the backbone: auto (where validation gains by them), true, false"
+    )
     precision: str = option("auto", "auto (bfloat16 where the hardware has it, else float32), float32, bfloat16")
     transfer_check: bool = option(False, "train the arms that tell whether transfer helped, too")
     learning_curve: list[int] = option([], "train on so many labels a class, too: how much would labelling help?")
@@ -68,7 +72,7 @@ class FinetuneSettings:
     seed: int = option(42, "of the head, the order of the examples, dropout and augmentation")
 
     def __post_init__(self) -> None:
-        for name, allowed in (("pooling", POOLINGS), ("precision", PRECISIONS)):
+        for name, allowed in (("pooling", POOLINGS), ("precision", PRECISIONS), ("lexical", LEXICALS)):
             _check(name, getattr(self, name), allowed)
         if not 0 <= self.replay <= 1:
             raise InputError(f"replay is {self.replay}; a part from 0 to 1 was expected.")

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from components.finetune import parallel
+from components.finetune.settings import FinetuneSettings
 from components.finetune.study import METRICS, Study, Trained
 from components.shared import registry, tasks
 from components.shared.artifact import Artifact
@@ -48,6 +50,15 @@ def check_reads_alike(backbone: Backbone, features: Artifact, scratch: Path) -> 
                 f"way ({file.name} differs), so that they cannot learn from the same features. Set it to 'champion' or "
                 "'backbone'."
             )
+
+
+def numbers_of(features: Artifact, settings: FinetuneSettings, scratch: Path) -> np.ndarray:
+    """Returns which training examples are trained on, int64 [examples], ascending."""
+    split = FeatureSplit(features, "train")
+    if not settings.known or settings.replay == 1:
+        return np.arange(len(split))
+    folder = scratch / f"known-{parallel.group().rank}"
+    return replayed(split, settings.known, settings.replay, settings.seed, folder)
 
 
 def replayed(split: FeatureSplit, known: str, fraction: float, seed: int, scratch: Path) -> np.ndarray:

@@ -12,15 +12,18 @@ import numpy as np
 import torch
 from torch import nn
 
+from components.finetune import alone
 from components.finetune.anatomy import Anatomy, Prefix, anatomy_of
 from components.finetune.batches import LEAST
 from components.finetune.cache import States, compute_states
 from components.finetune.examples import Examples
+from components.finetune.heads import Head, Heads
 from components.finetune.learners import Autocast, Direct, Learner, Resumed, logits_of
-from components.finetune.probe import Probe, Vectors, View, fit_probe
-from components.finetune.settings import FinetuneSettings
+from components.finetune.settings import LEXICAL, FinetuneSettings
 from components.finetune.strategies import STRATEGIES, add_adapters, describe, merge_adapters
 from components.finetune.training import History, Trial
+from components.finetune.wide import Branch, RawTexts, is_within_reach, note_of, start_branch
+from components.finetune.words import WordColumns
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
 from components.shared.selection import rank, selection_of
@@ -46,17 +49,23 @@ class Trained:
         probe: Penalties that were tried, losses, and the chosen one, where a head was fitted.
         settings: That it learned by, with no number open.
         candidates: What was tried: `name`, `what`, `validation`, `seconds`, `kept`, `note`.
+        judgement: Whether it learned, and its temperature, see `components.finetune.account.judge`.
+        headline: What is to be said first of how it was chosen, or "".
+        words: What is told of its words, see `components.finetune.wide.words_note`.
         sweep: How each strategy did, where there were several.
         starts: How each start did, where there were two.
     """
 
-    network: Network
+    network: Network | alone.WordsModel
     strategy: str
     history: History
     frozen: str
     probe: dict[str, Any] | None = None
     settings: FinetuneSettings | None = None
     candidates: list[dict[str, Any]] | None = None
+    words: dict[str, Any] | None = None
+    headline: str = ""
+    judgement: dict[str, Any] = field(default_factory=dict)
     sweep: list[dict[str, Any]] | None = None
     starts: list[dict[str, Any]] | None = None
 
@@ -75,6 +84,7 @@ class Study:
         tell: Is told lines.
         scratch: A folder for states.
         states: What frozen parts made of a split's examples, by split and stage.
+        raw: The texts, where words are to be looked at; else None.
     """
 
     make: Callable[[], Network]
@@ -86,16 +96,19 @@ class Study:
     tell: Callable[[str], None]
     scratch: Path
     states: dict[str, dict[int, States]] = field(default_factory=lambda: {"train": {}, "validation": {}})
+    raw: RawTexts | None = None
 
     def __post_init__(self) -> None:
         self.network = self.make().to(self.train.device).eval()
+        self.branch = Branch.taken_from(self.network)
+        self._columns: dict[str, WordColumns] = {}
         first = self.train.batch(np.arange(1))
         self.anatomy = anatomy_of(self.network, first)
         with torch.no_grad():
             self.poolings = list(self.network.summaries(**first))
         classes = self.network.head.out_features
         self.selection = selection_of(np.bincount(self.train.labels, minlength=classes))
-        self._fitted: tuple[Probe, History] | None = None
+        self.heads = Heads(self)
 
     def run(self, strategies: Sequence[str]) -> Trained:
         """Trains by one strategy, or by several and keeps the one that does best on validation examples.
@@ -107,8 +120,9 @@ class Study:
             InputError: A loss is no longer a number.
         """
         self.prepare(strategies)
-        done = [self.probed()] if "probe" in strategies else []
-        trials = [self.trial(name) for name in strategies if STRATEGIES[name].trains]
+        done = [self.worded()] if LEXICAL in strategies else []
+        done += [self.probed()] if "probe" in strategies else []
+        trials = [self.trial(name) for name in strategies if name != LEXICAL and STRATEGIES[name].trains]
         rows = {trained.strategy: _row(trained.history, trained.history.best) for trained in done}
         if len(trials) > 1:
             trials, rows = self._race(trials, rows)
@@ -117,6 +131,7 @@ class Study:
             done.append(self.finish(trial))
             rows[trial.strategy] = _row(trial.history, trial.history.best)
         best = max(done, key=lambda trained: rank(trained.history.best, self.selection))
+        self.note_words(best)
         told = [{"strategy": name, **rows[name], "kept": name == best.strategy} for name in strategies]
         best.sweep = told if len(strategies) > 1 else None
         frozen = {trained.strategy: trained.frozen for trained in done}
@@ -128,7 +143,7 @@ class Study:
 
     def prepare(self, strategies: Sequence[str]) -> None:
         """Computes in one pass what the frozen parts of these strategies make of the examples."""
-        stages = {stage for name in strategies for stage in self._cached_stages(name)}
+        stages = {stage for name in strategies if name != LEXICAL for stage in self._cached_stages(name)}
         began = time.perf_counter()
         passed = False
         for name, examples in (("train", self.train), ("validation", self.validation)):
@@ -156,41 +171,57 @@ class Study:
             stages += [first] if self.settings.cache_gib else []
         return stages
 
-    def probe(self) -> tuple[Probe, History]:
-        """Fits a head on what the frozen backbone makes of the examples; once for all that begins with it."""
-        if self._fitted is None:
-            began = time.perf_counter()
-            vectors = [self.vectors(name) for name in ("train", "validation")]
-            probe = fit_probe(vectors[0], vectors[1], self.network.head.out_features, self.tell, self._views())
-            seconds = time.perf_counter() - began
-            entry = {"epoch": 1, "step": 0, "train_loss": probe.train_loss, **probe.validation, "seconds": seconds}
-            rate = len(self.train) / max(seconds, 1e-9)
-            history = History(epochs=[entry], best_epoch=1, seconds=seconds, examples_per_second=rate)
-            self._fitted = probe, history
-        return self._fitted
-
-    def vectors(self, split: str) -> Vectors:
-        """Returns what the frozen backbone makes of a split, once `prepare` has computed it."""
-        examples = self.train if split == "train" else self.validation
-        return Vectors(self.states[split][self.anatomy.head], examples.numbers, examples.labels, examples.device)
-
-    def _views(self) -> list[View]:
-        """Returns the views that a probe can choose from: where no pooling is asked for, all that one pass gives."""
-        names = self.poolings if self.settings.pooling == "auto" else self.poolings[:1]
-        return [View(row, name, unit) for row, name in enumerate(names) for unit in (False, True)]
-
-    def probed(self) -> Trained:
-        """Returns the network with the probe's head."""
-        probe, history = self.probe()
-        network = copy.deepcopy(self.network)
-        probe.load_into(network)
-        self.listener("probe", "epoch", history.epochs[0])
+    def probed(self, head: Head | None = None) -> Trained:
+        """Returns the network with a head that was fitted on it; None: the best of them."""
+        chosen, network = head or self.heads.best, copy.deepcopy(self.network)
+        chosen.load_into(network)
+        self.listener(chosen.name, "epoch", chosen.history.epochs[0])
         frozen = describe(self.anatomy, STRATEGIES["probe"], self.settings)
-        return Trained(network, "probe", history, frozen, probe.to_json(), self.settings)
+        return Trained(network, "probe", chosen.history, frozen, chosen.to_json(), self.settings)
 
-    def logits(self, trained: Trained) -> np.ndarray:
-        """Returns what a network makes of the validation examples, [examples, classes]."""
-        return logits_of(trained.network, Direct(self.validation), 2 * self.settings.batch_size, self.autocast)
+    def worded(self) -> Trained:
+        """Returns the model of the words alone.
+
+        Raises:
+            InputError: There are no words, or none that tells anything.
+        """
+        if self.heads.lexical is None:
+            raise alone.no_words(self.raw is None)
+        fit = self.heads.lexical[1]
+        history = alone.history_of(fit)
+        self.listener(LEXICAL, "epoch", history.epochs[0])
+        return Trained(alone.model_of(fit), LEXICAL, history, alone.FROZEN, settings=self.settings)
+
+    def with_words(self, examples: Examples, split: str, network: Network) -> Examples:
+        """Returns examples with the words that a network's branch takes, where it has one."""
+        if network.vectorizer is None or self.raw is None:
+            return examples
+        if split not in self._columns:
+            self._columns[split] = self.raw.columns(network.vectorizer, split)
+        return dataclasses.replace(examples, words=self._columns[split])
+
+    def note_words(self, trained: Trained) -> None:
+        """Adds what is told of the words."""
+        labels, network = (self.raw.labels if self.raw else []), trained.network
+        if self.heads.lexical is None:
+            return
+        fit = self.heads.lexical[1]
+        if isinstance(network, alone.WordsModel):
+            trained.words = alone.note_alone(fit, labels)
+        elif network.wide is not None:
+            examples = self.with_words(self.validation, "validation", network)
+            trained.words = note_of(network, examples, labels, fit)
+
+    def logits(self, trained: Trained) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what a model makes of validation examples, [examples, classes], and their classes."""
+        network = trained.network
+        if isinstance(network, alone.WordsModel):
+            assert self.heads.lexical is not None, "words were found"
+            words, fit = self.heads.lexical
+            return fit.linear.logits(fit.validation_columns), words.truth
+        learner = Direct(self.with_words(self.validation, "validation", network))
+        found = logits_of(network, learner, 2 * self.settings.batch_size, self.autocast)
+        return found, self.validation.labels
 
     def trial(self, name: str, settings: FinetuneSettings | None = None, from_probe: bool = False) -> Trial:
         """Returns a network of its own, about to learn by a strategy, from kept states where there are some.
@@ -205,23 +236,32 @@ class Study:
         """
         strategy, network, settings = STRATEGIES[name], copy.deepcopy(self.network), settings or self.settings
         if strategy.probes or from_probe:
-            self.probe()[0].load_into(network)
-        anatomy = anatomy_of(network, self.train.batch(np.arange(1)))
+            self.heads.best.load_into(network)
+        elif self._adds_words():
+            assert self.heads.lexical is not None, "there are words"
+            start_branch(network, self.heads.lexical[1], self.branch)
+        anatomy = anatomy_of(network, self.with_words(self.train, "train", network).batch(np.arange(1)))
         _check_batches(network, min(settings.batch_size, len(self.train)))
         if strategy.adapts:
             torch.manual_seed(settings.seed)
             add_adapters(network, anatomy, settings)
             network.to(self.train.device)
-        learners = self._learners(name, anatomy)
+        learners = self._learners(name, anatomy, network)
 
         def listen(event: str, entry: dict[str, float]) -> None:
             self.listener(name, event, entry)
 
         return Trial(network, anatomy, name, learners, settings, self.autocast, listen, self.selection)
 
-    def _learners(self, name: str, anatomy: Anatomy) -> tuple[Learner, Learner]:
+    def _adds_words(self) -> bool:
+        """Whether a network that begins with no fitted head gets a branch for words."""
+        found = self.heads.lexical
+        return found is not None and (self.settings.lexical == "true" or is_within_reach(found[1], found[0]))
+
+    def _learners(self, name: str, anatomy: Anatomy, network: Network) -> tuple[Learner, Learner]:
         found: list[Learner] = []
-        for split, examples in (("train", self.train), ("validation", self.validation)):
+        for split, given in (("train", self.train), ("validation", self.validation)):
+            examples = self.with_words(given, split, network)
             stage = next((s for s in self._cached_stages(name) if s != anatomy.head), None)
             states = self.states[split].get(stage) if stage else None
             if stage and states and not (split == "train" and examples.augment):
@@ -251,7 +291,7 @@ class Study:
         strategy = STRATEGIES[trial.strategy]
         if strategy.adapts:
             merge_adapters(trial.network)
-        probe = self.probe()[0].to_json() if strategy.probes else None
+        probe = self.heads.best.to_json() if strategy.probes else None
         frozen = describe(trial.anatomy, strategy, trial.settings)
         return Trained(trial.network.eval(), trial.strategy, trial.history, frozen, probe, trial.settings)
 

@@ -1,11 +1,14 @@
 """The raw texts of a snapshot, read for what words tell: all of them, or a fair sample that fits into memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from components.shared.artifact import Artifact
+from components.shared.backbones.network import WIDE_IDS, WIDE_WEIGHTS
+from components.shared.lexical.vectorizer import Vectorizer
 from components.shared.selection import selection_of
 from components.shared.snapshot import read_batches
 
@@ -41,6 +44,41 @@ class Words:
     def selection(self) -> str:
         """The metric to choose by."""
         return selection_of(np.bincount(self.labels, minlength=self.classes))
+
+
+class WordColumns:
+    """The words of all texts of a split as columns, on the disk: which ones each example has, and what they weigh."""
+
+    def __init__(self, snapshot: Artifact, split: str, vectorizer: Vectorizer, file: Path) -> None:
+        """Makes the columns, in bounded memory.
+
+        Args:
+            snapshot: Where the texts are, in the features' order.
+            split: One of its splits.
+            vectorizer: Makes the columns.
+            file: Where they go, with two endings.
+        """
+        files = [file.with_suffix(ending) for ending in (".ids", ".weights")]
+        sizes = [np.zeros(1, np.int64)]
+        with files[0].open("wb") as ids, files[1].open("wb") as weights:
+            for batch in read_batches(snapshot, split):
+                texts = [batch.column(f"input_{number + 1}").to_pylist() for number in range(vectorizer.inputs)]
+                made = vectorizer.columns(texts)
+                ids.write(made.indices.astype(np.int32).tobytes())
+                weights.write(made.data.astype(np.float32).tobytes())
+                sizes.append(np.diff(made.indptr).astype(np.int64))
+        self._starts = np.cumsum(np.concatenate(sizes))
+        shape = (int(self._starts[-1]),)
+        none = not shape[0]  # nothing cannot be mapped
+        self._ids, self._weights = (
+            np.zeros(0, kind) if none else np.memmap(path, kind, "r", shape=shape)
+            for path, kind in zip(files, (np.int32, np.float32), strict=True)
+        )
+
+    def take(self, indices: np.ndarray) -> Mapping[str, list[np.ndarray]]:
+        """Returns the columns of some of the split's examples, a list of arrays for each."""
+        cuts = [slice(self._starts[number], self._starts[number + 1]) for number in indices.tolist()]
+        return {WIDE_IDS: [self._ids[cut] for cut in cuts], WIDE_WEIGHTS: [self._weights[cut] for cut in cuts]}
 
 
 def read_words(snapshot: Artifact, labels: Sequence[str], seed: int, numbers: np.ndarray | None = None) -> Words:

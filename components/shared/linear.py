@@ -71,6 +71,7 @@ def fit_linear(
     balances: Sequence[bool] = (False, True),
     selection: str = "",
     seconds: float = float("inf"),
+    penalties: Sequence[float] = PENALTIES,
 ) -> Linear:
     """Fits a linear classifier; loss, penalty and the weights of classes are chosen on validation examples.
 
@@ -85,6 +86,7 @@ def fit_linear(
         balances: Whether classes are weighed: what is tried.
         selection: What is chosen by, see `selection_of`; "" leaves it to the counts of the classes.
         seconds: After so many nothing more is tried.
+        penalties: That are tried, ascending; the search begins at 1, where that is among them.
     """
     began = time.perf_counter()
     chosen = selection or selection_of(np.bincount(labels, minlength=classes))
@@ -98,7 +100,7 @@ def fit_linear(
                 raw = _fit(train, labels, classes, seed, loss, penalty, balanced)
                 return calibrated(raw, raw.logits(validation), truth)
 
-            found = climb(PENALTIES, 1.0, fit, chosen, began + seconds)
+            found = climb(penalties, 1.0 if 1.0 in penalties else penalties[0], fit, chosen, began + seconds)
             if best is None or rank(found.validation, chosen) > rank(best.validation, chosen):
                 best = found
     assert best is not None, "a loss and a balance are tried"

@@ -12,7 +12,7 @@ import re
 import sys
 import time
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,9 @@ def required(help_text: str) -> Any:
     return dataclasses.field(metadata={"help": help_text})
 
 
-def command(step: Callable[..., Any], settings: type[Any], paths: Mapping[str, str], doc: str) -> None:
+def command(
+    step: Callable[..., Any], settings: type[Any], paths: Mapping[str, str], doc: str, optional: Sequence[str] = ()
+) -> None:
     """Runs a step from a shell: `paths` (folder arguments) and the settings' fields become its options.
 
     Args:
@@ -97,10 +99,11 @@ def command(step: Callable[..., Any], settings: type[Any], paths: Mapping[str, s
         settings: Its settings dataclass.
         paths: Help of each folder argument, by name.
         doc: What `--help` says first.
+        optional: Those of the paths that can be left out.
     """
     parser = argparse.ArgumentParser(prog=f"python -m components.{step.__name__}", description=doc)
     for name, text in paths.items():
-        parser.add_argument(_flag(name), type=Path, required=True, help=text, metavar="DIR")
+        parser.add_argument(_flag(name), type=Path, required=name not in optional, help=text, metavar="DIR")
     hints = typing.get_type_hints(settings)
     for field in dataclasses.fields(settings):
         _add_option(parser, field, hints[field.name])

@@ -49,7 +49,7 @@ class TimmNetwork(Network):
 
     def describe(self) -> dict[str, Any]:
         """Returns the pooling, which is the architecture's own."""
-        return {"pooling": "auto", "unit": self.unit}
+        return {**super().describe(), "pooling": "auto"}
 
 
 class Predictor(RawPredictor):
@@ -83,8 +83,8 @@ def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> 
     kept = {"architecture": config["architecture"], "model_args": arguments, **told}
     network = TimmNetwork(encoder, kept, labels, Normalize(preprocessing))
     if own and weights:
-        network.unit = bool(own.get("unit"))
-        keep_rows(network.head, labels, weights, own["labels"])
+        network.resemble(backbone.folder)
+        keep_rows(network, labels, weights, own["labels"])
     return network
 
 
@@ -95,7 +95,6 @@ def from_model(folder: Path) -> TimmNetwork:
     )
     encoder, _ = _create(config["architecture"], config["model_args"], {})
     network = TimmNetwork(encoder, config, told["labels"], Normalize(Preprocessing.from_json(preprocessing)))
-    network.unit = bool(told.get("unit"))
     network.load(folder)
     return network.eval()
 

@@ -56,9 +56,9 @@ class TransformersNetwork(Network):
             found |= {name: _summary(encoded, name, mask) for name in ("mean", "max") if name not in found}
         return found
 
-    def choose(self, pooling: str, unit: bool) -> None:
+    def choose(self, pooling: str, normalized: bool) -> None:
         """Sets how an example becomes one vector; a pooler that is not used is gone."""
-        super().choose(pooling, unit)
+        super().choose(pooling, normalized)
         if pooling != "first" and _has_pooler(self.encoder):
             encoder: Any = self.encoder
             encoder.pooler = None
@@ -75,7 +75,7 @@ class TransformersNetwork(Network):
 
     def describe(self) -> dict[str, Any]:
         """Returns pooling, and whether the model's own pooler is part of it."""
-        return {"pooling": self.pooling, "unit": self.unit, "pooler": _has_pooler(self.encoder)}
+        return {**super().describe(), "pooling": self.pooling, "pooler": _has_pooler(self.encoder)}
 
 
 class Predictor(RawPredictor):
@@ -122,8 +122,8 @@ def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> 
         pooling = backbone_pooling(encoder)
     network = TransformersNetwork(encoder, pooling, labels, normalize)
     if weights:
-        network.unit = bool(told.get("unit"))
-        keep_rows(network.head, labels, weights, told["labels"])
+        network.resemble(backbone.folder)
+        keep_rows(network, labels, weights, told["labels"])
     return network
 
 
@@ -134,7 +134,6 @@ def from_model(folder: Path) -> TransformersNetwork:
     file = folder / "preprocessing.json"
     normalize = Normalize(Preprocessing.from_json(json.loads(file.read_text("utf-8")))) if file.exists() else None
     network = TransformersNetwork(_empty(config, told["pooler"]), told["pooling"], told["labels"], normalize)
-    network.unit = bool(told.get("unit"))
     network.load(folder)
     return network.eval()
 

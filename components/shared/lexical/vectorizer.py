@@ -43,6 +43,10 @@ class Vectorizer:
         """Takes for each input its texts; returns float32 [examples, width]."""
         return join([self._side(side) for side in texts])
 
+    def __deepcopy__(self, memory: dict[int, Any]) -> "Vectorizer":
+        """Returns itself: nothing of it changes, and a copy of a network needs no second vocabulary."""
+        return self
+
     def names(self) -> list[str]:
         """Returns what each column stands for, in words; characters in quotes."""
         own = [f"“{term}”" if kind.kind == CHARACTERS else term for kind in self.kinds for term in kind.vocabulary]
