@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from components.finetune.settings import STRATEGIES, strategies_of
+from components.finetune.settings import AUTO, CHOICES, strategies_of
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.registry import check_name
 
@@ -45,9 +45,11 @@ def _in_one(value: object) -> object:
 def _strategies(value: str) -> str:
     names = strategies_of(value)
     for name in names:
-        _check_among(STRATEGIES, name, ", or a list of them")
+        _check_among(CHOICES, name, ", or a list of them")
     if len(set(names)) < len(names):
         raise PydanticCustomError("twice", "each strategy once was expected")
+    if AUTO in names and len(names) > 1:
+        raise PydanticCustomError("alone", "auto alone was expected: it looks for the best strategy itself")
     return ",".join(names)
 
 

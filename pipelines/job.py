@@ -119,23 +119,25 @@ class Data(_Section):
 class Training(_Section):
     """How the backbone is trained."""
 
-    epochs: Positive = TrainingDefaults.epochs
-    learning_rate: Annotated[float, Field(gt=0, lt=10)] = TrainingDefaults.learning_rate
-    batch_size: Positive = TrainingDefaults.batch_size
+    minutes: AtLeastZero = TrainingDefaults.minutes
+    epochs: Count = TrainingDefaults.epochs
+    learning_rate: Annotated[float, Field(ge=0, lt=10)] = TrainingDefaults.learning_rate
+    batch_size: Count = TrainingDefaults.batch_size
     max_length: Count = FeatureDefaults.max_length
     pixel_gib: AtLeastZero = FeatureDefaults.pixel_gib
     weight_decay: AtLeastZero = TrainingDefaults.weight_decay
     warmup_ratio: Fraction = TrainingDefaults.warmup_ratio
     max_grad_norm: AboveZero = TrainingDefaults.max_grad_norm
-    patience: Positive = TrainingDefaults.patience
+    patience: Count = TrainingDefaults.patience
     trainable_blocks: Count = TrainingDefaults.trainable_blocks
-    layer_decay: NotNone = TrainingDefaults.layer_decay
+    layer_decay: Part = TrainingDefaults.layer_decay
     head_factor: AboveZero = TrainingDefaults.head_factor
     lora_rank: Positive = TrainingDefaults.lora_rank
     lora_alpha: AboveZero = TrainingDefaults.lora_alpha
+    logit_adjustment: AtLeastZero = TrainingDefaults.logit_adjustment
     label_smoothing: Fraction = TrainingDefaults.label_smoothing
     crop_scale: NotNone = TrainingDefaults.crop_scale
-    flip: Part = TrainingDefaults.flip
+    flip: Annotated[float, Field(ge=-1, le=1)] = TrainingDefaults.flip
     color_jitter: Fraction = TrainingDefaults.color_jitter
     mixup: AtLeastZero = TrainingDefaults.mixup
     cache_gib: AtLeastZero = TrainingDefaults.cache_gib

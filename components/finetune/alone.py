@@ -41,6 +41,11 @@ class WordsModel:
         save_vectorizer(self.vectorizer, folder)
         save_weights(self.weight, self.bias, folder)
 
+    def cool(self, temperature: float) -> None:
+        """Divides all logits by a temperature, for good."""
+        for part in (self.weight, self.bias):
+            np.divide(part, np.float32(temperature), out=part)
+
     def describe(self) -> dict[str, Any]:
         """Returns what `model.json` tells beside."""
         return {"terms": self.vectorizer.terms}
@@ -48,7 +53,7 @@ class WordsModel:
 
 def model_of(fit: LexicalFit) -> WordsModel:
     """Returns the model of a fit, to be saved."""
-    return WordsModel(fit.vectorizer, fit.linear.weight.T, fit.linear.bias)
+    return WordsModel(fit.vectorizer, fit.linear.weight.T.copy(), fit.linear.bias.copy())
 
 
 def history_of(fit: LexicalFit) -> History:

@@ -7,7 +7,7 @@ the head. It is found by watching one forward pass, so that it needs no list of 
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,7 +137,7 @@ class _ReachedError(Exception):
 class Prefix:
     """The part of a network below a stage: computed apart, and a pass resumed from what it gave.
 
-    Stage n + 2 (the head) is the whole backbone: its outcome is the pooled vector.
+    Stage n + 2 (the head) is the whole backbone: its outcome are the pooled vectors, the network's own pooling first.
     """
 
     def __init__(self, network: Network, anatomy: Anatomy) -> None:
@@ -167,11 +167,9 @@ class Prefix:
                 if stage != self.anatomy.head:
                     block = self.anatomy.blocks[stage - 1]
                     hooks.callback(block.register_forward_pre_hook(catch(stage), with_kwargs=True).remove)
-            try:
-                pooled = self.network.pooled(**{n: t for n, t in batch.items() if n not in (WIDE_IDS, WIDE_WEIGHTS)})
-                found[self.anatomy.head] = pooled
-            except _ReachedError:
-                pass
+            with suppress(_ReachedError):
+                deep = {name: tensor for name, tensor in batch.items() if name not in (WIDE_IDS, WIDE_WEIGHTS)}
+                found[self.anatomy.head] = torch.stack(list(self.network.summaries(**deep).values()), 1)
         return {stage: found[stage] for stage in stages}
 
     @contextmanager

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.finetune.examples import Examples
-from components.finetune.study import Study, Trained, rank
-from components.finetune.training import Direct, predict
+from components.finetune.learners import Direct, predict
+from components.finetune.study import METRICS, Study, Trained
 from components.shared.backbones.network import Network
 from components.shared.outcomes import Outcome, join, outcome_of
+from components.shared.selection import rank
 
 PREDICTIONS, SUMMARY = "notes/comparison.parquet", "notes/comparison.json"
 _CHUNK = 65536  # test examples predicted at once
@@ -60,7 +61,7 @@ class Comparisons:
                 writer.write_table(_table(f"curve {count}", self._predict(trained)))
         without = [arm for arm in told["arms"] if not arm["pretrained"]]
         if without:
-            told["reference"] = max(without, key=lambda arm: rank(arm["validation"]))["name"]
+            told["reference"] = max(without, key=lambda arm: rank(arm["validation"], self.study.selection))["name"]
         return told
 
     def _arms(self) -> Iterator[tuple[str, dict[str, Any], Trained]]:
@@ -70,7 +71,7 @@ class Comparisons:
             entry, trained = _train(name, study, "probe")
             yield name, {"pretrained": study is self.study, **entry}, trained
         tried = [self._from_scratch(factor) for factor in _FACTORS]
-        entry, trained = max(tried, key=lambda item: rank(item[0]["validation"]))
+        entry, trained = max(tried, key=lambda item: rank(item[0]["validation"], self.study.selection))
         seconds = sum(item["seconds"] for item, _ in tried)
         yield "from scratch", {"pretrained": False, **entry, "seconds": seconds}, trained
 
@@ -118,7 +119,7 @@ def _train(name: str, study: Study, strategy: str) -> tuple[dict[str, Any], Trai
     """Trains apart from the model: what happens stays out of its curves, and is told in one line."""
     began = time.perf_counter()
     trained = dataclasses.replace(study, listener=lambda *_: None, tell=lambda _: None).run([strategy])
-    validation = {metric: trained.history.best[metric] for metric in ("validation_loss", "accuracy", "macro_f1")}
+    validation = {metric: trained.history.best[metric] for metric in METRICS}
     study.tell(
         f"compared: {name}: validation loss {validation['validation_loss']:.4f}, accuracy {validation['accuracy']:.4f}"
     )

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,31 +10,25 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from components.finetune import alone
-from components.finetune.anatomy import Prefix, anatomy_of
+from components.finetune.anatomy import Anatomy, Prefix, anatomy_of
+from components.finetune.batches import LEAST
 from components.finetune.cache import States, compute_states
 from components.finetune.examples import Examples
-from components.finetune.joint import fit_joint
-from components.finetune.lexical import LexicalFit, fit_lexical
-from components.finetune.probe import Probe, Vectors, fit_probe
+from components.finetune.heads import Head, Heads
+from components.finetune.learners import Autocast, Direct, Learner, Resumed, logits_of
 from components.finetune.settings import LEXICAL, FinetuneSettings
 from components.finetune.strategies import STRATEGIES, add_adapters, describe, merge_adapters
-from components.finetune.training import (
-    Autocast,
-    Direct,
-    History,
-    Learner,
-    Pooled,
-    Resumed,
-    Trial,
-    predict,
-    scores_of,
-)  # fmt: skip
-from components.finetune.wide import Branch, JointHead, RawTexts, is_within_reach, note_of, start_branch
-from components.finetune.words import WordColumns, Words
+from components.finetune.training import History, Trial
+from components.finetune.wide import Branch, RawTexts, is_within_reach, note_of, start_branch
+from components.finetune.words import WordColumns
 from components.shared.backbones.network import Network
+from components.shared.errors import InputError
+from components.shared.selection import rank, selection_of
 
+METRICS = ("validation_loss", "accuracy", "macro_f1")
 RUNG = 0.25
 """In a sweep, strategies that train by gradient steps are compared after this part of their steps; one goes on."""
 
@@ -49,14 +42,18 @@ class Trained:
     """A network that has learned.
 
     Attributes:
-        network: In evaluation mode, adapters merged; or a model of the words alone.
+        network: In evaluation mode, adapters merged.
         strategy: By which it learned.
         history: Of its training; a probe's has one epoch and no steps.
         frozen: What was frozen, in words.
         probe: Penalties that were tried, losses, and the chosen one, where a head was fitted.
+        settings: That it learned by, with no number open.
+        candidates: What was tried: `name`, `what`, `validation`, `seconds`, `kept`, `note`.
+        judgement: Whether it learned, and its temperature, see `components.finetune.account.judge`.
+        headline: What is to be said first of how it was chosen, or "".
+        words: What is told of its words, see `components.finetune.wide.words_note`.
         sweep: How each strategy did, where there were several.
         starts: How each start did, where there were two.
-        words: What is told of the words, where the model has some, see `components.finetune.wide.words_note`.
     """
 
     network: Network | alone.WordsModel
@@ -64,9 +61,13 @@ class Trained:
     history: History
     frozen: str
     probe: dict[str, Any] | None = None
+    settings: FinetuneSettings | None = None
+    candidates: list[dict[str, Any]] | None = None
+    words: dict[str, Any] | None = None
+    headline: str = ""
+    judgement: dict[str, Any] = field(default_factory=dict)
     sweep: list[dict[str, Any]] | None = None
     starts: list[dict[str, Any]] | None = None
-    words: dict[str, Any] | None = None
 
 
 @dataclass
@@ -101,8 +102,13 @@ class Study:
         self.network = self.make().to(self.train.device).eval()
         self.branch = Branch.taken_from(self.network)
         self._columns: dict[str, WordColumns] = {}
-        self.anatomy = anatomy_of(self.network, self.train.batch(np.arange(1)))
-        self._fitted: tuple[Probe | JointHead, History] | None = None
+        first = self.train.batch(np.arange(1))
+        self.anatomy = anatomy_of(self.network, first)
+        with torch.no_grad():
+            self.poolings = list(self.network.summaries(**first))
+        classes = self.network.head.out_features
+        self.selection = selection_of(np.bincount(self.train.labels, minlength=classes))
+        self.heads = Heads(self)
 
     def run(self, strategies: Sequence[str]) -> Trained:
         """Trains by one strategy, or by several and keeps the one that does best on validation examples.
@@ -114,21 +120,25 @@ class Study:
             InputError: A loss is no longer a number.
         """
         self.prepare(strategies)
-        done = [self._worded()] if LEXICAL in strategies else []
-        done += [self._probed()] if "probe" in strategies else []
+        done = [self.worded()] if LEXICAL in strategies else []
+        done += [self.probed()] if "probe" in strategies else []
         trials = [self.trial(name) for name in strategies if name != LEXICAL and STRATEGIES[name].trains]
         rows = {trained.strategy: _row(trained.history, trained.history.best) for trained in done}
         if len(trials) > 1:
             trials, rows = self._race(trials, rows)
         for trial in trials:
             trial.run()
-            done.append(self._finish(trial))
+            done.append(self.finish(trial))
             rows[trial.strategy] = _row(trial.history, trial.history.best)
-        best = max(done, key=lambda trained: rank(trained.history.best))
-        self._note(best)
-        if len(strategies) > 1:
-            kept = best.strategy
-            best.sweep = [{"strategy": name, **rows[name], "kept": name == kept} for name in strategies]
+        best = max(done, key=lambda trained: rank(trained.history.best, self.selection))
+        self.note_words(best)
+        told = [{"strategy": name, **rows[name], "kept": name == best.strategy} for name in strategies]
+        best.sweep = told if len(strategies) > 1 else None
+        frozen = {trained.strategy: trained.frozen for trained in done}
+        best.candidates = [
+            candidate(row["strategy"], frozen.get(row["strategy"], "not trained to its end"), row, row["kept"])
+            for row in told
+        ]
         return best
 
     def prepare(self, strategies: Sequence[str]) -> None:
@@ -161,21 +171,26 @@ class Study:
             stages += [first] if self.settings.cache_gib else []
         return stages
 
-    @functools.cached_property
-    def lexical(self) -> tuple[Words, LexicalFit] | None:
-        """The texts, and the model of the words alone; None where nothing is to be looked at, or found."""
-        if self.raw is None:
-            return None
-        words = self.raw.words(self.train.numbers)
-        fit = fit_lexical(words, self.settings.seed)
-        if fit is None:
-            return None
-        told = fit.validation
-        self.tell(
-            f"words alone ({fit.words}): validation loss {told['validation_loss']:.4f}, accuracy "
-            f"{told['accuracy']:.4f}, in {fit.seconds:.1f} s"
-        )
-        return words, fit
+    def probed(self, head: Head | None = None) -> Trained:
+        """Returns the network with a head that was fitted on it; None: the best of them."""
+        chosen, network = head or self.heads.best, copy.deepcopy(self.network)
+        chosen.load_into(network)
+        self.listener(chosen.name, "epoch", chosen.history.epochs[0])
+        frozen = describe(self.anatomy, STRATEGIES["probe"], self.settings)
+        return Trained(network, "probe", chosen.history, frozen, chosen.to_json(), self.settings)
+
+    def worded(self) -> Trained:
+        """Returns the model of the words alone.
+
+        Raises:
+            InputError: There are no words, or none that tells anything.
+        """
+        if self.heads.lexical is None:
+            raise alone.no_words(self.raw is None)
+        fit = self.heads.lexical[1]
+        history = alone.history_of(fit)
+        self.listener(LEXICAL, "epoch", history.epochs[0])
+        return Trained(alone.model_of(fit), LEXICAL, history, alone.FROZEN, settings=self.settings)
 
     def with_words(self, examples: Examples, split: str, network: Network) -> Examples:
         """Returns examples with the words that a network's branch takes, where it has one."""
@@ -185,111 +200,75 @@ class Study:
             self._columns[split] = self.raw.columns(network.vectorizer, split)
         return dataclasses.replace(examples, words=self._columns[split])
 
-    def _fit_probe(self) -> tuple[Probe | JointHead, History]:
-        """Fits a head on the pooled vectors of the frozen backbone; once for all strategies that begin with it.
-
-        With words beside them, where that is asked for or validation gains by it.
-        """
-        if self._fitted is None:
-            began, device = time.perf_counter(), self.train.device
-            vectors = [
-                Vectors(self.states[name][self.anatomy.head], examples.numbers, examples.labels, device)
-                for name, examples in (("train", self.train), ("validation", self.validation))
-            ]
-            probe = fit_probe(vectors[0], vectors[1], self.network.head.out_features, self.tell)
-            head: Probe | JointHead = probe
-            scores, train_loss = self._scores_of_head(probe), probe.train_loss
-            if joint := self._fit_joint():
-                found = self._scores_of_head(joint)
-                if self.settings.lexical == "true" or rank(found) > rank(scores):
-                    head, scores, train_loss = joint, found, joint.fit.train_loss
-            seconds = time.perf_counter() - began
-            entry = {"epoch": 1, "step": 0, "train_loss": train_loss, **scores, "seconds": seconds}
-            rate = len(self.train) / max(seconds, 1e-9)
-            history = History(epochs=[entry], best_epoch=1, seconds=seconds, examples_per_second=rate)
-            self._fitted = head, history
-        return self._fitted
-
-    def _fit_joint(self) -> JointHead | None:
-        """Fits one head on vectors and words; None where there are none."""
-        if self.lexical is None:
-            return None
-        words, fit = self.lexical
-        head = self.anatomy.head
-        train, validation = (
-            self.states[split][head].read(numbers)[:, 0].float().numpy()
-            for split, numbers in (("train", words.numbers), ("validation", words.validation_numbers))
-        )
-        joint = fit_joint(train, validation, fit, words, self.settings.seed)
-        told = joint.validation
-        self.tell(
-            f"probe with words (vector times {joint.scale:g}, {joint.linear.words}): validation loss "
-            f"{told['validation_loss']:.4f}, accuracy {told['accuracy']:.4f}, in {joint.seconds:.1f} s"
-        )
-        return JointHead(fit.vectorizer, joint)
-
-    def _scores_of_head(self, head: Probe | JointHead) -> dict[str, float]:
-        network = copy.deepcopy(self.network)
-        _load(head, network)
-        examples = self.with_words(self.validation, "validation", network)
-        learner = Pooled(examples, self.states["validation"][self.anatomy.head])
-        return scores_of(predict(network, learner, 1024, self.autocast), self.validation.labels)
-
-    def _probed(self) -> Trained:
-        head, history = self._fit_probe()
-        network = copy.deepcopy(self.network)
-        _load(head, network)
-        self.listener("probe", "epoch", history.epochs[0])
-        frozen = describe(self.anatomy, STRATEGIES["probe"], self.settings)
-        return Trained(network, "probe", history, frozen, _told(head))
-
-    def _worded(self) -> Trained:
-        """Returns the model of the words alone."""
-        if self.lexical is None:
-            raise alone.no_words(self.raw is None)
-        fit = self.lexical[1]
-        history = alone.history_of(fit)
-        self.listener(LEXICAL, "epoch", history.epochs[0])
-        return Trained(alone.model_of(fit), LEXICAL, history, alone.FROZEN)
-
-    def _note(self, trained: Trained) -> None:
+    def note_words(self, trained: Trained) -> None:
         """Adds what is told of the words."""
         labels, network = (self.raw.labels if self.raw else []), trained.network
-        if self.lexical is None:
+        if self.heads.lexical is None:
             return
-        fit = self.lexical[1]
+        fit = self.heads.lexical[1]
         if isinstance(network, alone.WordsModel):
             trained.words = alone.note_alone(fit, labels)
         elif network.wide is not None:
             examples = self.with_words(self.validation, "validation", network)
             trained.words = note_of(network, examples, labels, fit)
 
-    def trial(self, name: str) -> Trial:
-        """Returns a network of its own, about to learn by a strategy, from kept states where there are some."""
-        strategy, network = STRATEGIES[name], copy.deepcopy(self.network)
-        if strategy.probes:
-            _load(self._fit_probe()[0], network)
-        elif self.lexical and (self.settings.lexical == "true" or is_within_reach(self.lexical[1], self.lexical[0])):
-            start_branch(network, self.lexical[1], self.branch)
+    def logits(self, trained: Trained) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what a model makes of validation examples, [examples, classes], and their classes."""
+        network = trained.network
+        if isinstance(network, alone.WordsModel):
+            assert self.heads.lexical is not None, "words were found"
+            words, fit = self.heads.lexical
+            return fit.linear.logits(fit.validation_columns), words.truth
+        learner = Direct(self.with_words(self.validation, "validation", network))
+        found = logits_of(network, learner, 2 * self.settings.batch_size, self.autocast)
+        return found, self.validation.labels
+
+    def trial(self, name: str, settings: FinetuneSettings | None = None, from_probe: bool = False) -> Trial:
+        """Returns a network of its own, about to learn by a strategy, from kept states where there are some.
+
+        Args:
+            name: Of the strategy.
+            settings: Other ones than the study's.
+            from_probe: Begin with the probe's head, also where the strategy does not.
+
+        Raises:
+            InputError: Batches would have one example, and the network's norms need several.
+        """
+        strategy, network, settings = STRATEGIES[name], copy.deepcopy(self.network), settings or self.settings
+        if strategy.probes or from_probe:
+            self.heads.best.load_into(network)
+        elif self._adds_words():
+            assert self.heads.lexical is not None, "there are words"
+            start_branch(network, self.heads.lexical[1], self.branch)
         anatomy = anatomy_of(network, self.with_words(self.train, "train", network).batch(np.arange(1)))
+        _check_batches(network, min(settings.batch_size, len(self.train)))
         if strategy.adapts:
-            torch.manual_seed(self.settings.seed)
-            add_adapters(network, anatomy, self.settings)
+            torch.manual_seed(settings.seed)
+            add_adapters(network, anatomy, settings)
             network.to(self.train.device)
-        learners: list[Learner] = []
+        learners = self._learners(name, anatomy, network)
+
+        def listen(event: str, entry: dict[str, float]) -> None:
+            self.listener(name, event, entry)
+
+        return Trial(network, anatomy, name, learners, settings, self.autocast, listen, self.selection)
+
+    def _adds_words(self) -> bool:
+        """Whether a network that begins with no fitted head gets a branch for words."""
+        found = self.heads.lexical
+        return found is not None and (self.settings.lexical == "true" or is_within_reach(found[1], found[0]))
+
+    def _learners(self, name: str, anatomy: Anatomy, network: Network) -> tuple[Learner, Learner]:
+        found: list[Learner] = []
         for split, given in (("train", self.train), ("validation", self.validation)):
             examples = self.with_words(given, split, network)
             stage = next((s for s in self._cached_stages(name) if s != anatomy.head), None)
             states = self.states[split].get(stage) if stage else None
             if stage and states and not (split == "train" and examples.augment):
-                learners.append(Resumed(examples, anatomy, stage, states))
+                found.append(Resumed(examples, anatomy, stage, states))
             else:
-                learners.append(Direct(examples))
-
-        def listen(event: str, entry: dict[str, float]) -> None:
-            self.listener(name, event, entry)
-
-        return Trial(network, anatomy, name, (learners[0], learners[1]), self.settings, self.autocast, listen)
+                found.append(Direct(examples))
+        return found[0], found[1]
 
     def _race(self, trials: list[Trial], rows: dict[str, Any]) -> tuple[list[Trial], dict[str, Any]]:
         """Runs trials to the rung; returns the best, and the rows with how all did there."""
@@ -302,42 +281,46 @@ class Study:
                 f"{trial.strategy} after {trial.done} of {trial.total} steps: validation loss "
                 f"{told['validation_loss']:.4f}, accuracy {told['accuracy']:.4f}"
             )
-        best = max(trials, key=lambda trial: rank(scores[trial.strategy]))
+        best = max(trials, key=lambda trial: rank(scores[trial.strategy], self.selection))
         found = {trial.strategy: _row(trial.history, scores[trial.strategy], trial.done) for trial in trials}
         self.tell(f"{best.strategy} goes on")
         return [best], {**rows, **found}
 
-    def _finish(self, trial: Trial) -> Trained:
+    def finish(self, trial: Trial) -> Trained:
+        """Returns what a trial has learned, its adapters merged."""
         strategy = STRATEGIES[trial.strategy]
         if strategy.adapts:
             merge_adapters(trial.network)
-        probe = _told(self._fit_probe()[0]) if strategy.probes else None
-        frozen = describe(trial.anatomy, strategy, self.settings)
-        return Trained(trial.network.eval(), trial.strategy, trial.history, frozen, probe)
+        probe = self.heads.best.to_json() if strategy.probes else None
+        frozen = describe(trial.anatomy, strategy, trial.settings)
+        return Trained(trial.network.eval(), trial.strategy, trial.history, frozen, probe, trial.settings)
 
 
-def rank(scores: Mapping[str, float]) -> tuple[float, float]:
-    """Returns what is highest for the best validation: macro-F1, and among equals the lowest loss."""
-    return scores["macro_f1"], -scores["validation_loss"]
+def candidate(name: str, what: str, scores: Mapping[str, Any], kept: bool, note: str = "") -> dict[str, Any]:
+    """Returns a line of the history's `candidates`.
+
+    Args:
+        name: What it is called.
+        what: It is, in words.
+        scores: On validation examples, and its `seconds`.
+        kept: Whether it is the model.
+        note: What else is to be said.
+    """
+    validation = {metric: scores[metric] for metric in METRICS}
+    told = {"name": name, "what": what, "validation": validation, "seconds": scores["seconds"]}
+    return {**told, "kept": kept, "note": note}
+
+
+def _check_batches(network: Network, size: int) -> None:
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if norms and size < LEAST:
+        raise InputError(
+            f"Batches would hold {size} example, but the network has {len(norms)} batch norms, which need several: set "
+            f"training.batch_size to {LEAST} or more, and give as many training examples."
+        )
 
 
 def _row(history: History, scores: Mapping[str, float], steps: int | None = None) -> dict[str, Any]:
-    kept = {name: scores[name] for name in ("validation_loss", "accuracy", "macro_f1")}
+    kept = {name: scores[name] for name in METRICS}
     done = history.epochs[-1]["step"] if steps is None else steps
     return {**kept, "steps": done, "seconds": history.seconds}
-
-
-def _load(head: Probe | JointHead, network: Network) -> None:
-    """Gives a network a fitted head."""
-    if isinstance(head, JointHead):
-        head.load_into(network)
-        return
-    network.normalized = False  # the head is for vectors as they come
-    network.narrow()
-    head.load_into(network.head)
-
-
-def _told(probe: Probe | JointHead) -> dict[str, Any] | None:
-    if isinstance(probe, JointHead):
-        return None
-    return {"penalties": probe.penalties, "validation_losses": probe.losses, "chosen": probe.chosen}

@@ -1,15 +1,17 @@
 """One run of the step on the words alone (`strategy: lexical`): no backbone is brought here, none computes anything."""
 
-import dataclasses
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from components.finetune import alone
+from components.finetune.account import history_of, judge
 from components.finetune.curves import Curves
 from components.finetune.lexical import fit_lexical
 from components.finetune.settings import LEXICAL, FinetuneSettings
 from components.finetune.starts import numbers_of
-from components.finetune.study import Trained
+from components.finetune.study import Trained, candidate
 from components.finetune.telling import Telling
 from components.finetune.wide import NOTE, RawTexts
 from components.shared import backbones
@@ -36,7 +38,8 @@ class WordsAlone:
         telling = Telling(self.settings, curves, len(self.numbers)) if curves else None
         if telling:
             telling.begin(f"{len(self.numbers):,} examples, {LEXICAL}")
-        fit = fit_lexical(self.texts.words(self.numbers), self.settings.seed)
+        words = self.texts.words(self.numbers)
+        fit = fit_lexical(words, self.settings.seed)
         if fit is None:
             raise alone.no_words(without_texts=False)
         history = alone.history_of(fit)
@@ -44,14 +47,19 @@ class WordsAlone:
             telling.entry(LEXICAL, "epoch", history.epochs[0])
             telling.end(f"kept {fit.words}")
         note = alone.note_alone(fit, self.texts.labels)
-        return Trained(alone.model_of(fit), LEXICAL, history, alone.FROZEN, words=note)
+        line = candidate(LEXICAL, fit.words, history.best, kept=True)
+        trained = Trained(alone.model_of(fit), LEXICAL, history, alone.FROZEN, candidates=[line], words=note)
+        judge(trained, fit.linear.logits(fit.validation_columns), words.truth, words.labels)
+        return trained
 
     def save(self, trained: Trained, draft: Draft) -> None:
         """Writes all that prediction from raw input needs, and the backbone that the job named."""
         save_alone(trained, self.source, _backbone_of(self.settings.backbone), draft)
 
 
-def save_alone(trained: Trained, features: Artifact, backbone: str, draft: Draft) -> None:
+def save_alone(
+    trained: Trained, features: Artifact, backbone: str, draft: Draft, more: Mapping[str, Any] | None = None
+) -> None:
     """Writes a model of the words alone, see `components.finetune.finetune.finetune`.
 
     Args:
@@ -59,6 +67,7 @@ def save_alone(trained: Trained, features: Artifact, backbone: str, draft: Draft
         features: Tell task, inputs and labels.
         backbone: What the job named: later strategies that need one start from it.
         draft: Where it is written.
+        more: What else the history tells.
     """
     model = trained.network
     assert isinstance(model, alone.WordsModel), "it learned the words alone"
@@ -66,10 +75,10 @@ def save_alone(trained: Trained, features: Artifact, backbone: str, draft: Draft
     told = features.read_json("features.json")
     kept = {name: told[name] for name in ("task", "inputs", "labels")}
     draft.write_json("model.json", {**kept, "family": backbones.LEXICAL, "backbone": backbone, **model.describe()})
-    notes = {name: getattr(trained, name) for name in ("strategy", "frozen", "probe", "sweep", "starts")}
-    notes |= {"device": "CPU", "precision": "float32", **model.describe(), "pooling": "none"}
+    notes: dict[str, Any] = {"device": "CPU", "precision": "float32", **model.describe(), "pooling": "none"}
     notes |= {"examples": (trained.words or {}).get("examples", {}).get("of"), "parameters": model.parameters}
-    draft.write_json("notes/history.json", {**dataclasses.asdict(trained.history), **notes})
+    notes |= more or {}
+    draft.write_json("notes/history.json", history_of(trained, notes))
     draft.write_json(NOTE, trained.words)
 
 

@@ -14,8 +14,17 @@ def selection_of(counts: np.ndarray) -> str:
     Args:
         counts: int [classes], training examples of each.
     """
+    return "macro_f1" if is_uneven(counts) else "accuracy"
+
+
+def is_uneven(counts: np.ndarray) -> bool:
+    """Whether the largest class is far larger than the smallest.
+
+    Args:
+        counts: int [classes], training examples of each.
+    """
     there = counts[counts > 0]
-    return "macro_f1" if len(there) and there.max() > _UNEVEN * there.min() else "accuracy"
+    return bool(len(there) and there.max() > _UNEVEN * there.min())
 
 
 def rank(scores: Mapping[str, float], selection: str) -> tuple[float, float]:

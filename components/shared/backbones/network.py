@@ -32,8 +32,12 @@ class Network(nn.Module):
     Two things can be added, see `model.json`: with `normalized` the vector has the length √width whatever the backbone
     makes of it, so that all its numbers are about 1. And `widen` lays a branch for the words of a text beside it, whose
     logits are added (wide and deep, Cheng et al. 2016, 1606.07792).
+
+    Attributes:
+        pooling: How the backbone's output becomes one vector.
     """
 
+    pooling = "auto"
     wide: nn.EmbeddingBag | None
     vectorizer: Vectorizer | None
 
@@ -49,6 +53,20 @@ class Network(nn.Module):
     def pooled(self, **batch: Tensor) -> Tensor:
         """Returns one vector an example, float [batch, width]."""
         raise NotImplementedError
+
+    def summaries(self, **batch: Tensor) -> dict[str, Tensor]:
+        """Returns all vectors that one pass can make of an example, by pooling; the network's own is the first."""
+        return {self.pooling: self.pooled(**batch)}
+
+    def choose(self, pooling: str, normalized: bool) -> None:
+        """Sets how an example becomes one vector: `pooling` is one of those of `summaries`."""
+        self.pooling, self.normalized = pooling, normalized
+
+    def cool(self, temperature: float) -> None:
+        """Divides all logits by a temperature, for good."""
+        with torch.no_grad():
+            for part in (self.head.weight, self.head.bias, *([] if self.wide is None else [self.wide.weight])):
+                part.div_(temperature)
 
     def forward(self, **batch: Tensor) -> Tensor:
         """Takes a batch as `collate` makes it; returns logits [batch, classes]."""
@@ -202,6 +220,8 @@ def predict(network: Network, columns: Mapping[str, Sequence[np.ndarray]], paddi
 
 
 def _pad(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> dict[str, Tensor]:
+    if any(len(row) == 0 for row in columns["input_ids"]):
+        columns = _never_empty(columns, padding)
     lengths = np.array([len(row) for row in columns["input_ids"]])
     mask = np.arange(lengths.max()) < lengths[:, None]
     batch = {"attention_mask": torch.from_numpy(mask.astype(np.int64))}
@@ -210,6 +230,15 @@ def _pad(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> dict[str,
         padded[mask] = np.concatenate(rows)
         batch[name] = torch.from_numpy(padded)
     return batch
+
+
+def _never_empty(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> dict[str, list[np.ndarray]]:
+    """An example without a token (an empty text, and a tokenizer that adds none) is one padding token that is seen.
+
+    So its answer is the same whatever stands beside it.
+    """
+    alone = {name: np.array([padding if name == "input_ids" else 0]) for name in columns}
+    return {name: [row if len(row) else alone[name] for row in rows] for name, rows in columns.items()}
 
 
 def word_columns(vectorizer: Vectorizer, texts: Sequence[Sequence[str]]) -> dict[str, list[np.ndarray]]:
