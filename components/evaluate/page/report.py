@@ -15,7 +15,7 @@ from components.evaluate.examples import has_pictures
 from components.evaluate.page import figures
 from components.evaluate.page.charts import Scale, interval, path
 from components.evaluate.page.pictures import example_grid, pictures_of
-from components.evaluate.page.promotion import Promotion, changes, promotion
+from components.evaluate.page.promotion import NAMES, Promotion, changes, promotion
 from components.evaluate.predictions import Mistake
 from components.evaluate.sources import Sources
 from components.evaluate.transfer import p_value_of
@@ -33,6 +33,15 @@ HEADLINES = {
     "better": "Better than every baseline",
     "worse": "Worse than {name}: don’t use this model",
     "not shown": "No gain shown over {name}",
+    "the backbone adds nothing": "The backbone adds nothing here: the words alone are as good",
+    "nothing was learned": "Nothing was learned: don’t use this model",
+}
+TONES = {
+    "better": "better",
+    "worse": "worse",
+    "not shown": "open",
+    "the backbone adds nothing": "better",
+    "nothing was learned": "worse",
 }
 
 
@@ -63,6 +72,8 @@ def write_page(
         "title": title,
         "date": datetime.now(UTC).strftime("%-d %B %Y, %H:%M UTC"),
         "headline": HEADLINES[content["verdict"]].format(name=content["best_baseline"]),
+        "tone": TONES[content["verdict"]],
+        "metric_name": NAMES[content["difference"]["metric"]],
         "evaluation": content,
         "promotion": decided and promotion(decided, content, timing, sources.model.digest),
         "changes": changes(content["changes"]),
