@@ -154,7 +154,7 @@ def _gradients(data: _Data, look: _Look, terms: Terms) -> _Model:
     scores = {what: rank(_fit(few.columns(chosen), like, terms).validation, terms.selection)
               for what, chosen in choices.items()} if len(choices) > 1 else {"gradients": (0.0, 0.0)}  # fmt: skip
     what = max(scores, key=lambda name: scores[name])
-    return _svm("HOG, linear SVM", f"{what} of {look.side} x {look.side} pixels", data, choices[what], terms, began)
+    return _svm("SVM on HOG", f"{what} of {look.side} x {look.side} pixels", data, choices[what], terms, began)
 
 
 def _pixels(data: _Data, look: _Look, terms: Terms) -> _Model:
@@ -164,7 +164,7 @@ def _pixels(data: _Data, look: _Look, terms: Terms) -> _Model:
     rows, held = ((part[:, chosen] - mean) / scale for part in (data.rows, data.held))
     side = min(look.side, _THUMBNAIL)
     found = _svm(
-        "Pixels, linear SVM", f"{side} x {side} pixels", replace(data, rows=rows, held=held), slice(None), terms, began
+        "SVM on pixels", f"{side} x {side} pixels", replace(data, rows=rows, held=held), slice(None), terms, began
     )
     weight = found.linear.weight / scale  # for vectors as they come
     linear = replace(found.linear, weight=weight.astype(np.float32), bias=found.linear.bias - weight @ mean)

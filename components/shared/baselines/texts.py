@@ -75,15 +75,15 @@ def text_baselines(train: Labelled, validation: Labelled, test: Texts, terms: Te
     if words is not None:
         what, first = words
         data = _data(what, _words(what, train, terms), train, validation)
-        yield _learn("Words, linear SVM", data, test, terms, first, _WORK, began)
+        yield _learn("SVM on words", data, test, terms, first, _WORK, began)
         began = time.perf_counter()
         like = replace(first, loss=LOGISTIC, penalty=min(_LOGISTIC_FACTOR * first.penalty, max(PENALTIES)))
-        yield _learn("Words, logistic regression", data, test, terms, like, _LOGISTIC_WORK, began)
+        yield _learn("Logistic regression on words", data, test, terms, like, _LOGISTIC_WORK, began)
     began = time.perf_counter()
     part = train.take(train.places(_first_characters(train)))
     characters = Characters(most_columns(terms.classes, len(train.inputs)))
     data = _data("two to five characters", characters, part, validation)
-    yield _learn("Characters, linear SVM", data, test, terms, replace(first, penalty=1.0), _CHARACTER_WORK, began)
+    yield _learn("SVM on characters", data, test, terms, replace(first, penalty=1.0), _CHARACTER_WORK, began)
 
 
 def _search(train: Labelled, validation: Labelled, terms: Terms) -> tuple[str, Linear] | None:
