@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluate.baselines import Baselines, fit_baselines
+from components.evaluate.calibration import calibration_of, thresholds_of
 from components.evaluate.challenge import Challenge, Terms, challenge
 from components.evaluate.page.history import known_versions
 from components.evaluate.page.promotion import Promotion
@@ -26,7 +27,7 @@ from components.shared.registry import CHAMPION, Version
 from components.shared.step import Progress, option
 
 MAX_CONFUSION = 200  # classes; a larger matrix is megabytes of zeros
-PAGE = "notes/report.html"
+PAGE, PREDICTIONS = "notes/report.html", "predictions.parquet"
 _PREDICTION = 0.7  # its share of the progress
 
 
@@ -173,7 +174,7 @@ class _Evaluation:
     def _predict(self, share: float) -> Predictions:
         self.progress.update(0.0, "loading the model")
         classifier = Classifier(self.sources.model, self.sources.features, self.settings.batch_size)
-        path = self.draft.path / "predictions.parquet"
+        path = self.draft.path / PREDICTIONS
         return predict(classifier, self.sources.snapshot, path, self.progress, share)
 
     def _challenge(self, champion: Version | None, predictions: Predictions) -> Challenge | None:
@@ -201,6 +202,8 @@ class _Evaluation:
         learnt = learnt_of(self.sources.model)
         return {
             **_scores(predictions, self.sources.model.read_json("model.json")["labels"]),
+            "calibration": calibration_of(self.draft.path / PREDICTIONS, predictions.outcome, learnt.history),
+            "thresholds": thresholds_of(predictions.outcome),
             **compare(predictions.outcome, baselines, learnt, self.rules.metric, settings.seed),
             "transfer": transfer_of(arms, settings.seed),
             "learning_curve": learning_curve_of(arms, baselines, rows["train"]),

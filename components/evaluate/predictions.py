@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,11 @@ from components.shared import backbones
 from components.shared.artifact import Artifact
 from components.shared.features import FeatureSplit
 from components.shared.outcomes import Outcome, join, outcome_of
-from components.shared.packaged import load_artifact
 from components.shared.step import Progress
 
 CHUNK = 8192  # texts at once: the more, the better they can be sorted by length
 PICTURE_CHUNK = 512
 MISTAKES = 20
-VOCABULARY = "lexical.json"
-"""The file of a model that sees words."""
-
-Predict = Callable[[int, pa.RecordBatch], np.ndarray]
-"""Takes the place of the first example in the test split, and the snapshot's columns; returns probabilities."""
 
 
 @dataclass(frozen=True)
@@ -61,55 +55,28 @@ class Predictions:
 
 
 class Classifier:
-    """A model with a test split: gives probabilities for a range of examples.
-
-    A network predicts from features, so that nothing is encoded again; a model that sees words predicts from raw text,
-    as it is served.
-    """
+    """A model with a test split of features: gives probabilities for a range of examples."""
 
     def __init__(self, model: Artifact, features: Artifact, batch_size: int) -> None:
         self.labels: list[str] = model.read_json("model.json")["labels"]
-        self.split = FeatureSplit(features, "test")
-        self.words = VOCABULARY in model.files
+        self.family = backbones.family(model.read_json("model.json")["family"])
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._predict = _from_text(model) if self.words else _from_features(model, self.split, batch_size, self.device)
+        self.network = self.family.from_model(model.path).to(self.device)
+        self.padding = self.family.padding_of(model.path)
+        self.split = FeatureSplit(features, "test")
+        self.batch_size = batch_size
         self.seconds = 0.0
         self.predicted = hashlib.sha256()  # which examples
 
-    def probabilities(self, start: int, batch: pa.RecordBatch) -> np.ndarray:
-        """Returns float32 [examples, classes], in float32, as the model is served.
-
-        Args:
-            start: The place of the first example in the test split.
-            batch: The snapshot's columns of the examples.
-        """
-        begun, stop = time.perf_counter(), start + batch.num_rows
-        found = self._predict(start, batch)
+    def probabilities(self, start: int, stop: int) -> np.ndarray:
+        """Returns float32 [stop - start, classes]. In float32, as the model is served."""
+        begun = time.perf_counter()
+        columns = self.split.take(np.arange(start, stop))
+        found = self.family.predict(self.network, columns, self.padding, self.batch_size)
         self.seconds += time.perf_counter() - begun
         truth = (self.labels[number] for number in self.split.labels[start:stop].tolist())
         add_examples(self.predicted, (self.split[place] for place in range(start, stop)), truth)
         return found
-
-
-def _from_features(model: Artifact, split: FeatureSplit, batch_size: int, device: torch.device) -> Predict:
-    family = backbones.family(model.read_json("model.json")["family"])
-    network, padding = family.from_model(model.path).to(device), family.padding_of(model.path)
-
-    def predict(start: int, batch: pa.RecordBatch) -> np.ndarray:
-        columns = split.take(np.arange(start, start + batch.num_rows))
-        return family.predict(network, columns, padding, batch_size)
-
-    return predict
-
-
-def _from_text(model: Artifact) -> Predict:
-    served = load_artifact(model.path)
-
-    def predict(_: int, batch: pa.RecordBatch) -> np.ndarray:
-        columns = [batch.column(name).to_pylist() for name in batch.schema.names if name.startswith("input_")]
-        return served.probabilities(list(zip(*columns, strict=True)))
-
-    return predict
 
 
 def predict(classifier: Classifier, snapshot: Artifact, path: Path, progress: Progress, share: float) -> Predictions:
@@ -147,7 +114,7 @@ def _write(classifier: Classifier, snapshot: Artifact, path: Path, names: np.nda
     try:
         for batch in read_columns(snapshot, "test", columns, rows):
             stop = start + batch.num_rows
-            probabilities = classifier.probabilities(start, batch)
+            probabilities = classifier.probabilities(start, stop)
             outcome = outcome_of(probabilities, classifier.split.labels[start:stop])
             table = _table(batch, probabilities, outcome, names)
             writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")

@@ -6,6 +6,7 @@ limited, because a linear classifier holds as many weights.
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -137,7 +138,7 @@ def _count(texts: Sequence[str]) -> tuple[list[str], csr_array]:
     numbers: dict[str, int] = {}
     places = [[numbers.setdefault(word, len(numbers)) for word in re.split(r"\s+", text.lower())] for text in texts]
     ends = np.cumsum([0, *map(len, places)], dtype=np.int32)  # 32 bits: scikit-learn takes no more
-    flat = np.concatenate([np.array(row, np.int32) for row in places])
+    flat = np.fromiter(chain.from_iterable(places), np.int32, int(ends[-1]))
     counts = csr_array((np.ones(len(flat), np.float32), flat, ends), shape=(len(texts), len(numbers)))
     counts.sum_duplicates()
     return list(numbers), counts
