@@ -1,6 +1,7 @@
 """A model and its evaluation into a version in the MLflow registry."""
 
 import dataclasses
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _FOLDER = "model"  # in the run's artifacts
+_NO_NAME = re.compile(r"[^\w\-. :]", re.ASCII)  # what MLflow does not take in the name of a metric
 _LOGGED = "graft.logged_model"  # tag of the run: digest of the model that was logged to it as a whole
 
 
@@ -155,7 +157,7 @@ def _log_evaluation(client: "MlflowClient", run: "Run", evaluation: Artifact) ->
             client.log_artifact(run.info.run_id, str(evaluation.file(name)), INVENTORY)
     values = {f"test/{name}": value for name, value in _metrics(evaluation).items()}
     for name, metrics in evaluation.read_json("evaluation.json")["baselines"].items():
-        values[f"baseline/{name}/accuracy"] = metrics["accuracy"]
+        values[f"baseline/{_NO_NAME.sub('', name)}/accuracy"] = metrics["accuracy"]
     for name, value in values.items():
         if name not in run.data.metrics:  # where the same model was registered before
             client.log_metric(run.info.run_id, name, value)

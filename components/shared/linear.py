@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from components.shared.selection import rank, selection_of
 SQUARED_HINGE, LOGISTIC = "squared hinge", "logistic"
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Values of scikit-learn's C, the inverse of the penalty."""
-_NEVER = -30.0  # the bias of a class without a training example
 _SCALES = (-3.0, 4.0)  # natural logarithms of the smallest and the largest factor of margins
 
 
@@ -37,6 +36,8 @@ class Linear:
         seconds: Of all fits that were tried.
     """
 
+    NEVER: ClassVar[float] = -30.0
+    """The bias of a class without a training example."""
     weight: np.ndarray
     bias: np.ndarray
     loss: str
@@ -53,6 +54,11 @@ class Linear:
     def probabilities(self, features: Any) -> np.ndarray:
         """Takes features [examples, features], dense or sparse; returns float32 [examples, classes]."""
         return softmax(self.logits(features))
+
+    @classmethod
+    def empty(cls, loss: str, penalty: float = 1.0, balanced: bool = False) -> "Linear":
+        """Returns settings without a fit: what one may be fitted by."""
+        return cls(np.zeros((0, 0), np.float32), np.zeros(0, np.float32), loss, penalty, balanced, {})
 
     @property
     def words(self) -> str:
@@ -97,14 +103,41 @@ def fit_linear(
                 break
 
             def fit(penalty: float, loss: str = loss, balanced: bool = balanced) -> Linear:
-                raw = _fit(train, labels, classes, seed, loss, penalty, balanced)
-                return calibrated(raw, raw.logits(validation), truth)
+                return fit_once(train, labels, validation, truth, classes, seed, loss, penalty, balanced)
 
             found = climb(penalties, 1.0 if 1.0 in penalties else penalties[0], fit, chosen, began + seconds)
             if best is None or rank(found.validation, chosen) > rank(best.validation, chosen):
                 best = found
     assert best is not None, "a loss and a balance are tried"
     return replace(best, seconds=time.perf_counter() - began)
+
+
+def fit_once(
+    train: Any,
+    labels: np.ndarray,
+    validation: Any,
+    truth: np.ndarray,
+    classes: int,
+    seed: int,
+    loss: str,
+    penalty: float,
+    balanced: bool,
+) -> Linear:
+    """Fits a linear classifier by what is chosen already; validation examples are for its temperature alone.
+
+    Args:
+        train: Features [training examples, features], dense or sparse.
+        labels: Their classes, int [training examples].
+        validation: Features [validation examples, features]; there may be none.
+        truth: Their classes, int [validation examples].
+        classes: How many there are; one without a training example gets no probability.
+        seed: Of the fit.
+        loss: "squared hinge" or "logistic".
+        penalty: The C.
+        balanced: Whether classes weigh the same, whatever their size.
+    """
+    raw = _fit(train, labels, classes, seed, loss, penalty, balanced)
+    return calibrated(raw, raw.logits(validation), truth)
 
 
 def climb(
@@ -139,13 +172,13 @@ def calibrated(model: Linear, logits: np.ndarray, truth: np.ndarray) -> Linear:
         logits: Its margins of the validation examples, [examples, classes].
         truth: Their classes, int [examples].
     """
-    known = model.bias != _NEVER
+    known = model.bias != Linear.NEVER
     fair = known[truth]
     scale = np.where(known, 1.0 / temperature_of(logits[fair][:, known], np.cumsum(known)[truth[fair]] - 1), 1.0)
     probabilities = softmax(scale * logits)
     confusion = metrics.confusion_matrix(truth, probabilities.argmax(1), logits.shape[1])
     scores = {
-        "validation_loss": metrics.log_loss(probabilities, truth),
+        "validation_loss": metrics.log_loss(probabilities, truth) if len(truth) else float("nan"),
         "accuracy": metrics.accuracy(confusion),
         "macro_f1": metrics.macro_f1(confusion),
     }
@@ -191,9 +224,9 @@ def _fit(train: Any, labels: np.ndarray, classes: int, seed: int, loss: str, pen
 
     there = np.unique(labels)
     weight = np.zeros((classes, train.shape[1]), np.float32)
-    bias = np.full(classes, _NEVER if len(there) > 1 else 0.0, np.float32)
+    bias = np.full(classes, Linear.NEVER if len(there) > 1 else 0.0, np.float32)
     if len(there) == 1:  # nothing to tell apart
-        bias[there] = -_NEVER
+        bias[there] = -Linear.NEVER
         return Linear(weight, bias, loss, penalty, balanced, {})
     weights = "balanced" if balanced else None
     model: Any
@@ -209,26 +242,3 @@ def _fit(train: Any, labels: np.ndarray, classes: int, seed: int, loss: str, pen
     else:
         weight[there], bias[there] = model.coef_, model.intercept_
     return Linear(weight, bias, loss, penalty, balanced, {})
-
-
-def logistic_regression(
-    train: Any, labels: np.ndarray, test: Any, seed: int, strength: float = 10.0, steps: int = 1000
-) -> np.ndarray:
-    """Fits on training features and returns the test examples' probabilities, float64 [test examples, classes].
-
-    Args:
-        train: Features [training examples, features], dense or sparse.
-        labels: Their classes, int [training examples]; every class is among them.
-        test: Features [test examples, features].
-        seed: Of the fit.
-        strength: Of the fit to the data against regularisation (`C`).
-        steps: At most so many of L-BFGS; fewer than it would like are baseline enough.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model = LogisticRegression(max_iter=steps, C=strength, random_state=seed).fit(train, labels)
-    probabilities: np.ndarray = model.predict_proba(test)
-    return probabilities

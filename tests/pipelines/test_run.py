@@ -77,7 +77,12 @@ def test_the_result_is_written_as_json(finished: tuple[Path, Any]) -> None:
     result = json.loads((finished[0] / "result.json").read_text())
     assert (result["model"], result["version"], result["aliases"]) == ("topics", "1", ["challenger"])
     assert result["metrics"]["accuracy"] > 0.9
-    assert set(result["baselines"]) == {"Majority class", "TF-IDF"}
+    assert set(result["baselines"]) == {
+        "Majority class",
+        "SVM on words",
+        "Logistic regression on words",
+        "SVM on characters",
+    }
     assert result["promoted"] is False
     assert set(result["seconds"]) == {"ingest", "transform", "finetune", "evaluate", "register", "promote", "total"}
     for kind, path in result["artifacts"].items():
@@ -160,7 +165,7 @@ def test_a_job_on_images(images: tuple[Path, Any]) -> None:
     result = json.loads((folder / "result.json").read_text())
     assert (result["model"], result["version"], result["aliases"]) == ("shapes", "1", ["challenger"])
     assert result["metrics"]["accuracy"] > 0.8
-    assert set(result["baselines"]) == {"Majority class", "Pixels", "HOG"}
+    assert set(result["baselines"]) == {"Majority class", "SVM on HOG", "SVM on pixels", "Nearest class mean"}
     assert result["transfer"] is None
     assert "data:image/png" in Path(folder, result["report"]).read_text()  # the page shows pictures
     settings = open_artifact(Path(result["artifacts"]["model"]), "model").settings
