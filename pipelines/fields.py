@@ -9,6 +9,8 @@ from pydantic_core import PydanticCustomError
 from components.finetune.settings import AUTO, CHOICES, strategies_of
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.registry import check_name
+from components.shared.sources.listing import written
+from components.shared.sources.sql import check_sql, is_sql
 
 _EXACT = 2**53  # Kubeflow keeps numbers in mappings as doubles: beyond, a whole number may become another
 
@@ -74,7 +76,24 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, int | float) and abs(value) <= _EXACT)
 
 
+def _as_one_text(value: object) -> object:
+    """Returns a list of sources as the one text that the pipeline takes."""
+    if isinstance(value, list) and value and all(isinstance(one, str) and one for one in value):
+        return written(value)
+    return value
+
+
+def _without_password(value: str) -> str:
+    if is_sql(value):
+        try:
+            check_sql(value, "asked elsewhere")
+        except InputError as error:
+            raise PydanticCustomError("secret", "{reason}", {"reason": str(error)}) from error
+    return value
+
+
 Text = Annotated[str, Field(min_length=1)]
+Source = Annotated[Text, BeforeValidator(_as_one_text), AfterValidator(_without_password)]
 RegistryName = Annotated[Text, AfterValidator(_registry_name)]
 Strategies = Annotated[str, BeforeValidator(_in_one), AfterValidator(_strategies)]
 Plain = Annotated[dict[str, Any], AfterValidator(_plain)]

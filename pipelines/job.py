@@ -14,7 +14,10 @@ from components.finetune.settings import FinetuneSettings as TrainingDefaults
 from components.ingest.ingest import IngestSettings as DataDefaults
 from components.shared import tasks
 from components.shared.backbones import RANDOM
+from components.shared.errors import InputError
 from components.shared.gate import APPROVALS, METRICS, Rules
+from components.shared.sources.sql import is_sql
+from components.shared.sources.text import check_encoding
 from components.shared.tasks import Task
 from components.transform.transform import TransformSettings as FeatureDefaults
 from pipelines import documents
@@ -30,6 +33,7 @@ from pipelines.fields import (
     Plain,
     Positive,
     RegistryName,
+    Source,
     Strategies,
     Text,
     one_of,
@@ -79,16 +83,45 @@ class _Section(BaseModel):
 class Data(_Section):
     """Where the data is and how it is read."""
 
-    source: Text
+    source: Source
     inputs: list[Text] = Field(min_length=1)
     label: Text
     labels: list[Text] = []
     splits: dict[Text, Literal["train", "validation", "test"]] = {}
+    encoding: str = DataDefaults.encoding
+    delimiter: str = DataDefaults.delimiter
+    sheet: str = DataDefaults.sheet
+    class_level: Annotated[int, Field(ge=-20, le=20)] = DataDefaults.class_level
+    query: str = DataDefaults.query
     validation_fraction: Fraction = DataDefaults.validation_fraction
     test_fraction: Fraction = Field(DataDefaults.test_fraction, validate_default=True)
     max_rejects: Part = DataDefaults.max_rejects
     max_characters: Positive = DataDefaults.max_characters
     max_pixels: Positive = DataDefaults.max_pixels
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_an_encoding(cls, encoding: str) -> str:
+        try:
+            check_encoding(encoding or "utf-8")
+        except InputError as error:
+            raise PydanticCustomError("encoding", "{reason}", {"reason": str(error)}) from error
+        return encoding
+
+    @field_validator("delimiter")
+    @classmethod
+    def _is_one_character(cls, delimiter: str) -> str:
+        if len(delimiter) > 1:
+            raise PydanticCustomError("delimiter", 'one character was expected, such as ";" or "\\t"')
+        return delimiter
+
+    @field_validator("query")
+    @classmethod
+    def _fits_the_source(cls, query: str, info: ValidationInfo) -> str:
+        source = info.data.get("source", "")
+        if query and not is_sql(source):
+            raise PydanticCustomError("query", "it is for databases (postgresql://…, sqlite:///…) alone")
+        return query
 
     @field_validator("inputs")
     @classmethod

@@ -87,7 +87,7 @@ class _Ingestion:
 
     def _collect(self, files: Sequence[File], scratch: Path) -> Buckets:
         buckets = self.source.buckets(files, scratch)
-        progress = Progress("ingest", 2.0)
+        progress, told = Progress("ingest", 2.0), 0
         for row, found in self.source.examples(files):
             self.read += 1
             if isinstance(found, Example):
@@ -95,6 +95,9 @@ class _Ingestion:
                 buckets.add(found)
             else:
                 self.rejects.add(row.place, found, self.source.inputs(row), row.values.get(self.settings.label))
+            while told < len(self.source.told):
+                progress.line(f"ingest: {self.source.told[told]}")
+                told += 1
             if self.read % 10_000 == 0:
                 progress.update(min(1.0, self.read / 1e6), f"{self.read:,} rows read, {self.rejects.total:,} rejected")
         self._check_labels()
@@ -177,6 +180,8 @@ class _Ingestion:
         self.draft.write_json("snapshot.json", content)
         rejected = dict(self.rejects.reasons)
         notes = {"read": self.read, "duplicates": self.duplicates, "rejected": rejected}
+        if self.source.told:
+            self.draft.write_json("notes/reading.json", self.source.told)
         self.draft.write_json("notes/counts.json", notes)
         return {**notes, "rows": rows, "labels": len(labels)}
 

@@ -199,11 +199,23 @@ def _list_local(uri: str) -> Iterator[File]:
     if path.is_file():
         yield _local_file(path, path.name)
     elif path.is_dir():
-        for file in path.rglob("*"):
+        for file in _walk(path):
             if file.is_file():
                 yield _local_file(file, file.relative_to(path).as_posix())
     else:
         raise InputError(f"There is no file or folder {uri!r} (looked from {Path.cwd()}). Check the path.")
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yields the files below a folder; links to folders are followed, as people link those of classes, but no circle."""
+    seen: set[Path] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = Path(place).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(place) / name for name in names)
 
 
 def _local_file(path: Path, name: str) -> File:
