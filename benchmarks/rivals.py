@@ -158,6 +158,7 @@ def _train(data: LabelledSet, options: dict[str, Any], pad: bool) -> Learnt:
         arguments = TrainingArguments(folder, seed=42, report_to=[], save_strategy="no", disable_tqdm=True, **options)
         loop = Trainer(model, arguments, train_dataset=sets["train"], data_collator=DataCollatorWithPadding(tokenizer))
         loop.train()
+        loop.args.train_sampling_strategy = "random"  # else predictions come in another order than the examples
         found = {split: loop.predict(sets[split]).predictions.argmax(1) for split in ("validation", "test")}
     right = float((found["validation"] == [row["labels"] for row in sets["validation"]]).mean())
     return [labels[number] for number in found["test"]], {"validation": right}
