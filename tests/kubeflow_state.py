@@ -225,8 +225,8 @@ class Kubeflow:
         version = self.versions.get(reference.get("pipeline_version_id"))
         if version is None:
             raise Refusal(500, "Failed to create a run due to error fetching manifest")
-        known = version["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
-        if unknown := set(body["runtime_config"]["parameters"]) - set(known):
+        known = version["pipeline_spec"]["root"].get("inputDefinitions", {}).get("parameters", {})
+        if unknown := set(body["runtime_config"].get("parameters", {})) - set(known):
             raise Refusal(400, f"parameter(s) provided are not required by pipeline: {sorted(unknown)}")
         return {**body, "namespace": experiment["namespace"]}
 

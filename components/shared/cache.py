@@ -168,7 +168,8 @@ def _keep(work: Work[Any], place: str, key: str, of: Mapping[str, Any], report: 
 
 
 def _run(work: Work[Any]) -> str:
-    found = _RUN.findall(work.address)
+    beside = os.environ.get(CACHE, "").rpartition("/")[0]  # runs lie beside the cache, whatever the way there is called
+    found = _RUN.search(work.address.removeprefix(beside))
     return str(getattr(work.settings, "pipeline_run", "") or (found[0] if found else "of its own"))
 
 

@@ -121,15 +121,39 @@ def test_a_file_of_rows_can_be_asked(finished: tuple[Path, Any]) -> None:
     assert sum(label == row["label"] for label, row in zip(labels, rows, strict=True)) > 25
 
 
-def test_the_same_job_gives_the_same_digests_and_no_second_version(finished: tuple[Path, Any]) -> None:
-    folder, _ = finished
-    assert graft("run", "job.yaml", "--json", "again.json", folder=folder).returncode == 0
-    first, second = (json.loads((folder / name).read_text()) for name in ("result.json", "again.json"))
+def again(folder: Path, *options: str) -> tuple[dict[str, Any], set[str]]:
+    """Runs the job again; returns its result, and the steps that took what was made before."""
+    done = graft("run", "job.yaml", "--json", "again.json", *options, folder=folder)
+    assert done.returncode == 0, done.stderr
+    taken = {line.split()[0] for line in done.stderr.splitlines() if re.search(r" done in .*, taken from run 20", line)}
+    result: dict[str, Any] = json.loads((folder / "again.json").read_text())
     (folder / "again.json").unlink()
+    return result, taken
+
+
+def test_the_same_job_trains_nothing_and_gives_the_same_digests_and_no_second_version(
+    finished: tuple[Path, Any],
+) -> None:
+    folder, _ = finished
+    first = json.loads((folder / "result.json").read_text())
+    second, taken = again(folder)
+    assert taken == {"transform", "finetune"}
+    assert second["seconds"]["finetune"] < first["seconds"]["finetune"] / 2
     for kind in ("snapshot", "features", "model"):
         digests = {open_artifact(Path(result["artifacts"][kind]), kind).digest for result in (first, second)}
         assert len(digests) == 1, kind
+    weights = [Path(result["artifacts"]["model"]) / "model.safetensors" for result in (first, second)]
+    assert weights[0].samefile(weights[1])  # no second copy
     assert second["version"] == "1"
+
+
+def test_one_byte_of_one_row_is_enough_to_train_again(finished: tuple[Path, Any]) -> None:
+    folder, _ = finished
+    header, first, *rest = (folder / "data/topics.csv").read_text().splitlines()
+    (folder / "data/topics.csv").write_text("\n".join([header, first.replace(",", ".,"), *rest]) + "\n")
+    changed, taken = again(folder)
+    assert taken == set()
+    assert changed["version"] == "2"
 
 
 IMAGES = {
