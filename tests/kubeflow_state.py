@@ -284,7 +284,7 @@ def _task(run: str, name: str, state: str, nodes: Sequence[str], begin: str = "2
 
 
 def _page(items: dict[str, Any], name: str, query: dict[str, str], fits: Callable[[Any], bool]) -> dict[str, Any]:
-    """Returns a page of what fits, the oldest first; its token belongs to one filter."""
+    """Returns a page of what fits, the oldest first unless asked otherwise; its token belongs to one filter."""
     criteria = query.get("filter", "")
     start = 0
     if token := query.get("page_token"):
@@ -292,6 +292,8 @@ def _page(items: dict[str, Any], name: str, query: dict[str, str], fits: Callabl
         if given != criteria:
             raise Refusal(400, "page token does not match the supplied sort by and/or filtering criteria")
     chosen = [item for item in items.values() if fits(item) and _matches(item, criteria)]
+    if query.get("sort_by", "").endswith("desc"):
+        chosen.reverse()
     end = start + min(int(query.get("page_size") or 20) or 20, 200)
     more = base64.b64encode(json.dumps([end, criteria]).encode()).decode() if end < len(chosen) else ""
     return {name: chosen[start:end], "total_size": len(chosen), "next_page_token": more}
