@@ -34,6 +34,7 @@ class RegisterSettings:
     name: str = required("the model's name in the registry")
     experiment: str = option("", "MLflow experiment of the run, where finetune opened none; empty: the model's name")
     pipeline_run: str = option("", "the run of the pipeline, which the version tells")
+    places: dict[str, str] = option({}, "addresses of the model and its evaluation, for who looks for them later")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,11 @@ def register(model: Path, evaluation: Path, version: Path, settings: RegisterSet
         told = _publish(source, scores, settings)
         draft.producer["mlflow_run_id"] = told["run_id"]
         draft.write_json("version.json", told)
-    entry = {**told, **{key: decided[key] for key in ("decision", "reasons", "compared_with")}}
+    entry = {
+        **told,
+        "places": settings.places,
+        **{key: decided[key] for key in ("decision", "reasons", "compared_with")},
+    }
     records.leave(PipelineRun(settings.name, settings.pipeline_run), "register", entry)
     return RegisterReport(digest=draft.digest, **told)
 
