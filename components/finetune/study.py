@@ -171,11 +171,12 @@ class Study:
             stages += [first] if self.settings.cache_gib else []
         return stages
 
-    def probed(self, head: Head | None = None) -> Trained:
+    def probed(self, head: Head | None = None, silent: bool = False) -> Trained:
         """Returns the network with a head that was fitted on it; None: the best of them."""
         chosen, network = head or self.heads.best, copy.deepcopy(self.network)
         chosen.load_into(network)
-        self.listener(chosen.name, "epoch", chosen.history.epochs[0])
+        if not silent:
+            self.listener(chosen.name, "epoch", chosen.history.epochs[0])
         frozen = describe(self.anatomy, STRATEGIES["probe"], self.settings)
         return Trained(network, "probe", chosen.history, frozen, chosen.to_json(), self.settings)
 
