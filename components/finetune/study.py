@@ -238,6 +238,7 @@ class Study:
         strategy, network, settings = STRATEGIES[name], copy.deepcopy(self.network), settings or self.settings
         if strategy.probes or from_probe:
             self.heads.best.load_into(network)
+            network.dropout.p = 0.0  # it was fitted without: what is dropped would weigh as much as it learned to
         elif self._adds_words():
             assert self.heads.lexical is not None, "there are words"
             start_branch(network, self.heads.lexical[1], self.branch)

@@ -71,7 +71,7 @@ def test_re_encoded_pictures_train_as_pixels_do(tmp_path: Path) -> None:
     """Where pixels would not fit on the disk: JPEG, decoded for each batch."""
     snapshot = sample_snapshot("image-classification", tmp_path)
     backbone = str(make_timm_backbone("resnet10t", tmp_path / "backbone"))
-    settings = FinetuneSettings(backbone, **{**SETTINGS, "epochs": 8})
+    settings = FinetuneSettings(backbone, strategy="full", **{**SETTINGS, "epochs": 8})
     losses = {}
     for column, pixel_gib in (("pixels", 1.0), ("encoded", 0.0)):
         features, model = tmp_path / f"{column}-features", tmp_path / column

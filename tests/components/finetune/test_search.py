@@ -22,7 +22,7 @@ from components.transform.transform import TransformSettings, transform
 from tests.backbones import make_broken_bert
 from tests.conftest import write_csv
 
-SETTINGS: dict[str, Any] = {"epochs": 4, "batch_size": 16, "seed": 7, "precision": "float32", "minutes": 0.5}
+SETTINGS: dict[str, Any] = {"epochs": 4, "batch_size": 16, "seed": 7, "precision": "float32", "minutes": 60.0}
 
 
 def history(model: Path) -> dict[str, Any]:
@@ -38,7 +38,8 @@ def names(model: Path) -> list[str]:
 def searched(pair_features: Path, backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of pairs that only an order tells apart: the frozen backbone sees little of it."""
     model = tmp_path_factory.mktemp("searched") / "model"
-    finetune(pair_features, model, FinetuneSettings(str(backbone), **{**SETTINGS, "learning_rate": 2e-3}))
+    settings = {**SETTINGS, "epochs": 15, "patience": 15, "learning_rate": 2e-3, "layer_decay": 1.0, "pooling": "first"}
+    finetune(pair_features, model, FinetuneSettings(str(backbone), **settings))
     return model
 
 
@@ -50,7 +51,7 @@ def test_every_candidate_is_told_and_the_best_on_validation_kept(searched: Path)
     scored = [line for line in told["candidates"] if line["validation"]]
     assert kept[0]["validation"]["accuracy"] == max(line["validation"]["accuracy"] for line in scored)
     assert all(line["seconds"] > 0 and line["what"] for line in scored)
-    assert told["budget_minutes"] == 0.5
+    assert told["budget_minutes"] == 60
     assert told["selection"] == "accuracy"
     assert told["learned"]
 
@@ -92,7 +93,8 @@ def test_a_recipe_that_is_known_is_not_looked_for_again(
 
     transform(pair_snapshot, tmp_path / "features", TransformSettings(str(searched)))
     known = make_version(pair_snapshot)
-    finetune(tmp_path / "features", tmp_path / "m", FinetuneSettings(str(searched), **SETTINGS, known=known))
+    settings = FinetuneSettings(str(searched), **SETTINGS, known=known, pooling="first")
+    finetune(tmp_path / "features", tmp_path / "m", settings)
     told = history(tmp_path / "m")
     trained = [name for name in names(tmp_path / "m") if name.startswith("probe-then-full")]
     assert trained in ([], ["probe-then-full, 0.002"])
