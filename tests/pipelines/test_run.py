@@ -134,6 +134,7 @@ IMAGES = {
     "data": {"source": "shapes"},
     "backbone": "random:timm/resnet10t",
     "backbone_args": {"img_size": 32, "stem_width": 8, "channels": [8, 8, 16, 32]},
+    "strategy": "full",
     "training": {**NUMBERS, "epochs": 6, "learning_rate": 1e-2, "crop_scale": 0.8},
 }
 
