@@ -92,6 +92,14 @@ def test_all_faults_are_told_at_once_with_path_found_allowed_and_nearest(tmp_pat
             {"backbone": "random:timm/resnet10t", "evaluation": {"transfer_check": True}},
             "evaluation.transfer_check: found True; a backbone with pretrained weights was expected",
         ),
+        (
+            {
+                "task": "image-classification",
+                "data": {"source": "d", "inputs": ["image"], "label": "l"},
+                "strategy": ["lexical", "probe"],
+            },
+            "strategy: found ['lexical', 'probe']; 'lexical' reads words, and image-classification has none",
+        ),
     ],
 )
 def test_values_that_do_not_fit_together(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -164,6 +172,11 @@ class TestStrategy:
     def test_others_are_refused(self, tmp_path: Path, strategy: Any, message: str) -> None:
         told = refusal(write(tmp_path / "job.yaml", strategy=strategy)).splitlines()
         assert told[1:] == ["  strategy: " + message.format(all=quote_all(CHOICES))]
+
+
+@pytest.mark.parametrize(("given", "taken"), [(True, "true"), (False, "false"), ("auto", "auto")])
+def test_words_beside_the_backbone_can_be_switched(tmp_path: Path, given: Any, taken: str) -> None:
+    assert load_job(write(tmp_path / "job.yaml", training={"lexical": given})).arguments()["lexical"] == taken
 
 
 class TestBackboneArguments:
