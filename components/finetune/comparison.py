@@ -22,6 +22,8 @@ from components.shared.outcomes import Outcome, join, outcome_of
 from components.shared.selection import rank
 
 PREDICTIONS, SUMMARY = "notes/comparison.parquet", "notes/comparison.json"
+FROZEN = "Frozen backbone, linear head"
+"""The arm that is a baseline: evaluate reads it by `baseline`."""
 _CHUNK = 65536  # test examples predicted at once
 _LEAST_STEPS = 50  # of an epoch on few examples: they come several times in it
 _FACTORS = (1.0, 10.0)  # from scratch a network wants a higher learning rate: both are tried, with the same budget
@@ -36,12 +38,14 @@ class Comparisons:
         random: Of the same architecture without its weights; None where no arms are asked for.
         test: The test examples.
         strategy: Of the model, which the points of the curve learn by, too.
+        frozen: Whether the frozen backbone with a linear head is an arm, to be beaten.
     """
 
     study: Study
     random: Study | None
     test: Examples
     strategy: str
+    frozen: bool = False
 
     def write(self, folder: Path, points: list[int]) -> dict[str, Any]:
         """Trains arms and points; writes what they predict, and returns the summary.
@@ -65,6 +69,8 @@ class Comparisons:
         return told
 
     def _arms(self) -> Iterator[tuple[str, dict[str, Any], Trained]]:
+        if self.frozen:
+            yield self._frozen()
         if self.random is None:
             return
         for name, study in (("probe, pretrained", self.study), ("probe, random", self.random)):
@@ -74,6 +80,16 @@ class Comparisons:
         entry, trained = max(tried, key=lambda item: rank(item[0]["validation"], self.study.selection))
         seconds = sum(item["seconds"] for item, _ in tried)
         yield "from scratch", {"pretrained": False, **entry, "seconds": seconds}, trained
+
+    def _frozen(self) -> tuple[str, dict[str, Any], Trained]:
+        """Returns the baseline that a trained backbone is to beat: the same one, frozen, with a linear head."""
+        began, study = time.perf_counter(), self.study
+        study.prepare(["probe"])
+        trained = study.probed(study.heads.probe, silent=True)
+        validation = {metric: trained.history.best[metric] for metric in METRICS}
+        told = {"pretrained": True, "baseline": True, "strategy": "probe", "learning_rate": 0.0}
+        seconds = max(time.perf_counter() - began, trained.history.seconds)
+        return FROZEN, {**told, "validation": validation, "seconds": seconds}, trained
 
     def _from_scratch(self, factor: float) -> tuple[dict[str, Any], Trained]:
         assert self.random is not None
@@ -97,8 +113,10 @@ class Comparisons:
     def _predict(self, trained: Trained) -> Outcome:
         network, autocast, outcomes = trained.network, self.study.autocast, []
         assert isinstance(network, Network), "no comparison is made of words alone"
+        raw, vectorizer = self.study.raw, network.vectorizer
+        words = raw.columns(vectorizer, "test") if raw is not None and vectorizer is not None else None
         for start in range(0, len(self.test), _CHUNK):
-            part = dataclasses.replace(self.test, numbers=self.test.numbers[start : start + _CHUNK])
+            part = dataclasses.replace(self.test, numbers=self.test.numbers[start : start + _CHUNK], words=words)
             found = predict(network, Direct(part), 2 * self.study.settings.batch_size, autocast)
             outcomes.append(outcome_of(found, part.labels))
         return join(outcomes)

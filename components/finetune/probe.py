@@ -163,7 +163,7 @@ def fit_probe(
 
     def path(view: View, loss: str, balanced: bool, penalties: Sequence[float], most: int | None) -> Probe:
         nonlocal fits
-        found = _path(train.seen(view, most), validation.seen(view), classes, loss, balanced, penalties, selection)
+        found = fit_path(train.seen(view, most), validation.seen(view), classes, loss, balanced, penalties, selection)
         fits += len(found.tried)
         return found
 
@@ -179,7 +179,7 @@ def fit_probe(
     return best
 
 
-def _path(
+def fit_path(
     train: Vectors,
     validation: Vectors,
     classes: int,
@@ -188,7 +188,17 @@ def _path(
     penalties: Sequence[float],
     selection: str,
 ) -> Probe:
-    """Fits from the strongest penalty to weaker ones, each from where the last one ended, while validation gains."""
+    """Fits from the strongest penalty to weaker ones, each from where the last one ended, while validation gains.
+
+    Args:
+        train: What it is fitted on; will be standardised as its view says.
+        validation: What the penalty is chosen on.
+        classes: How many there are.
+        loss: "squared hinge" or "logistic".
+        balanced: Whether classes weigh the same.
+        penalties: That are tried, strongest first.
+        selection: What is chosen by.
+    """
     center, scale, length = _moments(train)
     train.standardise(center, scale)
     validation.standardise(center, scale)

@@ -87,15 +87,18 @@ class Search:
 
     def _choose(self) -> tuple[Trained, dict[str, Any]]:
         """Returns the best; or the words alone, where no backbone was shown to add anything to them."""
-        best = max(self._done, key=lambda item: rank(item[0].history.best, self.study.selection))
-        words = next((item for item in self._done if item[0].strategy == LEXICAL), best)
-        if words is best or self._is_shown(best[0], words[0]):
+        selection = self.study.selection
+        best = max(self._done, key=lambda item: rank(item[0].history.best, selection))
+        words = next((item for item in self._done if item[0].strategy == LEXICAL), None)
+        others = [item for item in self._done if item is not words]
+        if words is None or not others or (words is not best and self._is_shown(best[0], words[0])):
             return best
+        other = max(others, key=lambda item: rank(item[0].history.best, selection))
         words[1]["note"] = "kept: no backbone was shown to add anything"
         words[0].headline = (
-            f"The backbone adds nothing here that validation can show: {best[1]['name']} has "
-            f"{_score(best[0], self.study.selection)} there, the words alone {_score(words[0], self.study.selection)}. "
-            "What is delivered is the small model of the words."
+            f"The backbone adds nothing here that validation can show: {other[1]['name']} has "
+            f"{_score(other[0], selection)} there, the words alone {_score(words[0], selection)}. What is delivered is "
+            "the small model of the words."
         )
         self.study.tell(words[0].headline)
         return words

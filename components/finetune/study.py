@@ -171,11 +171,12 @@ class Study:
             stages += [first] if self.settings.cache_gib else []
         return stages
 
-    def probed(self, head: Head | None = None) -> Trained:
+    def probed(self, head: Head | None = None, silent: bool = False) -> Trained:
         """Returns the network with a head that was fitted on it; None: the best of them."""
         chosen, network = head or self.heads.best, copy.deepcopy(self.network)
         chosen.load_into(network)
-        self.listener(chosen.name, "epoch", chosen.history.epochs[0])
+        if not silent:
+            self.listener(chosen.name, "epoch", chosen.history.epochs[0])
         frozen = describe(self.anatomy, STRATEGIES["probe"], self.settings)
         return Trained(network, "probe", chosen.history, frozen, chosen.to_json(), self.settings)
 
@@ -237,6 +238,7 @@ class Study:
         strategy, network, settings = STRATEGIES[name], copy.deepcopy(self.network), settings or self.settings
         if strategy.probes or from_probe:
             self.heads.best.load_into(network)
+            network.dropout.p = 0.0  # it was fitted without: what is dropped would weigh as much as it learned to
         elif self._adds_words():
             assert self.heads.lexical is not None, "there are words"
             start_branch(network, self.heads.lexical[1], self.branch)

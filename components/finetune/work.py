@@ -32,9 +32,12 @@ from components.shared import backbones
 from components.shared.artifact import Artifact, Draft
 from components.shared.backbones import RANDOM, Backbone
 from components.shared.backbones.network import Network
+from components.shared.backbones.preprocessing import FILE as PREPROCESSING
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
 from components.shared.selection import rank
+
+_CHEAP = 0.05  # a comparison that costs this part of the training is made unasked
 
 
 class Work:
@@ -167,17 +170,26 @@ class Work:
         return self.scratch / comparison.SUMMARY
 
     def _compare(self, study: Study, trained: Trained) -> None:
-        settings = self.settings
-        if not settings.transfer_check and not settings.learning_curve:
+        settings, frozen = self.settings, self._has_frozen_baseline(study, trained)
+        if not settings.transfer_check and not settings.learning_curve and not frozen:
             return
         random = None
         if settings.transfer_check:
             empty = self._fetch(RANDOM + settings.backbone, "empty")
             random = self.study(empty, self.scratch / "random", study.listener, study.tell)
-        compared = Comparisons(study, random, self._examples("test"), self._of_network(trained))
+        compared = Comparisons(study, random, self._examples("test"), self._of_network(trained), frozen)
         folder = self.scratch / self._of(".")
         told = compared.write(folder, settings.learning_curve)
         (folder / comparison.SUMMARY).write_text(json.dumps(told), "utf-8")
+
+    def _has_frozen_baseline(self, study: Study, trained: Trained) -> bool:
+        """Whether the frozen backbone with a linear head is told beside the model: where it is another, and cheap."""
+        if not self.backbone.pretrained or self.backbone.is_model or (trained.strategy == "probe" and trained.probe):
+            return False
+        passes = sum(self.told["rows"].values())
+        training = 3 * len(trained.history.epochs) * len(self.numbers)  # forward passes, one backward being two
+        is_there = study.anatomy.head in study.states["train"]
+        return AUTO in self.strategies or is_there or passes <= _CHEAP * training
 
     def _of_network(self, trained: Trained) -> str:
         """Returns the strategy that learned best of those that train a network: the words alone transfer nothing."""
@@ -209,8 +221,17 @@ class Work:
             )
         group.wait()
         read = json.loads(told.read_text("utf-8"))
-        pretrained, args = not read["name"].startswith(RANDOM), self.settings.backbone_args
+        pretrained, args = not read["name"].startswith(RANDOM), self._arguments(read["family"])
         return Backbone(read["name"], Path(read["folder"]), read["family"], pretrained, args)
+
+    def _arguments(self, family: str) -> dict[str, Any]:
+        """Returns what a backbone is built with: of pictures the size that the features were made at."""
+        given = self.settings.backbone_args
+        if family != "timm" or PREPROCESSING not in self.source.files or {"img_size", "image_size"} & set(given):
+            return given
+        if not self.settings.backbone.startswith(RANDOM):
+            return given
+        return {**given, "img_size": self.source.read_json(PREPROCESSING)["size"]}
 
     def _resolved(self, network: Network) -> tuple[FinetuneSettings, str]:
         """Returns the settings with nothing open, and why."""

@@ -63,7 +63,7 @@ def test_the_jobs_values_are_defaults_and_every_parameter_is_described(spec: Any
     assert parameters["model"]["defaultValue"] == "sentiment"
     assert parameters["learning_rate"] == {
         "defaultValue": 3e-05,
-        "description": "Highest learning rate of AdamW.",
+        "description": "Highest learning rate of AdamW; 0: chosen by backbone and data.",
         "isOptional": True,
         "parameterType": "NUMBER_DOUBLE",
     }

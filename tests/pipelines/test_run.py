@@ -18,7 +18,7 @@ import yaml
 from components.shared import tasks
 from components.shared.artifact import open_artifact
 from tests.backbones import make_broken_bert
-from tests.conftest import TRAINING, s3_environment, write_csv
+from tests.conftest import NUMBERS, s3_environment, write_csv
 from tests.servers import s3_server, serving
 
 SECRET = "a-secret-key-that-nobody-may-see"
@@ -35,7 +35,8 @@ def graft(
 
 def write_job(path: Path, source: str, backbone: str, **changes: Any) -> Path:
     data = {"source": source, "inputs": ["text"], "label": "topic"}
-    job = {"model": "topics", "task": "text-classification", "data": data, "backbone": backbone, "training": TRAINING}
+    job = {"model": "topics", "task": "text-classification", "data": data, "backbone": backbone, "training": NUMBERS}
+    job["strategy"] = "full"
     path.write_text(yaml.safe_dump({**job, **changes}))
     return path
 
@@ -162,7 +163,8 @@ IMAGES = {
     "data": {"source": "shapes"},
     "backbone": "random:timm/resnet10t",
     "backbone_args": {"img_size": 32, "stem_width": 8, "channels": [8, 8, 16, 32]},
-    "training": {**TRAINING, "epochs": 6, "learning_rate": 1e-2, "crop_scale": 0.8},
+    "strategy": "full",
+    "training": {**NUMBERS, "epochs": 6, "learning_rate": 1e-2, "crop_scale": 0.8},
 }
 
 
@@ -328,7 +330,7 @@ def test_a_path_with_python3_in_it_reaches_the_steps(tmp_path: Path, backbone: P
 def interrupt_training(folder: Path, backbone: Path, *options: str) -> None:
     """Runs a job in a folder, presses Ctrl-C once it trains, and looks at how the command ends."""
     sample_csv(folder / "data/topics.csv")
-    write_job(folder / "job.yaml", "data", str(backbone), training={**TRAINING, "epochs": 5000, "patience": 5000})
+    write_job(folder / "job.yaml", "data", str(backbone), training={**NUMBERS, "epochs": 5000, "patience": 5000})
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # under nohup, children would take no SIGINT
     process = subprocess.Popen(
         [sys.executable, "-m", "pipelines.cli", "run", "job.yaml", *options],
