@@ -49,7 +49,7 @@ def test_every_candidate_stands_on_the_page(body: str) -> None:
     assert "What was tried 2 candidates in 1 min 44 s of the 3 minutes that were given" in body
     assert "What does best by macro-F1 on the validation examples is kept" in body
     kept, other = (
-        body.index("full kept learning rate <3e-4>. best after 2 epochs 0.920"),
+        body.index("full kept learning rate <3e-4>; best after 2 epochs 0.920"),
         body.index("probe mean of the"),
     )
     assert kept < other  # the best comes first
