@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from components.shared.baselines import Baseline, Labelled, Terms, size_of
-from components.shared.baselines.vectors import Characters, TextVectors, Words, most_columns, side_by_side
+from components.shared.baselines.vectors import Characters, NothingToCount, TextVectors, Words, most_columns, side_by_side
 from components.shared.linear import LOGISTIC, PENALTIES, SQUARED_HINGE, Linear, fit_linear, fit_once
 from components.shared.selection import rank
 
@@ -95,7 +95,7 @@ def _search(train: Labelled, validation: Labelled, terms: Terms) -> tuple[str, L
     for what in _OPTIONS:
         try:
             data = _bounded(_data(what, _words(what, part, terms), part, held), terms, _SEARCH_WORK)
-        except ValueError:  # not a word that is no stop word, or no word at all: signs, or scripts without blanks
+        except NothingToCount:  # not a word that is no stop word, or no word at all: signs alone
             continue
         score = rank(data.fit(Linear.empty(SQUARED_HINGE), terms).validation, terms.selection)
         if best is None or score > best[0]:
@@ -136,7 +136,7 @@ def _data(what: str, vectors: TextVectors, train: Labelled, validation: Labelled
 
 
 def _vectors(vectors: TextVectors, inputs: Texts) -> csr_array:
-    return side_by_side([vectors.transform(column) for column in inputs])
+    return side_by_side([vectors.transform(column) if column else vectors.transform([""])[:0] for column in inputs])
 
 
 def _bounded(data: _Data, terms: Terms, work: int) -> _Data:
