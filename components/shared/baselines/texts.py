@@ -13,7 +13,14 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from components.shared.baselines import Baseline, Labelled, Terms, size_of
-from components.shared.baselines.vectors import Characters, NothingToCount, TextVectors, Words, most_columns, side_by_side
+from components.shared.baselines.vectors import (
+    Characters,
+    EmptyVocabularyError,
+    TextVectors,
+    Words,
+    most_columns,
+    side_by_side,
+)
 from components.shared.linear import LOGISTIC, PENALTIES, SQUARED_HINGE, Linear, fit_linear, fit_once
 from components.shared.selection import rank
 
@@ -95,7 +102,7 @@ def _search(train: Labelled, validation: Labelled, terms: Terms) -> tuple[str, L
     for what in _OPTIONS:
         try:
             data = _bounded(_data(what, _words(what, part, terms), part, held), terms, _SEARCH_WORK)
-        except NothingToCount:  # not a word that is no stop word, or no word at all: signs alone
+        except EmptyVocabularyError:  # not a word that is no stop word, or no word at all: signs alone
             continue
         score = rank(data.fit(Linear.empty(SQUARED_HINGE), terms).validation, terms.selection)
         if best is None or score > best[0]:

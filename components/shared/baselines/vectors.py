@@ -18,7 +18,7 @@ _WEIGHTS = 40_000_000  # columns times classes
 _LEAST = 1_000
 
 
-class NothingToCount(ValueError):
+class EmptyVocabularyError(ValueError):
     """The texts have nothing in them that could be counted."""
 
 
@@ -26,7 +26,7 @@ class TextVectors(Protocol):
     """Turns texts into TF-IDF vectors of unit length."""
 
     def fit(self, texts: Sequence[str]) -> None:
-        """Learns vocabulary and document frequencies; raises `NothingToCount`."""
+        """Learns vocabulary and document frequencies; raises `EmptyVocabularyError`."""
 
     def transform(self, texts: Sequence[str]) -> csr_array:
         """Returns float32 [texts, columns]."""
@@ -122,7 +122,7 @@ def _of_any_word(model: Any, texts: Sequence[str]) -> Any:
     try:
         return model.set_params(min_df=1).fit(texts)
     except ValueError as error:  # scikit-learn's "empty vocabulary"
-        raise NothingToCount(str(error)) from error
+        raise EmptyVocabularyError(str(error)) from error
 
 
 def most_columns(classes: int, inputs: int) -> int:
