@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluate.page.charts import Scale
 from components.shared.artifact import NOTES, Artifact
 from components.shared.selection import selection_of
 
 METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
-WORDS = 12  # that are shown of a class
-CLASSES = 40
+WORDS = 10  # that are shown of a class
+CLASSES = 24  # the first; more fill the page
 _HISTORY, _LEXICAL = f"{NOTES}history.json", f"{NOTES}lexical.json"
 _SIDES = {"words": "Words", "backbone": "Backbone"}
 
@@ -23,14 +22,11 @@ def search(model: Artifact) -> dict[str, Any] | None:
     if len(rows) < 2:
         return None
     selection = history.get("selection", "accuracy")
-    scores = [score for row in rows if np.isfinite(score := _number(row["validation"].get(selection)))]
-    ends = (min(scores, default=0.0), max(scores, default=1.0))
     return {
         "rows": sorted(rows, key=lambda row: (-_number(row["validation"].get(selection)), row["seconds"])),
         "selection": METRICS.get(selection, selection),
         "budget": history.get("budget_minutes"),
         "seconds": sum(row["seconds"] for row in rows),
-        "bar": Scale(max(0.0, ends[0] - 0.5 * (ends[1] - ends[0]) - 0.01), ends[1], 0, 100),
         "key": selection,
         "defaults": history.get("defaults") or "",
     }
@@ -90,4 +86,5 @@ def _read(model: Artifact, name: str) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
+    """Returns a score as it is ranked: what is none comes last."""
+    return float(value) if isinstance(value, int | float) and np.isfinite(value) else float("-inf")

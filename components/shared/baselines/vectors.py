@@ -18,11 +18,15 @@ _WEIGHTS = 40_000_000  # columns times classes
 _LEAST = 1_000
 
 
+class EmptyVocabularyError(ValueError):
+    """The texts have nothing in them that could be counted."""
+
+
 class TextVectors(Protocol):
     """Turns texts into TF-IDF vectors of unit length."""
 
     def fit(self, texts: Sequence[str]) -> None:
-        """Learns vocabulary and document frequencies. Raises `ValueError` where there is nothing to learn from."""
+        """Learns vocabulary and document frequencies; raises `EmptyVocabularyError`."""
 
     def transform(self, texts: Sequence[str]) -> csr_array:
         """Returns float32 [texts, columns]."""
@@ -58,7 +62,7 @@ class Words:
             try:
                 model.fit(texts)
             except ValueError:
-                model = model.set_params(min_df=1).fit(texts)
+                model = _of_any_word(model, texts)
         self.model = model
 
     def transform(self, texts: Sequence[str]) -> csr_array:
@@ -112,6 +116,13 @@ class Characters:
         """Of the sequences that are kept."""
         names = self.grams.get_feature_names_out()[self.kept]
         return sum(len(name.encode("utf-8", "replace")) + 5 for name in names)
+
+
+def _of_any_word(model: Any, texts: Sequence[str]) -> Any:
+    try:
+        return model.set_params(min_df=1).fit(texts)
+    except ValueError as error:  # scikit-learn's "empty vocabulary"
+        raise EmptyVocabularyError(str(error)) from error
 
 
 def most_columns(classes: int, inputs: int) -> int:
