@@ -28,6 +28,7 @@ _USUAL = [
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r", "gb18030", "big5",
     "shift_jis", "euc_jp", "euc_kr", "cp949", "cp850", "cp437", "mac_roman",
 ]  # fmt: skip
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r\x1b"))
 _WESTERN = "cp1252"
 
 
@@ -62,6 +63,14 @@ def encoding_of(head: bytes) -> str:
     if 2 * valid >= len(odd):
         return "utf-8"
     return _most_likely(b"\n".join(odd)[:_SAMPLE])
+
+
+def is_text(head: bytes) -> bool:
+    """Tells text of any encoding, a few stray zeros in it or none, from what no person wrote."""
+    if head.startswith(tuple(_MARKS)) or _wide(head):
+        return True
+    some = head[:8192]
+    return len(some.translate(None, _CONTROLS)) > 0.9 * len(some)
 
 
 def _wide(head: bytes) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 from components.shared.errors import InputError
 from components.shared.sources.columns import Batch, check_columns
 from components.shared.sources.readers import Content, Dialect, register
-from components.shared.sources.text import LINE_LIMIT, check_encoding, decode_head, encoding_of, lines_of
+from components.shared.sources.text import LINE_LIMIT, check_encoding, decode_head, encoding_of, is_text, lines_of
 
 _FIELD_LIMIT = LINE_LIMIT + (1 << 20)  # characters; beyond it a quote was never closed
 _DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
@@ -43,7 +43,7 @@ class Delimited:
 
     def matches(self, head: bytes) -> bool:
         """Text of any kind: what every other reader left."""
-        return bool(head) and (b"\0" not in head or encoding_of(head) != "utf-8")
+        return is_text(head)
 
     def read(
         self, content: Content, columns: Sequence[str], dialect: Dialect, tell: Callable[[str], None]
