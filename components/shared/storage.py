@@ -207,15 +207,13 @@ def _list_local(uri: str) -> Iterator[File]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yields the files below a folder; links to folders are followed, as people link those of classes, but no circle."""
-    seen: set[Path] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = Path(place).resolve()
-        if real in seen:
+    """Yields the files below a folder; links to folders are followed, as of classes, but in no circle."""
+    for name, folders, files in os.walk(folder, followlinks=True):
+        place = Path(name)
+        if place != folder and place.is_symlink() and place.parent.resolve().is_relative_to(place.resolve()):
             folders.clear()
-            continue
-        seen.add(real)
-        yield from (Path(place) / name for name in names)
+        else:
+            yield from (place / file for file in files)
 
 
 def _local_file(path: Path, name: str) -> File:

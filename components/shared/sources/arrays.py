@@ -104,7 +104,7 @@ def _values(array: pa.Array, names: Sequence[str] | None) -> list[Any]:
 def _texts(array: pa.Array) -> list[str | None]:
     try:
         values: list[str | None] = array.to_numpy(zero_copy_only=False).tolist()  # much faster than to_pylist
-    except (UnicodeDecodeError, pa.ArrowException):
+    except (UnicodeDecodeError, pa.ArrowInvalid):
         raw = array.cast(pa.large_binary()).to_pylist()
         return [None if value is None else value.decode("utf-8", "surrogateescape") for value in raw]
     return values

@@ -65,7 +65,7 @@ def check_columns(name: str, found: Sequence[str], columns: Sequence[str]) -> No
     for column in columns:
         if column not in found:
             raise MissingColumnError(
-                f"{name} has no column {column!r}; it has {quote_all(found)}.{did_you_mean(column, found)} "
+                f"{name} has no column {column!r}; it has {quote_all(found) or 'none'}.{did_you_mean(column, found)} "
                 "Set data.inputs and data.label in the job.",
                 column,
             )

@@ -89,7 +89,8 @@ def find_images(source: str, files: Sequence[storage.File], asked: Layout, tell:
     if not labels:
         raise InputError(
             f"{source} holds {len(images):,} images, none of them in the folder of a class (such as "
-            f"{images[0].name!r}). Expected a folder a class (cat/1.jpg), or a table beside them with the columns file_name and label."
+            f"{images[0].name!r}). Expected a folder a class (cat/1.jpg), or a table beside them with the columns "
+            "file_name and label."
         )
     _check_tree(source, files, images, layout, tell)
     return Pictures("tree", images, layout)
@@ -126,7 +127,8 @@ def _check_tree(
     others = [file for file in files if file.name not in sorted_in]
     kept = {label for _, label in sorted_in.values()}
     lost = {label: file.name for file in others if (label := layout.sort_in(file.name)[1]) and label not in kept}
-    _refuse_unread(source, others, lost)
+    if lost:
+        _refuse_unread(source, others, lost)
     if others:
         kinds = Counter(f".{file.name.rpartition('.')[2].lower()}" for file in others)
         counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(5))

@@ -92,6 +92,6 @@ def _refuse_class_called_split(source: str, folders: Iterable[Sequence[str]], sp
     if bare and classes and not with_classes:
         raise InputError(
             f"{source}: the folder {quote_all(sorted(bare))} was taken for a split, and its files have no class; "
-            f"beside it lie {quote_all(classes, 5)}. If it is a class, rename it (for instance {'a ' + sorted(bare)[0]!r}); "
+            f"beside it lie {quote_all(classes, 5)}. If it is a class, rename it (to {'a ' + sorted(bare)[0]!r}); "
             "if it is a split, put a folder a class into it."
         )

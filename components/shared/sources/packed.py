@@ -25,6 +25,7 @@ import pyarrow as pa
 from components.shared import storage
 from components.shared.errors import InputError
 from components.shared.sources.readers import HEAD
+from components.shared.sources.readers.excel import is_workbook
 
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 ARCHIVES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -58,7 +59,7 @@ class _Zstandard(io.RawIOBase):
 
 
 def _unpack_xz(stream: BinaryIO) -> BinaryIO:
-    return cast(BinaryIO, lzma.LZMAFile(stream))  # noqa: SIM115  # whoever asks closes it
+    return cast(BinaryIO, lzma.LZMAFile(stream))  # whoever asks closes it
 
 
 _UNPACKERS: dict[bytes, tuple[str, Callable[[BinaryIO], BinaryIO]]] = {
@@ -219,7 +220,7 @@ def is_archive(packed: Packed) -> bool:
 def is_zip(packed: Packed) -> bool:
     """Tells whether it is a zip archive; a workbook of Excel is none here."""
     head = packed.head
-    return head.startswith((b"PK\3\4", b"PK\5\6")) and b"[Content_Types].xml" not in head[:4096]
+    return head.startswith((b"PK\3\4", b"PK\5\6")) and not is_workbook(head)
 
 
 def members(archive: Packed, wanted: Callable[[str], bool], deep: int = 1) -> Iterator[Packed]:

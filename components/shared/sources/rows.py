@@ -151,6 +151,8 @@ def _read(
         yield from reader.read(content, columns, dialect, tell)
     except MissingColumnError as error:
         advice = ""
+        if is_stray(content.inner):
+            advice = " Such a file describes data and holds no rows: name the file that does in data.source."
         if split == "test" and columns and error.column == columns[-1]:
             advice = (
                 f" If {content.inner} has no labels because they are to be predicted, name only the labelled files in "

@@ -1,6 +1,5 @@
 """A source of labelled data: which files it has, and the examples in them, each row checked as its task wants it."""
 
-import os
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from components.shared import tasks
-from components.shared.ahead import map_ahead
+from components.shared.ahead import cores, map_ahead
+from components.shared.backbones.pixels import decoded_bytes
 from components.shared.errors import InputError, quote_all
 from components.shared.snapshot import SPLITS
 from components.shared.sources.buckets import Buckets, Example, identity
@@ -60,11 +60,11 @@ class SourceSettings:
 
     def reading(self) -> dict[str, Any]:
         """Returns what decides which examples a file holds: all but where the data is."""
-        names = (
-            *("inputs", "label", "task", "labels", "splits", "slices", "max_characters", "max_pixels"),
-            *("encoding", "delimiter", "sheet", "class_level", "query"),
-        )
-        return {name: getattr(self, name) for name in names}
+        names = ("inputs", "label", "task", "labels", "splits", "slices", "max_characters", "max_pixels")
+        # What was not there in the first inventories is left out where it is at its default: they are as good as new.
+        later = ("encoding", "delimiter", "sheet", "class_level", "query")
+        told = {name: getattr(self, name) for name in names}
+        return told | {name: value for name in later if (value := getattr(self, name))}
 
 
 class Source:
@@ -148,7 +148,7 @@ class Source:
         """
         rows = self._rows(files)
         if self.binary:  # files are decoded to be checked, on all cores
-            return map_ahead(self._check, rows, os.cpu_count() or 1, self._size)
+            return map_ahead(self._check, rows, cores(), self._size)
         return map(self._check, rows)
 
     def inputs(self, row: Row) -> tuple[Any, ...]:
@@ -207,7 +207,9 @@ class Source:
         return None if is_utf8 else "invalid UTF-8 in the label"
 
     def _size(self, row: Row) -> int:
-        return sum(len(value) for value in self.inputs(row) if isinstance(value, bytes))
+        """Returns what a row takes while it is checked: its files, and the largest of them decoded."""
+        files = [value for value in self.inputs(row) if isinstance(value, bytes)]
+        return sum(map(len, files)) + max((decoded_bytes(data) for data in files), default=0)
 
 
 def _check_address(settings: SourceSettings) -> None:

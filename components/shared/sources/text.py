@@ -12,8 +12,10 @@ from typing import BinaryIO
 
 from components.shared.errors import InputError, did_you_mean
 
-LINE_LIMIT = 16 << 20
-"""Characters of a line; a longer one is set aside."""
+LINE_LIMIT = 8 << 20
+"""Characters of a line, about; of a longer one comes `TOO_LONG` instead, which no text holds."""
+
+TOO_LONG = "\0\n"
 
 _BLOCK = 1 << 20
 _SAMPLE = 64 << 10  # bytes that are looked at for a language
@@ -28,6 +30,7 @@ _USUAL = [
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r", "gb18030", "big5",
     "shift_jis", "euc_jp", "euc_kr", "cp949", "cp850", "cp437", "mac_roman",
 ]  # fmt: skip
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r\x1b"))
 _WESTERN = "cp1252"
 
 
@@ -62,6 +65,14 @@ def encoding_of(head: bytes) -> str:
     if 2 * valid >= len(odd):
         return "utf-8"
     return _most_likely(b"\n".join(odd)[:_SAMPLE])
+
+
+def is_text(head: bytes) -> bool:
+    """Tells text of any encoding, a few stray zeros in it or none, from what no person wrote."""
+    if head.startswith(tuple(_MARKS)) or _wide(head):
+        return True
+    some = head[:8192]
+    return len(some.translate(None, _CONTROLS)) > 0.9 * len(some)
 
 
 def _wide(head: bytes) -> str | None:
@@ -104,8 +115,7 @@ def decode_head(head: bytes, encoding: str) -> str:
 def lines_of(stream: BinaryIO, encoding: str) -> Iterator[list[str]]:
     r"""Yields the lines of a text, many at once, each with its end (`\n`, `\r\n` or `\r`).
 
-    Invalid bytes become surrogate escapes, NUL becomes U+FFFD; of a line over `LINE_LIMIT` comes its beginning and an
-    end.
+    Invalid bytes become surrogate escapes, NUL becomes U+FFFD; a line over `LINE_LIMIT` comes as `TOO_LONG`.
     """
     for text in _whole_lines(texts_of(stream, encoding)):
         if "\r" in text and re.search(r"\r(?!\n)", text):
@@ -139,11 +149,13 @@ def _whole_lines(texts: Iterator[str]) -> Iterator[str]:
         elif cut:  # what was too long ends here
             first = re.search(r"\r\n|\n|\r", text)
             assert first is not None, "a line's end was found"
-            yield parts[0] + "\n" + text[first.end() : cut]
+            yield TOO_LONG + text[first.end() : cut]
         if cut:
             parts, length = [text[cut:]], len(text) - cut
         else:
             length += len(text)
-            parts = [*parts, text] if length <= LINE_LIMIT else ["".join(parts)[: LINE_LIMIT + 1] or text]
-    if rest := "".join(parts):
+            parts = [*parts, text] if length <= LINE_LIMIT else []
+    if length > LINE_LIMIT:
+        yield TOO_LONG
+    elif rest := "".join(parts):
         yield rest

@@ -37,7 +37,7 @@ class Arrow:
                         yield batch_of(part, roots, names, number)
                         number += part.num_rows
             except (pa.ArrowException, UnicodeDecodeError, OverflowError, OSError) as error:
-                if isinstance(error, OSError) and error.errno:
+                if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
                     raise
                 raise InputError(f"{content.name} is no readable Arrow file ({error}). Write it again.") from error
 

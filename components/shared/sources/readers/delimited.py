@@ -14,7 +14,15 @@ from typing import Any
 from components.shared.errors import InputError
 from components.shared.sources.columns import Batch, check_columns
 from components.shared.sources.readers import Content, Dialect, register
-from components.shared.sources.text import LINE_LIMIT, check_encoding, decode_head, encoding_of, lines_of
+from components.shared.sources.text import (
+    LINE_LIMIT,
+    TOO_LONG,
+    check_encoding,
+    decode_head,
+    encoding_of,
+    is_text,
+    lines_of,
+)
 
 _FIELD_LIMIT = LINE_LIMIT + (1 << 20)  # characters; beyond it a quote was never closed
 _DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
@@ -43,7 +51,7 @@ class Delimited:
 
     def matches(self, head: bytes) -> bool:
         """Text of any kind: what every other reader left."""
-        return bool(head) and (b"\0" not in head or encoding_of(head) != "utf-8")
+        return is_text(head)
 
     def read(
         self, content: Content, columns: Sequence[str], dialect: Dialect, tell: Callable[[str], None]
@@ -92,7 +100,7 @@ class _Lines:
     def _watched(self) -> Iterator[list[str]]:
         for lines in self._blocks:
             self.characters += sum(map(len, lines))
-            if len(lines[0]) > LINE_LIMIT:  # a long line begins a block: the one before ended with its own last line
+            if lines[0] == TOO_LONG:  # it begins a block: the one before ended with its own last line
                 self.long.append(self._number + 1)
                 lines[0] = "\n"
             self._number += len(lines)

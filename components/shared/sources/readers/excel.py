@@ -3,7 +3,8 @@
 import datetime
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.sources.columns import Batch, Record, batches, check_columns
@@ -13,6 +14,12 @@ _MOST = 256 << 20  # bytes of the table of texts, which is held
 _EMPTY = 1000  # rows without anything, after which a sheet is taken for ended
 
 
+def is_workbook(head: bytes) -> bool:
+    """Tells a zip archive whose first member is one of those that a workbook begins with."""
+    name = head[30 : 30 + int.from_bytes(head[26:28], "little")]
+    return head.startswith(b"PK\3\4") and name.startswith((b"[Content_Types].xml", b"_rels/", b"docProps/", b"xl/"))
+
+
 class Excel:
     """Workbooks of Office Open XML."""
 
@@ -20,8 +27,8 @@ class Excel:
     suffixes = (".xlsx", ".xlsm")
 
     def matches(self, head: bytes) -> bool:
-        """A zip archive whose first members are those of a workbook."""
-        return head.startswith(b"PK\3\4") and (b"[Content_Types].xml" in head[:4096] or b"xl/" in head[:65536])
+        """See `is_workbook`."""
+        return is_workbook(head)
 
     def read(
         self, content: Content, columns: Sequence[str], dialect: Dialect, tell: Callable[[str], None]
@@ -29,15 +36,16 @@ class Excel:
         """See `Reader`."""
         with content.path() as path:
             try:
-                _check_size(str(path), content.name)
-                yield from _read(str(path), content.name, columns, dialect.sheet, tell)
+                _check_size(path, content.name)
+                with path.open("rb") as file:
+                    yield from _read(file, content.name, columns, dialect.sheet, tell)
             except (zipfile.BadZipFile, KeyError, ValueError, EOFError, SyntaxError, TypeError, IndexError) as error:
                 raise InputError(
                     f"{content.name} is no Excel workbook that can be read ({error}). Save it again, or as CSV."
                 ) from error
 
 
-def _check_size(path: str, name: str) -> None:
+def _check_size(path: Path, name: str) -> None:
     """Raises `InputError` where the table of texts, which openpyxl holds in memory, is too large."""
     with zipfile.ZipFile(path) as archive:
         held = sum(item.file_size for item in archive.infolist() if not item.filename.startswith("xl/worksheets/"))
@@ -45,10 +53,12 @@ def _check_size(path: str, name: str) -> None:
         raise InputError(f"{name} unpacks to {held >> 20:,} MiB of texts ({_MOST >> 20} are read). Save it as CSV.")
 
 
-def _read(path: str, name: str, columns: Sequence[str], sheet: str, tell: Callable[[str], None]) -> Iterator[Batch]:
+def _read(
+    file: BinaryIO, name: str, columns: Sequence[str], sheet: str, tell: Callable[[str], None]
+) -> Iterator[Batch]:
     import openpyxl
 
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    book = openpyxl.load_workbook(file, read_only=True, data_only=True)
     try:
         sheets = [one.title for one in book.worksheets if one.sheet_state == "visible"]
         if sheet and sheet not in book.sheetnames:

@@ -1,6 +1,6 @@
 """JSON: one object a line, an array of them, a mapping that holds one, columns; nested fields by dotted names.
 
-What is no JSON Lines is read piece by piece, each of at most 16 Mi characters, so that memory stays bounded.
+What is no JSON Lines is read piece by piece, each of at most 8 Mi characters, so that memory stays bounded.
 """
 
 import itertools
@@ -13,7 +13,15 @@ from components.shared.errors import InputError
 from components.shared.sources.columns import Batch, Record, batches, check_columns
 from components.shared.sources.exports import flatten
 from components.shared.sources.readers import Content, Dialect, register
-from components.shared.sources.text import LINE_LIMIT, check_encoding, decode_head, encoding_of, lines_of, texts_of
+from components.shared.sources.text import (
+    LINE_LIMIT,
+    TOO_LONG,
+    check_encoding,
+    decode_head,
+    encoding_of,
+    lines_of,
+    texts_of,
+)
 
 _PEEK = 100  # rows whose keys tell the columns
 _DECODER = json.JSONDecoder()
@@ -88,7 +96,7 @@ def _holds_rows(value: Mapping[str, Any]) -> bool:
 
 
 def _parse(number: int, line: str) -> Record:
-    if len(line) > LINE_LIMIT:
+    if line == TOO_LONG:
         return number, {}, f"line longer than {LINE_LIMIT:,} characters"
     try:
         values = json.loads(line)

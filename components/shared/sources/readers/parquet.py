@@ -10,7 +10,7 @@ from components.shared.sources.arrays import batch_of, class_names, nested
 from components.shared.sources.columns import Batch
 from components.shared.sources.readers import Content, Dialect, register
 
-_ROWS, _BYTES = 4096, 32 << 20  # that are read at once
+_ROWS, _BYTES = 4096, 8 << 20  # that are read at once
 
 
 class Parquet:
@@ -32,7 +32,7 @@ class Parquet:
                 with pq.ParquetFile(path, buffer_size=1 << 20) as file:
                     yield from _read(file, content.name, columns)
             except (pa.ArrowException, UnicodeDecodeError, OverflowError, OSError) as error:
-                if isinstance(error, OSError) and error.errno:
+                if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
                     raise
                 raise InputError(f"{content.name} is no readable Parquet file ({error}). Write it again.") from error
 
