@@ -24,7 +24,7 @@ PIPELINES = {"finetune": finetune_pipeline, "retrain": retrain_pipeline}
 _SCRATCH = "/tmp"  # the home of the images, too: what comes from the hub is kept below it
 _SHARED_MEMORY = "/dev/shm"
 _READ_BACKBONE = ("transform", "finetune")
-_TRACKED = ("detect", "transform", "finetune", "evaluate", "register", "promote", "notify")
+_TRACKED = ("detect", "ingest", "transform", "finetune", "evaluate", "register", "promote", "notify")
 """What reads the registry or writes to it: a backbone, the champion, curves, a version, its aliases."""
 
 

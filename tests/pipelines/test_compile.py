@@ -247,7 +247,7 @@ class TestDeployment:
         }
         assert all(told["AWS_DEFAULT_REGION"] == "eu-central-1" for told in variables.values())
         tracked = {name for name, told in variables.items() if "MLFLOW_TRACKING_URI" in told}
-        assert tracked == {"transform", "finetune", "evaluate", "register", "promote"}
+        assert tracked == {"ingest", "transform", "finetune", "evaluate", "register", "promote"}
         assert variables["register"]["MLFLOW_TRACKING_URI"] == "https://mlflow.example.com"
         # Of 3500m of a node's CPU four threads, not as many as the node has cores.
         assert {name: told["OMP_NUM_THREADS"] for name, told in variables.items()} == {
