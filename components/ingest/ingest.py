@@ -189,7 +189,7 @@ class _Ingestion:
                 if (label := rare.label_of(kept.label)) is None:
                     self.rejects.add(kept.place, rare.reason, kept.inputs, kept.label, asked_for=True)
                     continue
-                writers[split].add(dataclasses.replace(kept, label=label, slices=_slices(group)))
+                writers[split].add(kept, label, kept.slices if len(group) == 1 else _slices(group))
                 if plan.folds is not None:
                     self.folds.append((kept.id, fold))
 

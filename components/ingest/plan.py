@@ -105,7 +105,7 @@ class Examples:
 
     def add(self, rows: Sequence[Example], kept: Example, known: tuple[int, int]) -> None:
         """Adds an example, that of some equal rows."""
-        groups = sorted({row.group for row in rows if row.group is not None})
+        groups = sorted({group for row in rows if (group := row.group) is not None})
         numbers = [self.group_names.setdefault(name, len(self.group_names)) for name in groups]
         self.bridges += itertools.pairwise(numbers)
         self.draws.append(max(map(draw_of, groups)) if groups else draw_of(kept.id))
@@ -114,7 +114,7 @@ class Examples:
         self.known.append(known[0])
         self.folds.append(known[1])
         self.groups.append(numbers[0] if numbers else UNKNOWN)
-        self.times.append(min((float(row.time) for row in rows if row.time), default=0.0))
+        self.times.append(min(float(row.time) for row in rows if row.time) if kept.time else 0.0)
 
 
 def make_plan(buckets: Buckets, near: NearDuplicates | None, remembered: Remembered, terms: Terms) -> Plan:

@@ -77,7 +77,8 @@ class Buckets:
     def add(self, example: Example) -> None:
         """Adds an example to its bucket."""
         number = int(example.id[:4], 16) >> (16 - self._bits)
-        told = tuple(getattr(example, name) for name in _TOLD)
+        given = (example.id, example.split, example.label, example.place, example.file)
+        told = (*given, example.group, example.time)
         self._waiting[number].append((*told, *example.slices, *example.inputs))
         self._count += 1
         self._bytes += example.size

@@ -19,6 +19,7 @@ LONGEST = 1_000
 MANY = 10
 """More classes than these may be something else: measurements, dates, identifiers."""
 
+_CACHED = 10_000
 _WHOLE = re.compile(r"^(-?(?:0|[1-9]\d*))\.0+$")
 _LIST = re.compile(r"^[\[({].*[\])}]$", re.DOTALL)
 
@@ -60,6 +61,11 @@ class LabelReader:
     normalize: bool = False
 
     @functools.cached_property
+    def _read(self) -> dict[str, tuple[str | None, str | None]]:
+        """Labels that were read: there are few."""
+        return {}
+
+    @functools.cached_property
     def _spellings(self) -> dict[str, str]:
         return {key_of(label): label for label in self.allowed}
 
@@ -77,6 +83,15 @@ class LabelReader:
         Raises:
             InputError: It is a list of labels.
         """
+        if not isinstance(value, str):
+            return self._found(value, place)
+        if (found := self._read.get(value)) is None:
+            found = self._found(value, place)
+            if len(self._read) < _CACHED and len(value) <= LONGEST:
+                self._read[value] = found
+        return found
+
+    def _found(self, value: object, place: str) -> tuple[str | None, str | None]:
         label = text_of(self._single(value, place))
         if label is None:
             return None, "missing label"

@@ -152,6 +152,8 @@ class Source:
     def _told(self, row: Row) -> list[str | None] | str:
         """Returns the slices, the group and the time of a row; or what is wrong with them."""
         settings, found = self.settings, list[str | None]()
+        if not settings.slices and not settings.group and not settings.time:
+            return [None, None]
         for column in (*settings.slices, settings.group):
             value = text_of(row.values.get(column)) if column else None
             if value is not None and len(value) > LONGEST:
