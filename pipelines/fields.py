@@ -95,9 +95,7 @@ def _several(codes: object) -> list[object]:
 
 def _label(value: object) -> object:
     if isinstance(value, bool):
-        message = (
-            "YAML reads yes, no, on, off, true and false as a truth value: put each in quotes, as in ['yes', 'no']"
-        )
+        message = "yes, no, on, off, true and false are truth values in YAML: put each in quotes, as in ['yes', 'no']"
         raise PydanticCustomError("labels", message)
     return text_of(value) if isinstance(value, int | float) else value
 

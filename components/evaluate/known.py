@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from components.evaluate.examples import read_columns
 from components.shared.artifact import Artifact
-from components.shared.inventory import open_inventory
+from components.shared.inventory import trained_on
 
 OLD, CHANGED, NEW = "old", "changed", "new"
 AGES = [OLD, CHANGED, NEW]
@@ -38,7 +38,7 @@ def known_examples(snapshot: Artifact, inventory: Path) -> Known:
     where their data gave no test split, test examples were drawn by the same hash as today's, so that the champion has
     not seen them unless the fractions were changed. What cannot be read of an inventory is not told.
     """
-    trained_on = open_inventory(inventory).trained_on
+    everything = trained_on(inventory)
     ids, labels = _test_examples(snapshot)
     order = np.argsort(ids)
     same, other, trained, validated, tested = (np.zeros(len(ids), bool) for _ in range(5))
@@ -52,7 +52,7 @@ def known_examples(snapshot: Artifact, inventory: Path) -> Known:
             alike = np.array(found.column("label").to_pylist(), object) == labels[places]
             same[places[alike]] = other[places[~alike]] = True
             splits = np.array(found.column(split).to_pylist(), object)
-            learned = trained_on if dealt else ("train", "")
+            learned = everything if dealt else ("train", "")
             tests = () if "test" in learned else ("test",)
             for flags, names in ((trained, learned), (validated, ("validation",)), (tested, tests)):
                 flags[places[np.isin(splits, names)]] = True

@@ -213,8 +213,14 @@ def open_inventory(folder: Path) -> Inventory:
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} holds no inventory of a snapshot that can be read: {error}") from error
     by_name = dict(zip(files["name"], zip(files["size"], files["stamp"], strict=True), strict=True))
-    trained_on = tuple(told.get("trained_on", ["train"]))
-    return Inventory(folder, by_name, told["reading"], told["data_digest"], told["examples"], trained_on)
+    return Inventory(folder, by_name, told["reading"], told["data_digest"], told["examples"], trained_on(folder))
+
+
+def trained_on(folder: Path) -> tuple[str, ...]:
+    """Returns the splits that the model of an inventory's version learned from: see `Inventory`."""
+    path = folder / "inventory.json"
+    told = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return tuple(told.get("trained_on", ["train"]))
 
 
 def _write_files(folder: Path, files: Sequence[File]) -> None:
