@@ -38,7 +38,8 @@ def known_examples(snapshot: Artifact, inventory: Path) -> Known:
     where their data gave no test split, test examples were drawn by the same hash as today's, so that the champion has
     not seen them unless the fractions were changed. What cannot be read of an inventory is not told.
     """
-    everything = trained_on(inventory)
+    everything, rare = trained_on(inventory), snapshot.read_json("snapshot.json").get("rare_classes", {})
+    merged = dict.fromkeys(rare["classes"], rare["into"]) if rare.get("into") else {}
     ids, labels = _test_examples(snapshot)
     order = np.argsort(ids)
     same, other, trained, validated, tested = (np.zeros(len(ids), bool) for _ in range(5))
@@ -49,7 +50,8 @@ def known_examples(snapshot: Artifact, inventory: Path) -> Known:
         for batch in file.iter_batches(_ROWS, columns=["id", split, "label"]):
             rows, places = _matches(ids, order, _ids(batch.column("id").to_pylist()))
             found = batch.take(rows)
-            alike = np.array(found.column("label").to_pylist(), object) == labels[places]
+            today = [merged.get(label, label) for label in found.column("label").to_pylist()]
+            alike = np.array(today, object) == labels[places]
             same[places[alike]] = other[places[~alike]] = True
             splits = np.array(found.column(split).to_pylist(), object)
             learned = everything if dealt else ("train", "")

@@ -214,4 +214,6 @@ def united(count: int, edges: Iterator[np.ndarray]) -> np.ndarray:
         for left, right in np.unique(pairs, axis=0):
             one, other = root(int(left)), root(int(right))
             parents[max(one, other)] = min(one, other)
-    return np.array([root(node) for node in range(count)]) if (parents != np.arange(count)).any() else parents
+    while (parents != (further := parents[parents])).any():
+        parents = further
+    return parents

@@ -42,4 +42,5 @@ class RareClasses:
 
     def told(self) -> dict[str, Any]:
         """Returns what `snapshot.json` tells: the rule, the floor, and training examples of each rare class."""
-        return {"rule": self._rule, "min_per_class": self._least, "classes": self.counts}
+        into = OTHER if self._rule == "merge" else ""
+        return {"rule": self._rule, "min_per_class": self._least, "classes": self.counts, "into": into}
