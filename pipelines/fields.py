@@ -1,5 +1,6 @@
 """What the fields of a job file can hold: kinds of texts and numbers, each with its check."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from components.finetune.settings import AUTO, CHOICES, strategies_of
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.registry import check_name
+from components.shared.sources.labels import text_of
 from components.shared.sources.listing import written
 from components.shared.sources.sql import check_sql, is_sql
 
@@ -90,6 +92,32 @@ def _without_password(value: str) -> str:
         except InputError as error:
             raise PydanticCustomError("secret", "{reason}", {"reason": str(error)}) from error
     return value
+
+
+def labels_of(value: object) -> object:
+    """Returns labels as texts, as they stand in the data: whole numbers as they are; true and false are refused.
+
+    YAML takes yes, no, on and off for true and false: which of them was meant is lost.
+    """
+    if isinstance(value, dict):
+        told = {_label(name): [_label(code) for code in _several(codes)] for name, codes in value.items()}
+        counts = Counter(str(code) for codes in told.values() for code in set(map(str, codes)))
+        if twice := [code for code, count in counts.items() if count > 1]:
+            message = "the code {code} stands for two labels: one was expected"
+            raise PydanticCustomError("labels", message, {"code": twice[0]})
+        return told
+    return [_label(label) for label in value] if isinstance(value, list) else value
+
+
+def _several(codes: object) -> list[object]:
+    return codes if isinstance(codes, list) else [codes]
+
+
+def _label(value: object) -> object:
+    if isinstance(value, bool):
+        message = "yes, no, on, off, true and false are truth values in YAML: put each in quotes, as in ['yes', 'no']"
+        raise PydanticCustomError("labels", message)
+    return text_of(value) if isinstance(value, int | float) else value
 
 
 Text = Annotated[str, Field(min_length=1)]

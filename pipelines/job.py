@@ -11,7 +11,9 @@ from pydantic_core import PydanticCustomError
 from components.detect.detect import STARTS
 from components.finetune.settings import LEXICAL, LEXICALS, POOLINGS, PRECISIONS, strategies_of
 from components.finetune.settings import FinetuneSettings as TrainingDefaults
+from components.ingest.ingest import UNLABELLED
 from components.ingest.ingest import IngestSettings as DataDefaults
+from components.ingest.rare import RARE
 from components.shared import tasks
 from components.shared.backbones import RANDOM
 from components.shared.errors import InputError
@@ -36,6 +38,7 @@ from pipelines.fields import (
     Source,
     Strategies,
     Text,
+    labels_of,
     one_of,
 )
 
@@ -86,7 +89,8 @@ class Data(_Section):
     source: Source
     inputs: list[Text] = Field(min_length=1)
     label: Text
-    labels: list[Text] = []
+    labels: Annotated[list[Text] | dict[Text, list[Text]], BeforeValidator(labels_of)] = []
+    normalize_labels: bool = DataDefaults.normalize_labels
     splits: dict[Text, Literal["train", "validation", "test"]] = {}
     encoding: str = DataDefaults.encoding
     delimiter: str = DataDefaults.delimiter
@@ -95,7 +99,14 @@ class Data(_Section):
     query: str = DataDefaults.query
     validation_fraction: Fraction = DataDefaults.validation_fraction
     test_fraction: Fraction = Field(DataDefaults.test_fraction, validate_default=True)
+    group: str = DataDefaults.group
+    time: str = DataDefaults.time
     max_rejects: Part = DataDefaults.max_rejects
+    unlabelled: Annotated[str, one_of(UNLABELLED)] = DataDefaults.unlabelled
+    min_per_class: Positive = DataDefaults.min_per_class
+    rare_classes: Annotated[str, one_of(RARE)] = DataDefaults.rare_classes
+    near_duplicates: NotNone = DataDefaults.near_duplicates
+    max_overlap: Part = DataDefaults.max_overlap
     max_characters: Positive = DataDefaults.max_characters
     max_pixels: Positive = DataDefaults.max_pixels
 
@@ -138,6 +149,23 @@ class Data(_Section):
         if label in info.data.get("inputs", []):
             raise PydanticCustomError("label", "it is among data.inputs: the model would see the answer")
         return label
+
+    @field_validator("group", "time")
+    @classmethod
+    def _is_not_the_label(cls, column: str, info: ValidationInfo) -> str:
+        if column and column == info.data.get("label"):
+            raise PydanticCustomError("label", "it is data.label: another column was expected")
+        if column and info.field_name == "time" and info.data.get("group"):
+            message = "with data.group an example may be both old and of somebody new: name one of the two"
+            raise PydanticCustomError("both", message)
+        return column
+
+    def arguments(self) -> dict[str, Any]:
+        """Returns the fields as the steps take them: labels, and which label a code stands for."""
+        given = self.model_dump()
+        named: dict[str, list[str]] = given["labels"] if isinstance(given["labels"], dict) else {}
+        codes = {code: label for label, listed in named.items() for code in listed}
+        return {**given, "labels": list(named) or given["labels"], "label_codes": codes}
 
     @field_validator("test_fraction")
     @classmethod
@@ -254,6 +282,7 @@ class Job(_Section):
         """Returns the arguments of a pipeline ("finetune" or "retrain"), by parameter."""
         given = self.model_dump()
         sections = [given.pop(name) for name in ("data", "training", "evaluation")]
+        sections[0] = self.data.arguments()
         retrain = given.pop("retrain")
         given["promotion"] = self.promotion.model_dump(exclude_defaults=True)
         sections += [retrain] if pipeline == "retrain" else []

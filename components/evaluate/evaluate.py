@@ -24,6 +24,7 @@ from components.shared.errors import InputError
 from components.shared.gate import NOTE, Decision, decide, rules_of
 from components.shared.inventory import FOLDER as INVENTORY
 from components.shared.registry import CHAMPION, Version
+from components.shared.snapshot import COUNTS
 from components.shared.step import Progress, option
 
 MAX_CONFUSION = 200  # classes; a larger matrix is megabytes of zeros
@@ -221,9 +222,9 @@ class _Evaluation:
         return decision
 
     def _copy_inventory(self) -> None:
-        """Hands on what `register` keeps beside the version, so that the next run finds what is new."""
+        """Hands on what `register` keeps beside the version: what was left out, and by what the next run knows news."""
         for name in self.sources.snapshot.files:
-            if name.startswith(f"{INVENTORY}/"):
+            if name.startswith(f"{INVENTORY}/") or name == COUNTS:
                 (self.draft.path / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(self.sources.snapshot.file(name), self.draft.path / name)
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from components.evaluate.examples import read_columns
 from components.shared.artifact import Artifact
+from components.shared.inventory import trained_on
 
 OLD, CHANGED, NEW = "old", "changed", "new"
 AGES = [OLD, CHANGED, NEW]
@@ -33,23 +34,31 @@ class Known:
 def known_examples(snapshot: Artifact, inventory: Path) -> Known:
     """Looks today's test examples up in the champion's inventory.
 
-    The inventory tells the split that a row was given for. Where its data gave no test split, test examples were drawn
-    by the same hash as today's, so that the champion has not seen them unless the fractions were changed.
+    The inventory tells the split that each was dealt to. The first ones tell only the split that a row was given for:
+    where their data gave no test split, test examples were drawn by the same hash as today's, so that the champion has
+    not seen them unless the fractions were changed. What cannot be read of an inventory is not told.
     """
+    everything, rare = trained_on(inventory), snapshot.read_json("snapshot.json").get("rare_classes", {})
+    merged = dict.fromkeys(rare["classes"], rare["into"]) if rare.get("into") else {}
     ids, labels = _test_examples(snapshot)
     order = np.argsort(ids)
     same, other, trained, validated, tested = (np.zeros(len(ids), bool) for _ in range(5))
     gives_test = False
     with pq.ParquetFile(inventory / ROWS) as file:
-        for batch in file.iter_batches(_ROWS, columns=["id", "split", "label"]):
+        dealt = "dealt" in file.schema_arrow.names
+        split = "dealt" if dealt else "split"
+        for batch in file.iter_batches(_ROWS, columns=["id", split, "label"]):
             rows, places = _matches(ids, order, _ids(batch.column("id").to_pylist()))
             found = batch.take(rows)
-            alike = np.array(found.column("label").to_pylist(), object) == labels[places]
+            today = [merged.get(label, label) for label in found.column("label").to_pylist()]
+            alike = np.array(today, object) == labels[places]
             same[places[alike]] = other[places[~alike]] = True
-            splits = np.array(found.column("split").to_pylist(), object)
-            for flags, names in ((trained, ("train", "")), (validated, ("validation",)), (tested, ("test",))):
+            splits = np.array(found.column(split).to_pylist(), object)
+            learned = everything if dealt else ("train", "")
+            tests = () if "test" in learned else ("test",)
+            for flags, names in ((trained, learned), (validated, ("validation",)), (tested, tests)):
                 flags[places[np.isin(splits, names)]] = True
-            gives_test = gives_test or "test" in batch.column("split").unique().to_pylist()
+            gives_test = gives_test or dealt or "test" in batch.column(split).unique().to_pylist()
     ages = np.select([same & ~other, other & ~same], [0, 1], 2)
     seen = (validated | (trained & gives_test)) & ~tested & (ages < 2)
     return Known(ages, int(seen.sum()))

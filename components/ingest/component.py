@@ -13,7 +13,11 @@ def ingest(
     label: str,
     task: str,
     labels: list[str],
+    label_codes: dict[str, str],
+    normalize_labels: bool,
     splits: dict[str, str],
+    group: str,
+    time: str,
     slices: list[str],
     encoding: str,
     delimiter: str,
@@ -25,6 +29,12 @@ def ingest(
     validation_fraction: float,
     test_fraction: float,
     max_rejects: float,
+    unlabelled: str,
+    min_per_class: int,
+    rare_classes: str,
+    near_duplicates: float,
+    max_overlap: float,
+    known: str,
 ) -> None:
     """Labelled data into a snapshot: checked, split, immutable."""
     given = dict(locals())

@@ -2,56 +2,91 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.ingest.rejects import Rejects
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.ingest.near import NearDuplicates
+from components.ingest.plan import Plan, Remembered, Terms, make_plan
+from components.ingest.rare import RARE, RareClasses
+from components.ingest.rejects import LeftOut, Rejects
 from components.ingest.shards import ShardWriter
+from components.ingest.splits import Fractions
+from components.ingest.telling import warnings_of
 from components.shared.artifact import Draft, write_artifact
-from components.shared.errors import InputError, quote_all
-from components.shared.inventory import FOLDER, InventoryWriter
-from components.shared.snapshot import SPLITS
+from components.shared.errors import InputError, did_you_mean, quote_all
+from components.shared.inventory import FOLDER, Dealt, InventoryWriter, open_inventory
+from components.shared.snapshot import COUNTS, CROSS_VALIDATION, FOLDS, HOLDOUT, SPLITS
 from components.shared.sources.buckets import Buckets, Example, settle
+from components.shared.sources.labels import check_classes
 from components.shared.sources.source import Source, SourceSettings
 from components.shared.step import Progress, option
 from components.shared.storage import File
 
+UNLABELLED = ("reject", "hold")
+_MISSING = "missing label"
 _MAX_CLASSES = 10_000
-_MAX_FLOAT_CLASSES = 10  # ratings of 0.5, 1.0, … 5.0 are classes; more are measurements
+_MOST_LABELS = 1_000_000  # different ones: what cannot be classes is told what it is, in bounded memory
 
 
 @dataclass(frozen=True)
 class IngestSettings(SourceSettings):
-    """Settings of `ingest`; the fields of `data` in a job."""
+    """Settings of `ingest`; the fields of `data` in a job.
+
+    Raises:
+        InputError: `rare_classes` or `unlabelled` is none that there is.
+    """
 
     validation_fraction: float = option(0.1, "part of the examples for validation, where none are given")
     test_fraction: float = option(0.1, "part of the examples for the test, where none are given")
     max_rejects: float = option(0.01, "the fraction of rows that may be rejected")
+    unlabelled: str = option("reject", "rows without a label: " + " or ".join(UNLABELLED) + " (they are no faults)")
+    min_per_class: int = option(5, "training examples of a class; one with fewer is named, dropped or merged")
+    rare_classes: str = option("keep", "what becomes of classes with fewer: " + ", ".join(RARE))
+    near_duplicates: float = option(0.75, "how alike inputs are that are kept in one split; 1: none are looked for")
+    max_overlap: float = option(0.2, "the part of a given test split that may have near-duplicates in training")
+    known: str = option("", 'a version, "models:/NAME/3", whose examples stay in the splits that it had them in')
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("unlabelled", UNLABELLED), ("rare_classes", RARE)):
+            if (value := getattr(self, name)) not in allowed:
+                near = did_you_mean(value, allowed)
+                raise InputError(f"data.{name} is {value!r}; allowed: {quote_all(allowed)}.{near}")
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What `ingest` did: the snapshot's digest, rows by split, and what was left out."""
+    """What `ingest` did: the snapshot's digest, rows by split, and what was left out.
+
+    Attributes:
+        read: Rows: those of the splits, duplicates, unlabelled and rejected ones together.
+        evaluation: How a model of it is to be measured, see `components.shared.snapshot`.
+        warnings: What somebody should look at, in sentences.
+    """
 
     digest: str
     read: int
     rows: dict[str, int]
     labels: int
     duplicates: int
+    unlabelled: int
     rejected: dict[str, int]
+    evaluation: str
+    warnings: list[str]
 
 
 def ingest(snapshot: Path, settings: IngestSettings) -> IngestReport:
     """Writes a snapshot of labelled data.
 
-    The artifact holds `<split>-*.parquet` (columns `id`, `input_1`, …, `slice_1`, …, `label`), `snapshot.json`, and as
-    notes `counts.json`, `rejects.jsonl` and the `inventory`. Memory is bounded: examples wait on disk, parted by
-    identity.
+    The artifact holds `<split>-*.parquet` (columns `id`, `input_1`, …, `slice_1`, …, `label`), `snapshot.json`,
+    `folds.parquet` where it is small, and as notes `counts.json`, `rejects.csv`, `unlabelled.csv` and the `inventory`.
+    Memory is bounded: examples wait on disk, parted by identity; 100 bytes of each are held to split them.
 
     Args:
         snapshot: The folder to write.
@@ -59,7 +94,7 @@ def ingest(snapshot: Path, settings: IngestSettings) -> IngestReport:
 
     Raises:
         InputError: The data cannot be read, is refused, or has too many rows that cannot be used.
-        ServiceError: The store or the hub failed, or the disk is full.
+        ServiceError: The store, the hub or the registry failed, or the disk is full.
     """
     source = Source(settings)
     with write_artifact(snapshot, "snapshot", dataclasses.asdict(settings)) as draft:
@@ -68,22 +103,32 @@ def ingest(snapshot: Path, settings: IngestSettings) -> IngestReport:
 
 
 class _Ingestion:
-    """One run of the step: rows → checked examples → buckets → shards."""
+    """One run of the step: rows → checked examples → buckets → plan → shards."""
 
     def __init__(self, draft: Draft, settings: IngestSettings, source: Source) -> None:
         self.draft, self.settings, self.source = draft, settings, source
-        self.rejects = Rejects(draft.path / "notes" / "rejects.jsonl")
-        self.labels: set[str] = set(settings.labels)
-        self.given: set[str] = set()
-        self.read = self.duplicates = 0
+        columns = [*settings.inputs, settings.label]
+        self.rejects = Rejects(draft.path / "notes" / "rejects.csv", columns)
+        self.held = LeftOut(draft.path / "notes" / "unlabelled.csv", columns)
+        self.labels: Counter[str] = Counter()
+        self.folds: list[tuple[str, int]] = []
+        self.read = self.duplicates = self.unlabelled = 0
 
     def run(self) -> dict[str, Any]:
-        with contextlib.closing(self.rejects), tempfile.TemporaryDirectory(prefix="graft-ingest-") as scratch:
+        with contextlib.ExitStack() as stack:
+            for file in (self.rejects, self.held):
+                stack.enter_context(contextlib.closing(file))
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="graft-ingest-")))
             files = self.source.files()
-            buckets = self._collect(files, Path(scratch))
-            classes = self._write(files, buckets)
+            buckets = self._collect(files, scratch)
             self.rejects.check(self.read, self.settings.max_rejects)
-        return self._finish(classes)
+            plan = self._plan(buckets, scratch)
+            rare = RareClasses(plan.classes, self.settings.min_per_class, self.settings.rare_classes)
+            classes = rare.settled(plan.classes)
+            _refuse_unlearnable(classes, self.settings.label)
+            self._write(files, buckets, plan, rare)
+            self.rejects.check(self.read, self.settings.max_rejects)
+        return self._finish(plan, rare, classes)
 
     def _collect(self, files: Sequence[File], scratch: Path) -> Buckets:
         buckets = self.source.buckets(files, scratch)
@@ -93,6 +138,9 @@ class _Ingestion:
             if isinstance(found, Example):
                 self._know(found)
                 buckets.add(found)
+            elif found == _MISSING and self.settings.unlabelled == "hold":
+                self.unlabelled += 1
+                self.held.add(row.place, found, self.source.inputs(row), None)
             else:
                 self.rejects.add(row.place, found, self.source.inputs(row), row.values.get(self.settings.label))
             while told < len(self.source.told):
@@ -105,43 +153,48 @@ class _Ingestion:
         return buckets
 
     def _know(self, example: Example) -> None:
-        self.labels.add(example.label)
+        self.labels[example.label] += 1
+        if len(self.labels) > _MOST_LABELS:
+            self._check_labels()
+
+    def _check_labels(self) -> None:
+        check_classes(self.labels, self.read, self.settings.label_reader())
         if len(self.labels) > _MAX_CLASSES:
             raise InputError(
                 f"The label column {self.settings.label!r} has over {_MAX_CLASSES:,} different values, such as "
-                f"{example.label[:80]!r}. A column of classes was expected: set data.label."
-            )
-        if example.split:
-            self.given.add(example.split)
-
-    def _check_labels(self) -> None:
-        fractional = [label for label in self.labels if _is_fraction(label)]
-        many = len(self.labels) > _MAX_FLOAT_CLASSES or 2 * len(self.labels) > self.read
-        if not self.settings.labels and many and 2 * len(fractional) > len(self.labels):
-            raise InputError(
-                f"The label column {self.settings.label!r} holds numbers such as {fractional[0]} "
-                f"({len(self.labels)} different ones); {self.settings.task} needs classes. Set data.label to a column "
-                "of classes, or name the classes in data.labels."
+                f"{next(iter(self.labels))[:80]!r}. A column of classes was expected: set data.label."
             )
 
-    def _write(self, files: Sequence[File], buckets: Buckets) -> dict[str, Counter[str]]:
-        classes: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+    def _plan(self, buckets: Buckets, scratch: Path) -> Plan:
+        settings, near = self.settings, None
+        if settings.near_duplicates < 1:
+            near = NearDuplicates(scratch / "near", self.source.task.input_type, settings.near_duplicates)
+        fractions = Fractions(validation=settings.validation_fraction, test=settings.test_fraction)
+        known = _known(settings, scratch / "known") if settings.known else iter(())
+        return make_plan(buckets, near, Remembered(known), Terms(fractions, bool(settings.time), settings.max_overlap))
+
+    def _write(self, files: Sequence[File], buckets: Buckets, plan: Plan, rare: RareClasses) -> None:
         types, slices = self.source.input_types, len(self.settings.slices)
         reading, input_type = self.settings.reading(), self.source.task.input_type
+        number = 0
         with contextlib.ExitStack() as stack:
             inventory = InventoryWriter(self.draft.path / FOLDER, files, reading, input_type)
             stack.enter_context(contextlib.closing(inventory))
-            writers = {
-                split: stack.enter_context(ShardWriter(self.draft.path, split, types, slices)) for split in SPLITS
-            }
+            writers = [stack.enter_context(ShardWriter(self.draft.path, split, types, slices)) for split in SPLITS]
             for group in buckets.groups():
                 kept = settle(group, self._set_aside, self._drop)
-                inventory.add(group, kept)
-                if kept is not None:
-                    split = self._split(kept)
-                    writers[split].add(dataclasses.replace(kept, slices=_slices(group)))
-                    classes[split][kept.label] += 1
-        return classes
+                if kept is None:
+                    inventory.add(group, None)
+                    continue
+                split, fold = int(plan.splits[number]), -1 if plan.folds is None else int(plan.folds[number])
+                number += 1
+                inventory.add(group, kept, SPLITS[split], fold)
+                if (label := rare.label_of(kept.label)) is None:
+                    self.rejects.add(kept.place, rare.reason, kept.inputs, kept.label, asked_for=True)
+                    continue
+                writers[split].add(kept, label, kept.slices if len(group) == 1 else _slices(group))
+                if plan.folds is not None:
+                    self.folds.append((kept.id, fold))
 
     def _set_aside(self, example: Example, reason: str) -> None:
         self.rejects.add(example.place, reason, example.inputs, example.label)
@@ -149,25 +202,16 @@ class _Ingestion:
     def _drop(self, _: Example) -> None:
         self.duplicates += 1
 
-    def _split(self, example: Example) -> str:
-        """Decides by the example's own identity, so that it stays where it is as data is added.
-
-        Given splits are kept; those that are missing are taken out of the training examples.
-        """
-        if example.split not in ("", "train"):
-            return example.split
-        drawn = int.from_bytes(hashlib.blake2b(example.id.encode(), digest_size=8, person=b"split").digest()) / 2**64
-        test, validation = self.settings.test_fraction, self.settings.validation_fraction
-        if drawn < test:
-            return "test" if "test" not in self.given else "train"
-        if drawn < test + validation:
-            return "validation" if "validation" not in self.given else "train"
-        return "train"
-
-    def _finish(self, classes: dict[str, Counter[str]]) -> dict[str, Any]:
-        _refuse_unlearnable(classes, self.settings.label)
+    def _finish(self, plan: Plan, rare: RareClasses, classes: dict[str, Counter[str]]) -> dict[str, Any]:
         labels = sorted(set().union(*classes.values()))
         rows = {split: classes[split].total() for split in SPLITS}
+        accounting = {
+            "read": self.read,
+            "kept": sum(rows.values()),
+            "duplicates": self.duplicates,
+            "unlabelled": self.unlabelled,
+            "rejected": dict(sorted(self.rejects.reasons.items())),
+        }
         content = {
             "task": self.settings.task,
             "inputs": self.settings.inputs,
@@ -176,27 +220,43 @@ class _Ingestion:
             "labels": labels,
             "rows": rows,
             "classes": {split: dict(classes[split]) for split in SPLITS},
+            "evaluation": HOLDOUT if plan.folds is None else CROSS_VALIDATION,
+            "near_duplicates": plan.near,
+            "rare_classes": rare.told(),
         }
+        warnings = warnings_of(content, self.unlabelled)
+        if plan.folds is not None:
+            columns = pa.table({"id": [id_ for id_, _ in self.folds], "fold": [fold for _, fold in self.folds]})
+            pq.write_table(columns, self.draft.path / FOLDS)
         self.draft.write_json("snapshot.json", content)
-        rejected = dict(self.rejects.reasons)
-        notes = {"read": self.read, "duplicates": self.duplicates, "rejected": rejected}
+        # How rows came to be left out is no part of the digest: what is kept is the same.
+        notes = {**accounting, "remembered": plan.remembered, "warnings": warnings}
         if self.source.told:
             self.draft.write_json("notes/reading.json", self.source.told)
-        self.draft.write_json("notes/counts.json", notes)
-        return {**notes, "rows": rows, "labels": len(labels)}
+        self.draft.write_json(COUNTS, notes)
+        for warning in warnings:
+            print(f"graft: {warning}", flush=True)
+        told = {name: notes[name] for name in ("read", "duplicates", "unlabelled", "rejected", "warnings")}
+        return {**told, "rows": rows, "evaluation": content["evaluation"], "labels": len(labels)}
+
+
+def _known(settings: IngestSettings, scratch: Path) -> Iterator[Dealt]:
+    """Yields where a version had its examples; nothing where it does not tell."""
+    from components.shared import registry  # and with it MLflow, which is slow to import
+
+    name, _, number = settings.known.removeprefix("models:/").rpartition("/")
+    version = next((found for found in registry.show_model(name) if found.version == number), None)
+    folder = registry.download_inventory(version, scratch) if version else None
+    if folder is None:
+        print(f"graft: {settings.known} does not tell what it was trained on: splits follow from hashes", flush=True)
+        return iter(())
+    return open_inventory(folder).dealt(settings.validation_fraction, settings.test_fraction)
 
 
 def _slices(group: Sequence[Example]) -> tuple[str | None, ...]:
     """Returns the slices of an input: where its rows differ, the first in the alphabet, whatever their order was."""
     columns = zip(*(example.slices for example in group), strict=True)
     return tuple(min((value for value in column if value is not None), default=None) for column in columns)
-
-
-def _is_fraction(label: str) -> bool:
-    try:
-        return not float(label).is_integer()
-    except (ValueError, OverflowError):
-        return False
 
 
 def _refuse_unlearnable(classes: dict[str, Counter[str]], column: str) -> None:
@@ -213,8 +273,10 @@ def _refuse_unlearnable(classes: dict[str, Counter[str]], column: str) -> None:
         )
     empty = [split for split in SPLITS if not classes[split].total()]
     if empty:
-        rows = sum(counter.total() for counter in classes.values())
+        sizes: Counter[str] = sum((Counter(counter) for counter in classes.values()), Counter())
+        least = ", ".join(f"{label!r} {count}" for label, count in sizes.most_common()[::-1][:5])
         raise InputError(
-            f"No example is left for {quote_all(empty)} ({rows} examples in all). Label more, give that split in a "
-            "file of its own, or set data.validation_fraction and data.test_fraction."
+            f"No example is left for {quote_all(empty)} ({sizes.total()} examples in all; the smallest classes: "
+            f"{least}). A class needs 3 examples or groups to be in all splits. Label more, give that split in a file "
+            "of its own, or set data.validation_fraction and data.test_fraction."
         )

@@ -1,36 +1,65 @@
-"""Rows that cannot be used: each with its reason in a file, counted, and too many of them end the step."""
+"""Rows that are left out: each in a file that can be opened, mended and put back; counted; too many end the step."""
 
-import json
+import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from components.shared.errors import InputError
 
-_EXCERPT = 200  # characters
+_CELL = 32_000  # characters: what a spreadsheet takes in one cell
+
+
+class LeftOut:
+    """Writes rows to a CSV file with the columns of the data, and where each stands and why it is there.
+
+    Args:
+        path: The file. It begins with a byte order mark, by which spreadsheets know UTF-8.
+        columns: Names of the input columns, then of the label column.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("w", encoding="utf-8-sig", errors="backslashreplace", newline="")
+        told = [name if name not in columns else f"graft_{name}" for name in ("file", "line", "reason")]
+        self._rows = csv.writer(self._file)
+        self._rows.writerow([*told, *columns])
+
+    def add(self, place: str, reason: str, inputs: Sequence[object], label: object) -> None:
+        """Adds a row."""
+        file, colon, line = place.rpartition(":")
+        where = (file, line) if colon and line.isdecimal() else (place, "")
+        self._rows.writerow([*where, reason, *map(_cell, inputs), _cell(label)])
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
 
 
 class Rejects:
-    """Writes rejected rows to a JSON Lines file and counts them by reason."""
+    """Rows that cannot be used, counted by reason."""
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("w", encoding="utf-8", errors="backslashreplace")
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._file = LeftOut(path, columns)
         self.reasons: Counter[str] = Counter()
         self._first: dict[str, str] = {}
+        self._asked_for = 0
 
-    def add(self, place: str, reason: str, inputs: Sequence[object], label: object) -> None:
-        """Adds a row; the reason's part in brackets is detail, and not counted apart."""
+    def add(self, place: str, reason: str, inputs: Sequence[object], label: object, *, asked_for: bool = False) -> None:
+        """Adds a row; the reason's part in brackets is detail, and not counted apart.
+
+        Args:
+            place: File and line.
+            reason: Why.
+            inputs: Its inputs.
+            label: Its label.
+            asked_for: Whether the job asks for it to be left out: it is none of the faults that are limited.
+        """
         kind = reason.split(" (")[0]
         self.reasons[kind] += 1
+        self._asked_for += asked_for
         self._first.setdefault(kind, f"{place}: {reason}")
-        row = {
-            "place": place,
-            "reason": reason,
-            "inputs": [_excerpt(value) for value in inputs],
-            "label": _excerpt(label),
-        }
-        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self._file.add(place, reason, inputs, label)
 
     @property
     def total(self) -> int:
@@ -38,15 +67,17 @@ class Rejects:
         return self.reasons.total()
 
     def check(self, read: int, allowed: float) -> None:
-        """Raises `InputError` if more than the allowed fraction of the rows read was rejected."""
-        self._file.flush()
-        if self.total <= allowed * read:
+        """Raises `InputError` if more than the allowed fraction of the rows read cannot be used."""
+        faults = self.total - self._asked_for
+        if faults <= allowed * read:
             return
         lines = [f"  {count:>7} {kind}; first: {self._first[kind]}" for kind, count in self.reasons.most_common()]
+        hold = " Rows that nobody has labelled yet are no faults with data.unlabelled: hold."
         raise InputError(
-            f"{self.total} of {read} rows cannot be used ({self.total / read:.1%}; allowed: {allowed:.1%}):\n"
+            f"{faults} of {read} rows cannot be used ({faults / read:.1%}; allowed: {allowed:.1%}):\n"
             + "\n".join(lines)
             + "\nMend the data, or allow more with data.max_rejects."
+            + (hold if "missing label" in self.reasons else "")
         )
 
     def close(self) -> None:
@@ -54,5 +85,7 @@ class Rejects:
         self._file.close()
 
 
-def _excerpt(value: object) -> str:
-    return f"{len(value):,} bytes" if isinstance(value, bytes) else str(value)[:_EXCERPT]
+def _cell(value: object) -> str:
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    return "" if value is None else str(value)[:_CELL].replace("\0", "\ufffd")

@@ -32,9 +32,9 @@ class ShardWriter:
         self._shards = 0
         self._writer: pq.ParquetWriter | None = None
 
-    def add(self, example: Example) -> None:
-        """Adds an example."""
-        self._group.append((example.id, *example.inputs, *example.slices, example.label))
+    def add(self, example: Example, label: str, slices: Sequence[str | None]) -> None:
+        """Adds an example under a label, with its slices."""
+        self._group.append((example.id, *example.inputs, *slices, label))
         self._group_bytes += example.size
         if len(self._group) == GROUP_ROWS or self._group_bytes >= GROUP_BYTES:
             self._write_group()

@@ -5,6 +5,7 @@ from typing import Any
 from components.shared.artifact import Artifact
 from components.shared.gate import NOTE
 from components.shared.inventory import FOLDER
+from components.shared.snapshot import accounting_of
 
 _LONGEST = 5000  # characters of the reasons
 
@@ -29,7 +30,8 @@ def _data(evaluation: Artifact, told: dict[str, Any]) -> dict[str, str]:
     inventory, rows = f"{FOLDER}/inventory.json", told.get("rows", {})
     digest = evaluation.read_json(inventory)["data_digest"] if inventory in evaluation.files else ""
     examples = {f"{split}_examples": str(rows.get(split, "")) for split in ("train", "test")}
-    return {**examples, "data_digest": digest}
+    accounting = {f"rows_{name}": str(count) for name, count in accounting_of(evaluation).items()}
+    return {**examples, **accounting, "data_digest": digest}
 
 
 def _drift(told: dict[str, Any]) -> dict[str, str]:

@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.shared.drift import input_features
 from components.shared.errors import InputError
+from components.shared.snapshot import draw_of
 from components.shared.sources.buckets import Example
 from components.shared.storage import File, printable
 
@@ -26,7 +28,16 @@ SAMPLE = 2_000
 """Examples whose features are kept: the first by identity, a hash, so that they are a fair sample."""
 
 _GROUP = 65_536  # rows written or read at once
-_ROWS = pa.schema([("id", pa.string()), ("file", pa.int32()), ("split", pa.string()), ("label", pa.string())])
+_ROWS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("file", pa.int32()),
+        ("split", pa.string()),
+        ("label", pa.string()),
+        ("dealt", pa.string()),
+        ("fold", pa.int8()),
+    ]
+)
 
 
 class Entry(NamedTuple):
@@ -36,6 +47,14 @@ class Entry(NamedTuple):
     split: str
     label: str
     file: str
+
+
+class Dealt(NamedTuple):
+    """Where an example was: the split that a model saw it in, "" where it was set aside; its fold, or -1."""
+
+    id: str
+    split: str
+    fold: int
 
 
 class InventoryWriter:
@@ -49,13 +68,13 @@ class InventoryWriter:
         self._numbers = {printable(file.name): number for number, file in enumerate(files)}
         _write_files(folder, files)
         self._writer = pq.ParquetWriter(folder / "rows.parquet", _ROWS, compression="zstd")
-        self._waiting: list[tuple[str, int, str, str]] = []
+        self._waiting: list[tuple[str, int, str, str, str, int]] = []
         self._content = Content()
         self._sample: list[np.ndarray] = []
 
-    def add(self, group: Sequence[Example], kept: Example | None) -> None:
-        """Adds the rows of one input, and the one that was kept of them."""
-        self._waiting += [(row.id, self._numbers[row.file], row.split, row.label) for row in group]
+    def add(self, group: Sequence[Example], kept: Example | None, dealt: str = "", fold: int = -1) -> None:
+        """Adds the rows of one input, the one that was kept of them, and the split and the fold that it went to."""
+        self._waiting += [(row.id, self._numbers[row.file], row.split, row.label, dealt, fold) for row in group]
         if kept is not None:
             self._content.add(kept.id, kept.split, kept.label)
             if len(self._sample) < SAMPLE:
@@ -108,6 +127,8 @@ class Inventory:
         reading: How they were read: see `SourceSettings.reading`.
         data_digest: Of the content, see `Content`.
         examples: How many were kept.
+        trained_on: The splits that the model of this version learned from: "train", or all where it was measured by
+            cross-validation.
     """
 
     folder: Path
@@ -115,6 +136,7 @@ class Inventory:
     reading: Mapping[str, Any]
     data_digest: str
     examples: int
+    trained_on: tuple[str, ...] = ("train",)
 
     def knows(self, file: File) -> bool:
         """Tells whether a file is one that was read, and the same."""
@@ -134,11 +156,49 @@ class Inventory:
         column = pq.read_table(self.folder / "rows.parquet", columns=["id"])["id"]
         return np.array(column.to_numpy(), dtype="S32")
 
+    def dealt(self, validation: float, test: float) -> Iterator[Dealt]:
+        """Yields where each input was, sorted by identity; what a model learned from was in training.
+
+        The first inventories tell only which split was given. What was not given was dealt by `draw_of` alone.
+
+        Args:
+            validation: The part for validation, where an inventory does not tell.
+            test: The part for the test.
+        """
+        before = ""
+        with pq.ParquetFile(self.folder / "rows.parquet") as file:
+            tells = "dealt" in file.schema_arrow.names
+            rule = None if tells else _FirstRule(file, validation, test)
+            for batch in file.iter_batches(_GROUP):
+                names = ("id", "dealt", "fold") if tells else ("id", "split")
+                for id_, split, *fold in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
+                    if id_ != before:
+                        dealt = rule.split(id_, split) if rule else split
+                        yield Dealt(id_, "train" if dealt in self.trained_on else dealt, *(fold or [-1]))
+                    before = id_
+
     def sample(self) -> np.ndarray:
         """Returns the features of a sample of the inputs, float32 [examples, features]."""
         column = pq.read_table(self.folder / "sample.parquet")["features"].combine_chunks()
         values: np.ndarray = column.flatten().to_numpy().reshape(len(column), -1) if len(column) else np.zeros((0, 0))
         return values
+
+
+class _FirstRule:
+    """How splits were dealt before inventories told it."""
+
+    def __init__(self, file: pq.ParquetFile, validation: float, test: float) -> None:
+        column = file.read(["split"])["split"]
+        given = set(pc.unique(column).to_pylist())
+        self._parts = (("test", test, "test" in given), ("validation", test + validation, "validation" in given))
+
+    def split(self, id_: str, given: str) -> str:
+        """Returns the split of an example that was given for one, or for none."""
+        if given not in ("", "train"):
+            return given
+        drawn = draw_of(id_)
+        dealt = next(((split, is_given) for split, end, is_given in self._parts if drawn < end), ("train", False))
+        return "train" if dealt[1] else dealt[0]
 
 
 def open_inventory(folder: Path) -> Inventory:
@@ -153,7 +213,14 @@ def open_inventory(folder: Path) -> Inventory:
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} holds no inventory of a snapshot that can be read: {error}") from error
     by_name = dict(zip(files["name"], zip(files["size"], files["stamp"], strict=True), strict=True))
-    return Inventory(folder, by_name, told["reading"], told["data_digest"], told["examples"])
+    return Inventory(folder, by_name, told["reading"], told["data_digest"], told["examples"], trained_on(folder))
+
+
+def trained_on(folder: Path) -> tuple[str, ...]:
+    """Returns the splits that the model of an inventory's version learned from: see `Inventory`."""
+    path = folder / "inventory.json"
+    told = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return tuple(told.get("trained_on", ["train"]))
 
 
 def _write_files(folder: Path, files: Sequence[File]) -> None:

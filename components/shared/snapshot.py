@@ -1,5 +1,16 @@
-"""Reading a snapshot: its examples, split by split, in batches."""
+"""Reading a snapshot: its examples, split by split, in batches; and the folds of one that is small.
 
+`snapshot.json` says under `evaluation` how a model of it is to be measured:
+
+- "holdout": train on `train`, choose on `validation`, measure on `test`.
+- "cross-validation": so few examples that a test split tells nothing. The three splits are there and work as ever, so
+  that a step that knows no better can use them. One that does measures on the folds of `read_folds`, each predicted by
+  a model of the others (groups, near-duplicates and classes are minded in them), and trains the model that is delivered
+  on all three splits. It then writes `"trained_on": ["train", "validation", "test"]` into the `inventory.json` that it
+  hands on, so that no later test split holds what the model has seen.
+"""
+
+import hashlib
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -8,9 +19,38 @@ import pyarrow.parquet as pq
 from components.shared.artifact import Artifact
 
 SPLITS = ("train", "validation", "test")
+FOLDS = "folds.parquet"
+COUNTS = "notes/counts.json"
+HOLDOUT, CROSS_VALIDATION = "holdout", "cross-validation"
 
 _BATCH_ROWS, _BATCH_BYTES = 4096, 2 << 20
 _BUFFER = 1 << 20
+
+
+def draw_of(identity: str) -> float:
+    """Returns the number by which an example, or a group of them, is dealt: 0 to 1, out of its identity alone."""
+    return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=8, person=b"split").digest()) / 2**64
+
+
+def read_folds(snapshot: Artifact) -> dict[str, int]:
+    """Returns the fold of each example, by id, of all splits: 0 to 4. Empty where no cross-validation is asked for."""
+    if FOLDS not in snapshot.files:
+        return {}
+    table = pq.read_table(snapshot.file(FOLDS))
+    return dict(zip(table["id"].to_pylist(), table["fold"].to_pylist(), strict=True))
+
+
+def accounting_of(artifact: Artifact) -> dict[str, int]:
+    """Returns what became of the rows that were read: `read` = `kept` + `duplicates` + `unlabelled` + `rejected`.
+
+    Args:
+        artifact: A snapshot, or an evaluation of it.
+    """
+    if COUNTS not in artifact.files:
+        return {}
+    told = artifact.read_json(COUNTS)
+    told["rejected"] = sum(told["rejected"].values())
+    return {name: told[name] for name in ("read", "kept", "duplicates", "unlabelled", "rejected") if name in told}
 
 
 def read_batches(snapshot: Artifact, split: str, row_bytes: int = 0) -> Iterator[pa.RecordBatch]:

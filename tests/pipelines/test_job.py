@@ -72,6 +72,9 @@ def test_all_faults_are_told_at_once_with_path_found_allowed_and_nearest(tmp_pat
     assert "training.epoch: there is no such field" in message
 
 
+DATA: dict[str, Any] = {"source": "d", "inputs": ["a"], "label": "l"}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -89,6 +92,20 @@ def test_all_faults_are_told_at_once_with_path_found_allowed_and_nearest(tmp_pat
             "data.test_fraction: found 0.1; with validation_fraction 0.95 it leaves nothing for training",
         ),
         (
+            {"data": {**DATA, "labels": [True, False]}},
+            "data.labels: found [True, False]; yes, no, on, off, true and false are truth",
+        ),
+        (
+            {"data": {**DATA, "labels": {"ham": [1], "spam": ["1"]}}},
+            "data.labels: found {'ham': [1], 'spam': ['1']}; the code 1 stands for two labels: one was expected",
+        ),
+        ({"data": {**DATA, "group": "l"}}, "data.group: found 'l'; it is data.label: another column was expected"),
+        ({"data": {**DATA, "group": "g", "time": "t"}}, "data.time: found 't'; with data.group an example may be both"),
+        (
+            {"data": {**DATA, "rare_classes": "dorp"}},
+            "data.rare_classes: found 'dorp'; allowed: 'keep', 'drop', 'merge'. Did",
+        ),
+        (
             {"backbone": "random:timm/resnet10t", "evaluation": {"transfer_check": True}},
             "evaluation.transfer_check: found True; a backbone with pretrained weights was expected",
         ),
@@ -104,6 +121,15 @@ def test_all_faults_are_told_at_once_with_path_found_allowed_and_nearest(tmp_pat
 )
 def test_values_that_do_not_fit_together(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     assert message in refusal(write(tmp_path / "job.yaml", **changes))
+
+
+def test_labels_are_taken_as_written_and_codes_lead_to_them(tmp_path: Path) -> None:
+    job = load_job(write(tmp_path / "job.yaml", data={**DATA, "labels": [0, 1.0, "two"]}))
+    assert job.arguments()["labels"] == ["0", "1", "two"]
+    job = load_job(write(tmp_path / "job.yaml", data={**DATA, "labels": {"spam": [1, "yes"], "ham": 0}}))
+    given = job.arguments()
+    assert sorted(given["labels"]) == ["ham", "spam"]
+    assert given["label_codes"] == {"1": "spam", "yes": "spam", "0": "ham"}
 
 
 FIELDS = [

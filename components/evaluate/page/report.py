@@ -1,5 +1,6 @@
 """The page of an evaluation: one self-contained HTML file, the verdict first. It asks the network for nothing."""
 
+import csv
 import dataclasses
 import json
 import math
@@ -240,19 +241,29 @@ def _data(snapshot: Artifact) -> dict[str, Any]:
     largest = sorted(counts, key=lambda label: -sum(counts[label].values()))
     notes = snapshot.read_json("notes/counts.json") if "notes/counts.json" in snapshot.files else {}
     rejects = []
-    if "notes/rejects.jsonl" in snapshot.files:
-        with snapshot.file("notes/rejects.jsonl").open(encoding="utf-8") as lines:
-            rejects = [json.loads(line) for line in islice(lines, REJECTED_ROWS)]
+    if "notes/rejects.csv" in snapshot.files:
+        with snapshot.file("notes/rejects.csv").open(encoding="utf-8-sig", newline="") as lines:
+            rejects = [_reject(row) for row in islice(csv.reader(lines), 1, REJECTED_ROWS + 1)]
     return {
         "rows": {split: told["rows"][split] for split in SPLITS},
         "classes": [(label, counts[label]) for label in largest[:MATRIX_CLASSES]],
         "all": len(counts),
         "source": snapshot.settings.get("source", ""),
         "read": notes.get("read"),
+        "kept": sum(told["rows"].values()),
         "duplicates": notes.get("duplicates", 0),
+        "unlabelled": notes.get("unlabelled", 0),
+        "near": told.get("near_duplicates", {}).get("examples", 0),
+        "warnings": notes.get("warnings", []),
         "rejected": sorted(notes.get("rejected", {}).items(), key=lambda item: -item[1]),
         "rejects": rejects,
     }
+
+
+def _reject(row: Sequence[str]) -> dict[str, Any]:
+    """Returns a row of `rejects.csv`: file, line, reason, inputs, label."""
+    file, line, reason, *inputs, label = row
+    return {"place": f"{file}:{line}" if line else file, "reason": reason, "inputs": inputs, "label": label}
 
 
 def _settings(sources: Sources, evaluation: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:

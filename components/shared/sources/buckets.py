@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 
-_TOLD = ("id", "split", "label", "place", "file")
+_TOLD = ("id", "split", "label", "place", "file", "group", "time")
 _BUFFER = 8192  # rows, or
 _BUFFER_BYTES = 32 << 20
 
@@ -30,6 +30,8 @@ class Example:
         file: Name of the file that it was read from.
         inputs: A text or the bytes of a file for each input column.
         slices: Its values of the columns that evaluation looks at apart; None where it has none.
+        group: Whose it is, for those that are never parted; None where it is nobody's.
+        time: When it was made, a number that grows, as text; None where that does not matter.
     """
 
     id: str
@@ -39,6 +41,8 @@ class Example:
     file: str
     inputs: tuple[str | bytes, ...]
     slices: tuple[str | None, ...] = ()
+    group: str | None = None
+    time: str | None = None
 
     @property
     def size(self) -> int:
@@ -68,11 +72,13 @@ class Buckets:
         self._writers = [pa.ipc.new_stream(str(path), self._schema) for path in self._paths]
         self._waiting: list[list[tuple[str | bytes | None, ...]]] = [[] for _ in self._paths]
         self._count = self._bytes = 0
+        self._closed = False
 
     def add(self, example: Example) -> None:
         """Adds an example to its bucket."""
         number = int(example.id[:4], 16) >> (16 - self._bits)
-        told = (example.id, example.split, example.label, example.place, example.file)
+        given = (example.id, example.split, example.label, example.place, example.file)
+        told = (*given, example.group, example.time)
         self._waiting[number].append((*told, *example.slices, *example.inputs))
         self._count += 1
         self._bytes += example.size
@@ -81,12 +87,32 @@ class Buckets:
 
     def groups(self) -> Iterator[list[Example]]:
         """Yields the examples of one input together, the inputs sorted by identity. Nothing can be added any more."""
-        self._flush()
-        for writer in self._writers:
-            writer.close()
+        self._close()
         for path in self._paths:
             yield from self._read(path)
             path.unlink()
+
+    def look(self) -> Iterator["Look"]:
+        """Yields what a bucket holds without its inputs, bucket by bucket: `groups` can be asked for after that."""
+        self._close()
+        for path in self._paths:
+            with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+                yield self._look(reader.read_all())
+
+    def _close(self) -> None:
+        if not self._closed:
+            self._flush()
+            for writer in self._writers:
+                writer.close()
+        self._closed = True
+
+    def _look(self, table: pa.Table) -> "Look":
+        told = [table.column(number).to_pylist() for number in range(self._told)]
+        groups, first = [], []
+        for rows in _by_identity(told[0]):
+            groups.append([_example([column[row] for column in told], ()) for row in rows])
+            first.append(rows[0])
+        return Look(groups, first, table.columns[self._told :])
 
     def _flush(self) -> None:
         self._count = self._bytes = 0
@@ -102,18 +128,42 @@ class Buckets:
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
             table = reader.read_all()
             told = [table.column(number).to_pylist() for number in range(self._told)]
-            ids = told[0]
-            # The place decides between exact duplicates, and only there: it is no part of what is kept.
-            order = sorted(range(len(ids)), key=ids.__getitem__)
-            for _, rows in itertools.groupby(order, key=ids.__getitem__):
-                group = list(rows)
+            for group in _by_identity(told[0]):
                 inputs = tuple(column[group[0]].as_py() for column in table.columns[self._told :])
                 yield [_example([column[row] for column in told], inputs) for row in group]
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a bucket holds.
+
+    Attributes:
+        groups: The examples of each input, without it, sorted by identity.
+    """
+
+    groups: list[list[Example]]
+    _first: list[int]
+    _columns: list[pa.ChunkedArray]
+
+    def inputs(self, numbers: Sequence[int]) -> list[pa.Array]:
+        """Returns the inputs of some groups, an array for each column."""
+        rows = pa.array([self._first[number] for number in numbers], pa.int64())
+        return [column.take(rows).combine_chunks() for column in self._columns]
+
+
+def _by_identity(ids: Sequence[str]) -> Iterator[list[int]]:
+    """Yields the rows of each identity.
+
+    The place decides between exact duplicates, and only there: it is no part of what is kept.
+    """
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    for _, rows in itertools.groupby(order, key=ids.__getitem__):
+        yield list(rows)
+
+
 def _example(told: Sequence[Any], inputs: tuple[str | bytes, ...]) -> Example:
-    id_, split, label, place, file, *slices = told
-    return Example(id_, split, label, place, file, inputs, tuple(slices))
+    id_, split, label, place, file, group, time, *slices = told
+    return Example(id_, split, label, place, file, inputs, tuple(slices), group, time)
 
 
 class Known(Protocol):
@@ -142,6 +192,8 @@ def settle(
         set_aside: Called with each that contradicts another, or leaks into another split, and why.
         drop: Called with each exact duplicate.
     """
+    if len(group) == 1:
+        return group[0]
     if len({example.label for example in group}) > 1:
         for example in group:
             set_aside(example, "same input with different labels")

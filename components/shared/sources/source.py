@@ -1,6 +1,5 @@
 """A source of labelled data: which files it has, and the examples in them, each row checked as its task wants it."""
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from components.shared.sources.buckets import Buckets, Example, identity
 from components.shared.sources.columns import check_columns
 from components.shared.sources.hub import PREFIX, read_hub, revision
 from components.shared.sources.images import Pictures, find_images
+from components.shared.sources.labels import LONGEST, LabelReader, text_of
 from components.shared.sources.layout import Layout
 from components.shared.sources.listing import list_source, sources_of
 from components.shared.sources.packed import ARCHIVES, SUFFIXES
@@ -24,6 +24,7 @@ from components.shared.sources.paths import ImageTable
 from components.shared.sources.readers import Dialect
 from components.shared.sources.rows import Row, given_split, read_rows, refuse_mixed, sort_out
 from components.shared.sources.sql import check_sql, is_sql, read_sql, sql_file
+from components.shared.sources.times import time_of
 from components.shared.sources.trees import COLUMNS, read_archives, read_tree
 from components.shared.step import option, required
 from components.shared.storage import File
@@ -47,6 +48,10 @@ class SourceSettings:
     splits: dict[str, str] = option(
         {}, 'which given split is to be which, e.g. {"train": "train", "validation": "test"}'
     )
+    label_codes: dict[str, str] = option({}, 'which label a code in the data stands for, e.g. {"1": "spam"}')
+    normalize_labels: bool = option(False, "take labels that differ in case, blanks or Unicode form for one")
+    group: str = option("", "the column that says whose an example is (a user, a document): never parted")
+    time: str = option("", "the column that says when an example was made: the newest are the test")
     slices: list[str] = option([], "the columns whose values evaluation looks at apart")
     encoding: str = option("", "the encoding of text files, such as cp1252; empty: what their bytes speak for")
     delimiter: str = option("", "what parts the fields of CSV files; empty: what their first lines show")
@@ -59,12 +64,28 @@ class SourceSettings:
     max_pixels: int = option(100_000_000, "the largest image, width x height, that is decoded")
 
     def reading(self) -> dict[str, Any]:
-        """Returns what decides which examples a file holds: all but where the data is."""
+        """Returns what decides which examples a file holds: all but where the data is.
+
+        What was not there in the first inventories is left out where it is at its default: they are as good as new.
+        """
         names = ("inputs", "label", "task", "labels", "splits", "slices", "max_characters", "max_pixels")
-        # What was not there in the first inventories is left out where it is at its default: they are as good as new.
-        later = ("encoding", "delimiter", "sheet", "class_level", "query")
+        later = (
+            "label_codes",
+            "normalize_labels",
+            "group",
+            "time",
+            "encoding",
+            "delimiter",
+            "sheet",
+            "class_level",
+            "query",
+        )
         told = {name: getattr(self, name) for name in names}
         return told | {name: value for name in later if (value := getattr(self, name))}
+
+    def label_reader(self) -> LabelReader:
+        """Returns what makes labels of values."""
+        return LabelReader(self.label, self.task, self.labels, self.label_codes, self.normalize_labels)
 
 
 class Source:
@@ -97,8 +118,10 @@ class Source:
         self.binary = self.task.input_type == pa.binary()
         self.input_types = [self.task.input_type] * len(settings.inputs)
         self._limits = tasks.Limits(settings.max_characters, settings.max_pixels)
-        self._labels = set(settings.labels)
-        self._columns = [*settings.inputs, settings.label, *settings.slices]
+        self._label = settings.label_reader()
+        told = [column for column in (settings.group, settings.time) if column]
+        self._columns = list(dict.fromkeys([*settings.inputs, settings.label, *settings.slices, *told]))
+        self._kind_of_time = ""
 
     @property
     def is_hub(self) -> bool:
@@ -189,22 +212,44 @@ class Source:
 
     def _check(self, row: Row) -> tuple[Row, Example | str]:
         inputs = self.inputs(row)
-        label = _text(row.values.get(self.settings.label))
-        reason = row.fault or self.task.reason_to_reject(inputs, self._limits) or self._fault_of(label)
-        if reason or label is None:
-            return row, reason or "missing label"
-        slices = tuple(_text(row.values.get(column)) for column in self.settings.slices)
-        return row, Example(identity(inputs), row.split or "", label, row.place, row.file, inputs, slices)
+        if reason := row.fault or self.task.reason_to_reject(inputs, self._limits):
+            return row, reason
+        label, reason = self._label.read(row.values.get(self.settings.label), row.place)
+        told = self._told(row)
+        if reason or label is None or isinstance(told, str):
+            return row, reason or str(told)
+        *slices, group, time = told
+        place = (row.split or "", label, row.place, row.file)
+        return row, Example(identity(inputs), *place, inputs, tuple(slices), group, time)
 
-    def _fault_of(self, label: str | None) -> str | None:
-        if label is None:
-            return "missing label"
-        if len(label) > _LONGEST_LABEL:
-            return f"label longer than {_LONGEST_LABEL:,} characters"
-        if self._labels and label not in self._labels:
-            return "unknown label"
-        is_utf8 = label.encode("utf-8", "replace").decode() == label
-        return None if is_utf8 else "invalid UTF-8 in the label"
+    def _told(self, row: Row) -> list[str | None] | str:
+        """Returns the slices, the group and the time of a row; or what is wrong with them."""
+        settings, found = self.settings, list[str | None]()
+        if not settings.slices and not settings.group and not settings.time:
+            return [None, None]
+        for column in (*settings.slices, settings.group):
+            value = text_of(row.values.get(column)) if column else None
+            if value is not None and len(value) > LONGEST:
+                return f"value longer than {LONGEST:,} characters in {column}"
+            if value is not None and value.encode("utf-8", "replace").decode() != value:
+                return f"invalid UTF-8 in {column}"
+            found.append(value)
+        return self._timed(row, found) if settings.time else [*found, None]
+
+    def _timed(self, row: Row, found: list[str | None]) -> list[str | None] | str:
+        column = self.settings.time
+        if text_of(value := row.values.get(column)) is None:
+            return f"no time in {column}"
+        time = time_of(value)
+        if time is None:
+            return f"time in {column} is neither a date in ISO form nor a number ({str(value)[:40]!r})"
+        self._kind_of_time = self._kind_of_time or time[1]
+        if time[1] != self._kind_of_time:
+            raise InputError(
+                f"{row.place}: the column {column!r} holds both dates and numbers ({str(value)[:40]!r} is one of "
+                f"{time[1]}). data.time needs one or the other: write them all alike."
+            )
+        return [*found, repr(time[0])]
 
     def _size(self, row: Row) -> int:
         """Returns what a row takes while it is checked: its files, and the largest of them decoded."""
@@ -221,15 +266,3 @@ def _check_address(settings: SourceSettings) -> None:
     sources = sources_of(settings.source)
     if len(sources) > 1 and (odd := [one for one in sources if one.startswith(PREFIX) or is_sql(one)]):
         raise InputError(f"data.source is a list with {quote_all(odd)}: only files can be several. Name it alone.")
-
-
-def _text(value: object) -> str | None:
-    """Returns a label as text, in Unicode's form NFC: 1.0 and 1 are "1"; None, NaN and blanks are none."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        if value != value:
-            return None
-        return str(int(value)) if value.is_integer() else str(value)
-    text = "" if value is None else str(value).strip()
-    return unicodedata.normalize("NFC", text) or None  # what looks alike is one class

@@ -1,5 +1,6 @@
 """Parts of the test split: by a column, and by what the champion's inventory holds."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,20 @@ def test_examples_that_the_champion_learned_from_are_counted(tmp_path: Path) -> 
     assert known_examples(snapshot, inventory_of(tmp_path / "given", rows)).seen == 2
     drawn: list[Row] = [("1", "", "a"), ("2", "train", "b")]  # by a hash, as today: from these it has not learned
     assert known_examples(snapshot, inventory_of(tmp_path / "drawn", drawn)).seen == 0
+
+
+@pytest.mark.parametrize(("trained_on", "seen"), [(["train"], 2), (["train", "validation", "test"], 4)])
+def test_where_each_was_dealt_tells_what_the_champion_has_seen(
+    trained_on: list[str], seen: int, tmp_path: Path
+) -> None:
+    snapshot = snapshot_of(tmp_path / "snapshot", examples_of("abcde"), [])
+    rows: list[Row] = [("1", "", "a"), ("2", "", "b"), ("3", "", "c"), ("4", "", "d")]
+    folder = inventory_of(tmp_path / "inventory", rows)
+    dealt = pa.array(["train", "validation", "test", "test"])
+    table = pq.read_table(folder / "rows.parquet").append_column("dealt", dealt)
+    pq.write_table(table, folder / "rows.parquet")
+    (folder / "inventory.json").write_text(json.dumps({"trained_on": trained_on}))
+    assert known_examples(snapshot, folder).seen == seen
 
 
 def test_empty_inventory_knows_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
+import csv
 import io
-import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -67,8 +67,9 @@ def read(snapshot: Path) -> dict[str, dict[bytes, str]]:
     return found
 
 
-def rejects(snapshot: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (snapshot / "notes/rejects.jsonl").read_text().splitlines()]
+def rejects(snapshot: Path) -> list[dict[str, str]]:
+    with (snapshot / "notes/rejects.csv").open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def write_struct(path: Path, files: dict[str, bytes]) -> Path:
@@ -224,7 +225,7 @@ class TestRejects:
         report = run(source, tmp_path / "s", max_rejects=0.1)
         assert report.digest == open_artifact(tree, "snapshot").digest
         assert report.read == 246
-        assert {row["place"].rpartition(":")[2]: row["reason"] for row in rejects(tmp_path / "s")} == {
+        assert {row["file"].rpartition(":")[2]: row["reason"] for row in rejects(tmp_path / "s")} == {
             "cat/animation.gif": "an animation or several pages (3 frames)",
             "cat/cut.jpg": "truncated file",
             "cat/empty.png": "empty input",
@@ -233,7 +234,7 @@ class TestRejects:
             "stray.png": "missing label",
         }
         stray = next(row for row in rejects(tmp_path / "s") if row["reason"] == "missing label")
-        assert stray["inputs"] == [f"{len(picture(5001))} bytes"]
+        assert stray["image"] == f"{len(picture(5001))} bytes"
 
     def test_too_many_end_the_step(self, tmp_path: Path) -> None:
         source = write_tree(tmp_path / "data", {**pictures(40), "cat/page.jpg": b"<html>404</html>"})
@@ -272,7 +273,7 @@ def test_duplicates_contradictions_and_leaks(tmp_path: Path) -> None:
     report = run(write_tree(tmp_path / "data", files), tmp_path / "s")
     assert report.duplicates == 1
     assert report.rejected == {"same input with different labels": 2, "input stands in the test split too": 1}
-    assert {row["place"] for row in rejects(tmp_path / "s")} == {
+    assert {row["file"] for row in rejects(tmp_path / "s")} == {
         "train/cat/4.JPG",
         "train/dog/contradiction.png",
         "train/cat/leak.png",
@@ -350,4 +351,4 @@ class TestWrongSources:
         odd = "b\udcffd/1.png"  # as a file system gives a name of invalid bytes
         report = run(write_tar(tmp_path / "x.tar", {**pictures(240), odd: picture(999)}), tmp_path / "s")
         assert report.rejected == {"invalid UTF-8 in the label": 1}
-        assert rejects(tmp_path / "s")[0]["place"] == "x.tar:b\\udcffd/1.png"
+        assert rejects(tmp_path / "s")[0]["file"] == "x.tar:b\\udcffd/1.png"

@@ -1,0 +1,274 @@
+"""The first look at all examples, without their inputs: what stays together, and which split each goes to."""
+
+import itertools
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from components.ingest.near import NearDuplicates, united
+from components.ingest.splits import (
+    MANY,
+    TEST,
+    TRAIN,
+    UNKNOWN,
+    VALIDATION,
+    Fractions,
+    Units,
+    deal,
+    deal_by_time,
+    deal_folds,
+)
+from components.shared.errors import InputError, quote_all
+from components.shared.inventory import Dealt
+from components.shared.snapshot import SPLITS, draw_of
+from components.shared.sources.buckets import Buckets, Example, Look, settle
+
+SMALL = 200
+"""Fewer examples are better measured by cross-validation."""
+
+_AT_ONCE = 1024  # inputs that are compared at a time
+_LEAST_UNITS = 3  # of a class: below, its near-duplicates are its nature, and do not stay together
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How examples are dealt.
+
+    Attributes:
+        fractions: The parts for validation and test.
+        by_time: Whether the newest are the test.
+        max_overlap: The part of a given test split that may have near-duplicates in training.
+    """
+
+    fractions: Fractions
+    by_time: bool
+    max_overlap: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where each example goes, in the order of their identities.
+
+    Attributes:
+        splits: int8 [examples], into `SPLITS`.
+        folds: int8 [examples] of a cross-validation; None where there are enough examples without.
+        classes: Examples by label in each split.
+        near: Near-duplicates: `examples` that have another one, `validation` and `test`: how many of these have one
+            in a split that is learned from.
+        remembered: How many were where an earlier snapshot had them.
+    """
+
+    splits: np.ndarray
+    folds: np.ndarray | None
+    classes: dict[str, Counter[str]]
+    near: dict[str, int]
+    remembered: int
+
+
+class Remembered:
+    """What an earlier snapshot knew, asked in the order of identities."""
+
+    def __init__(self, rows: Iterator[Dealt]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
+
+    def of(self, id_: str) -> tuple[int, int]:
+        """Returns the split, into `SPLITS`, and the fold of an example; `UNKNOWN` where it has none."""
+        while self._next is not None and self._next.id < id_:
+            self._next = next(self._rows, None)
+        found = self._next
+        if found is None or found.id != id_ or not found.split:
+            return UNKNOWN, UNKNOWN
+        return SPLITS.index(found.split), found.fold
+
+
+@dataclass
+class Examples:
+    """What is known of all examples that are kept, 40 bytes each, in the order of their identities."""
+
+    draws: "array[float]" = field(default_factory=lambda: array("d"))
+    labels: "array[int]" = field(default_factory=lambda: array("i"))
+    given: "array[int]" = field(default_factory=lambda: array("b"))
+    known: "array[int]" = field(default_factory=lambda: array("b"))
+    folds: "array[int]" = field(default_factory=lambda: array("b"))
+    groups: "array[int]" = field(default_factory=lambda: array("q"))
+    times: "array[float]" = field(default_factory=lambda: array("d"))
+    names: dict[str, int] = field(default_factory=dict)
+    group_names: dict[str, int] = field(default_factory=dict)
+    bridges: list[tuple[int, int]] = field(default_factory=list)  # groups that have an example in common
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    def add(self, rows: Sequence[Example], kept: Example, known: tuple[int, int]) -> None:
+        """Adds an example, that of some equal rows."""
+        groups = sorted({group for row in rows if (group := row.group) is not None})
+        numbers = [self.group_names.setdefault(name, len(self.group_names)) for name in groups]
+        self.bridges += itertools.pairwise(numbers)
+        self.draws.append(max(map(draw_of, groups)) if groups else draw_of(kept.id))
+        self.labels.append(self.names.setdefault(kept.label, len(self.names)))
+        self.given.append(SPLITS.index(kept.split) if kept.split else UNKNOWN)
+        self.known.append(known[0])
+        self.folds.append(known[1])
+        self.groups.append(numbers[0] if numbers else UNKNOWN)
+        self.times.append(min(float(row.time) for row in rows if row.time) if kept.time else 0.0)
+
+
+def make_plan(buckets: Buckets, near: NearDuplicates | None, remembered: Remembered, terms: Terms) -> Plan:
+    """Looks at all examples and decides where each goes.
+
+    Args:
+        buckets: The examples.
+        near: What finds near-duplicates; None: they are not looked for.
+        remembered: Where an earlier snapshot had them.
+        terms: How they are dealt.
+
+    Raises:
+        InputError: Splits are given that contradict the terms, or too much of the test stands in training, too.
+    """
+    examples = Examples()
+    for look in buckets.look():
+        _add(look, examples, near, remembered)
+    return _Planning(examples, near, terms).plan()
+
+
+def _add(look: Look, examples: Examples, near: NearDuplicates | None, remembered: Remembered) -> None:
+    numbers = []
+    for number, rows in enumerate(look.groups):
+        kept = settle(rows, lambda *_: None, lambda _: None)
+        known = remembered.of(rows[0].id)
+        if kept is not None:
+            examples.add(rows, kept, known)
+            numbers.append(number)
+    for start in range(0, len(numbers) if near else 0, _AT_ONCE):
+        assert near is not None
+        near.add(look.inputs(numbers[start : start + _AT_ONCE]))
+
+
+class _Planning:
+    """One plan: near-duplicates → units → splits → folds."""
+
+    def __init__(self, examples: Examples, near: NearDuplicates | None, terms: Terms) -> None:
+        self.terms = terms
+        self.names, self.group_names = list(examples.names), list(examples.group_names)
+        self.bridges = np.array(examples.bridges, np.int64).reshape(-1, 2)
+        self.count = len(examples)
+        self.order = np.argsort(np.array(self.names)) if self.names else np.zeros(0, np.int64)
+        ranks = np.argsort(self.order)  # classes by name, whatever came first
+        self.labels = ranks[np.array(examples.labels, np.int64)] if self.count else np.zeros(0, np.int64)
+        self.draws, self.times = np.array(examples.draws), np.array(examples.times)
+        self.given, self.known, self.folds, self.groups = (
+            np.array(values, np.int64) for values in (examples.given, examples.known, examples.folds, examples.groups)
+        )
+        self.near = _joined(near.pairs(self.labels) if near else iter(()))
+
+    def plan(self) -> Plan:
+        self._check_given()
+        alike = united(self.count, iter([self.near]))
+        splits = self.given.copy()
+        dealt = (self.given == UNKNOWN) | (self.given == TRAIN)
+        units, folds = self._units(self._whole(alike), dealt), None
+        if dealt.any():
+            splits[dealt] = self._deal(units, dealt)[units.of]
+        if self.count < SMALL and not self.terms.by_time and not (self.given != UNKNOWN).any():
+            folds = deal_folds(units, _of_units(units, self.folds[dealt]))[units.of]
+        near = self._overlap(alike, splits)
+        kept = int(((self.known == splits) & dealt).sum())
+        return Plan(splits.astype(np.int8), folds, self._classes(splits), near, kept)
+
+    def _deal(self, units: Units, dealt: np.ndarray) -> np.ndarray:
+        fractions = self._open()
+        if not self.terms.by_time:
+            return deal(units, fractions)
+        began = np.full(len(units.draws), np.inf)
+        np.minimum.at(began, units.of, self.times[dealt])
+        return deal_by_time(units, began, fractions)
+
+    def _open(self) -> Fractions:
+        """Returns the parts for those splits that are not given."""
+        given, fractions = set(self.given.tolist()), self.terms.fractions
+        return Fractions(
+            validation=0.0 if VALIDATION in given else fractions.validation,
+            test=0.0 if TEST in given else fractions.test,
+        )
+
+    def _whole(self, alike: np.ndarray) -> np.ndarray:
+        """Returns the near-duplicates that stay together; a class that would have too few units is left in pieces."""
+        pairs = np.unique(np.stack([self.labels, alike], 1), axis=0)
+        units = np.bincount(pairs[:, 0], minlength=len(self.names))
+        template = (units < _LEAST_UNITS) & (np.bincount(self.labels, minlength=len(self.names)) >= MANY)
+        return np.where(template[self.labels], np.arange(self.count), alike)
+
+    def _units(self, alike: np.ndarray, dealt: np.ndarray) -> Units:
+        own = np.where(self.groups == UNKNOWN, np.arange(self.count) + len(self.group_names), self.groups)
+        together = np.stack([own[alike], own], 1)[(alike != np.arange(self.count)) & dealt & dealt[alike]]
+        edges = np.concatenate([together, self.bridges])
+        clusters = united(self.count + len(self.group_names), iter([edges]))[own]
+        numbers, of = np.unique(clusters[dealt], return_inverse=True)
+        draws = np.zeros(len(numbers))
+        np.maximum.at(draws, of, self.draws[dealt])
+        units = Units(of, self.labels[dealt], draws, np.full(len(numbers), UNKNOWN))
+        units.known = _of_units(units, self.known[dealt])
+        return units
+
+    def _classes(self, splits: np.ndarray) -> dict[str, Counter[str]]:
+        names = [self.names[number] for number in self.order]
+        counts = {split: np.bincount(self.labels[splits == n], minlength=len(names)) for n, split in enumerate(SPLITS)}
+        return {
+            split: Counter({name: int(count) for name, count in zip(names, row, strict=True) if count})
+            for split, row in counts.items()
+        }
+
+    def _overlap(self, alike: np.ndarray, splits: np.ndarray) -> dict[str, int]:
+        sizes = np.bincount(alike, minlength=self.count)
+        learned = np.zeros((len(SPLITS), self.count), bool)
+        for split in (TRAIN, VALIDATION):
+            learned[split, alike[splits == split]] = True
+        seen = {
+            "validation": int(learned[TRAIN, alike[splits == VALIDATION]].sum()),
+            "test": int((learned[TRAIN] | learned[VALIDATION])[alike[splits == TEST]].sum()),
+        }
+        total = int((self.given == TEST).sum())
+        if total and seen["test"] > self.terms.max_overlap * total:
+            raise InputError(
+                f"{seen['test']:,} of {total:,} examples of the given test split ({seen['test'] / total:.0%}; allowed: "
+                f"{self.terms.max_overlap:.0%}) are near-duplicates of examples in training or validation: the score "
+                "would be that of a memory. Remove them from one side, let graft split (give no split), or allow more "
+                "with data.max_overlap."
+            )
+        return {"examples": int((sizes[alike] > 1).sum()), **seen}
+
+    def _check_given(self) -> None:
+        """Refuses what given splits contradict."""
+        given = set(self.given.tolist())
+        if self.terms.by_time and {VALIDATION, TEST} <= given:
+            raise InputError(
+                "data.time has no effect: both the validation and the test split are given. Remove it, or give one "
+                "split, or none."
+            )
+        sides = self.given[self.groups != UNKNOWN]
+        if len(set(sides.tolist())) < 2:
+            return
+        pairs = np.unique(np.stack([self.groups[self.groups != UNKNOWN], sides], 1), axis=0)
+        parted = np.flatnonzero(np.bincount(pairs[:, 0]) > 1)
+        if len(parted):
+            raise InputError(
+                f"{len(parted):,} groups of data.group stand in more than one of the given splits, such as "
+                f"{quote_all([self.group_names[number] for number in parted[:5]])}. Put each into one of them, let "
+                "graft split (give no split), or remove data.group."
+            )
+
+
+def _joined(pairs: Iterator[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.zeros((0, 2), np.int64), *pairs])
+
+
+def _of_units(units: Units, values: np.ndarray) -> np.ndarray:
+    """Returns the smallest value of each unit that is known, so that training is before the test: int8 [units]."""
+    found = np.full(len(units.draws), np.iinfo(np.int8).max, np.int8)
+    known = values != UNKNOWN
+    np.minimum.at(found, units.of[known], values[known].astype(np.int8))
+    return np.where(found == np.iinfo(np.int8).max, UNKNOWN, found).astype(np.int8)
