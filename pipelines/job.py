@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from components.detect.detect import STARTS
@@ -75,8 +75,8 @@ class Data(_Section):
     """Where the data is and how it is read."""
 
     source: Text
-    inputs: list[Text] = Field(min_length=1)
-    label: Text
+    inputs: list[Text] = []
+    label: str = ""
     labels: list[Text] = []
     splits: dict[Text, Literal["train", "validation", "test"]] = {}
     validation_fraction: Fraction = DataDefaults.validation_fraction
@@ -89,7 +89,7 @@ class Data(_Section):
     @classmethod
     def _are_as_many_as_the_task_takes(cls, inputs: list[str], info: ValidationInfo) -> list[str]:
         task = _task_of(info)
-        if task and len(inputs) not in task.input_counts:
+        if task and inputs and len(inputs) not in task.input_counts:
             context = {"task": task.name, "allowed": " or ".join(map(str, task.input_counts)), "count": len(inputs)}
             raise PydanticCustomError("inputs", "{task} takes {allowed} columns, not {count}", context)
         return inputs
@@ -191,15 +191,6 @@ class Job(_Section):
     promotion: Promotion = Promotion()
     retrain: Retrain = Retrain()
     schedule: Schedule | None = Field(None, exclude=True)  # of the runs, not one of their arguments
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in_columns(cls, content: Any) -> Any:
-        """Gives `data` the columns that the task's data have by default."""
-        data, task = (content.get(name) for name in ("data", "task"))
-        if isinstance(data, dict) and task in tasks.names():
-            return {**content, "data": {**tasks.get(task).columns, **data}}
-        return content
 
     def arguments(self, pipeline: str = "finetune") -> dict[str, Any]:
         """Returns the arguments of a pipeline ("finetune" or "retrain"), by parameter."""

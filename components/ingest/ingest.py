@@ -15,6 +15,7 @@ from components.ingest.shards import ShardWriter
 from components.shared.artifact import Draft, write_artifact
 from components.shared.errors import InputError, quote_all
 from components.shared.inventory import FOLDER, InventoryWriter
+from components.shared.profile.reading import explained, resolve
 from components.shared.snapshot import SPLITS
 from components.shared.sources.buckets import Buckets, Example, settle
 from components.shared.sources.source import Source, SourceSettings
@@ -61,8 +62,9 @@ def ingest(snapshot: Path, settings: IngestSettings) -> IngestReport:
         InputError: The data cannot be read, is refused, or has too many rows that cannot be used.
         ServiceError: The store or the hub failed, or the disk is full.
     """
+    settings = resolve(settings)
     source = Source(settings)
-    with write_artifact(snapshot, "snapshot", dataclasses.asdict(settings)) as draft:
+    with explained(settings), write_artifact(snapshot, "snapshot", dataclasses.asdict(settings)) as draft:
         counts = _Ingestion(draft, settings, source).run()
     return IngestReport(digest=draft.digest, **counts)
 

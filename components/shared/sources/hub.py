@@ -16,7 +16,7 @@ def read_hub(source: str, columns: Sequence[str], label: str, splits: dict[str, 
 
     Args:
         source: `hf://owner/name`, with `/config` where the dataset has several.
-        columns: The columns that are needed.
+        columns: The columns that are needed; empty: all.
         label: The one of them that holds the label; class numbers become class names.
         splits: Which of the dataset's splits becomes which (`{"train": "train", "validation": "test"}`); splits that
             it does not name are left out. Empty: train, validation and test as they are called.
@@ -53,7 +53,7 @@ def rows_of(
         names = getattr((dataset[name].features or {}).get(label), "names", None)
         for number, values in enumerate(_undecoded(dataset[name]), 1):
             check_columns(source, list(values), columns)
-            wanted = {column: _content(values[column]) for column in columns}
+            wanted = {column: _content(values[column]) for column in columns or values}
             if names is not None:
                 wanted[label] = class_name(wanted[label], names)
             yield Row(f"{source} {name}:{number}", source, split, wanted)

@@ -51,7 +51,7 @@ def read_rows(files: Sequence[storage.File], columns: Sequence[str], splits: dic
 
     Args:
         files: Data files, from `data_files`.
-        columns: The columns that are needed.
+        columns: The columns that are needed; empty: all.
         splits: For a given split's name, which split it is to be (the same, where not told).
 
     Raises:
@@ -176,6 +176,7 @@ def _read_parquet(path: Path, name: str, columns: Sequence[str]) -> Iterator[tup
     with pq.ParquetFile(path, buffer_size=1 << 20) as file:
         check_columns(name, file.schema_arrow.names, columns)
         names = _class_names(file.schema_arrow)
+        columns = columns or file.schema_arrow.names
         number = 0
         for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), columns=list(columns)):
             lists = {column: _values(batch.column(column), names.get(column)) for column in columns}
@@ -222,7 +223,20 @@ def check_columns(name: str, found: Sequence[str], columns: Sequence[str]) -> No
     """Raises `InputError` where a column that is needed is not among those found."""
     for column in columns:
         if column not in found:
-            raise InputError(
+            raise MissingColumnError(
                 f"{name} has no column {column!r}; it has {quote_all(found)}.{did_you_mean(column, found)} "
-                "Set data.inputs and data.label in the job."
+                "Set data.inputs and data.label in the job.",
+                column,
             )
+
+
+class MissingColumnError(InputError):
+    """A file lacks a column that is needed.
+
+    Attributes:
+        column: The one.
+    """
+
+    def __init__(self, message: str, column: str) -> None:
+        super().__init__(message)
+        self.column = column
