@@ -15,6 +15,7 @@ from components.ingest.shards import ShardWriter
 from components.shared.artifact import Draft, write_artifact
 from components.shared.errors import InputError, quote_all
 from components.shared.inventory import FOLDER, InventoryWriter
+from components.shared.profile.profile import NOTE, profile_snapshot
 from components.shared.profile.reading import explained, resolve
 from components.shared.snapshot import SPLITS
 from components.shared.sources.buckets import Buckets, Example, settle
@@ -51,8 +52,8 @@ def ingest(snapshot: Path, settings: IngestSettings) -> IngestReport:
     """Writes a snapshot of labelled data.
 
     The artifact holds `<split>-*.parquet` (columns `id`, `input_1`, …, `slice_1`, …, `label`), `snapshot.json`, and as
-    notes `counts.json`, `rejects.jsonl` and the `inventory`. Memory is bounded: examples wait on disk, parted by
-    identity.
+    notes `counts.json`, `rejects.jsonl`, `profile.json` and the `inventory`. Memory is bounded: examples wait on disk,
+    parted by identity.
 
     Args:
         snapshot: The folder to write.
@@ -177,6 +178,7 @@ class _Ingestion:
             "classes": {split: dict(classes[split]) for split in SPLITS},
         }
         self.draft.write_json("snapshot.json", content)
+        self.draft.write_json(NOTE, profile_snapshot(self.draft, content, self.settings))
         rejected = dict(self.rejects.reasons)
         notes = {"read": self.read, "duplicates": self.duplicates, "rejected": rejected}
         self.draft.write_json("notes/counts.json", notes)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.shared.artifact import Artifact
+from components.shared.artifact import Artifact, Draft
 
 SPLITS = ("train", "validation", "test")
 
@@ -13,11 +13,11 @@ _BATCH_ROWS, _BATCH_BYTES = 4096, 2 << 20
 _BUFFER = 1 << 20
 
 
-def read_batches(snapshot: Artifact, split: str, row_bytes: int = 0) -> Iterator[pa.RecordBatch]:
+def read_batches(snapshot: Artifact | Draft, split: str, row_bytes: int = 0) -> Iterator[pa.RecordBatch]:
     """Yields the examples of a split in the snapshot's order, in bounded memory.
 
     Args:
-        snapshot: The artifact.
+        snapshot: The artifact, or one whose shards are written.
         split: One of `SPLITS`.
         row_bytes: What will be made of an example, if that is more than it holds: batches of larger ones hold fewer.
 

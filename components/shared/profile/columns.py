@@ -32,6 +32,7 @@ class Column:
         missing: Of them, without a value.
         distinct: How many different values there are.
         words: In a value, in the mean.
+        blanks: Between the words of a value, in the mean.
         examples: Two values, shortened.
     """
 
@@ -41,6 +42,7 @@ class Column:
     missing: int
     distinct: int
     words: float
+    blanks: float
     examples: tuple[str, ...]
 
     @property
@@ -53,6 +55,13 @@ class Column:
         """Whether nearly every row has a value of its own, which is no text."""
         short = self.kind in ("words", "whole number", "number")
         return short and self.filled >= 10 and self.distinct > 0.9 * self.filled
+
+    @property
+    def is_free(self) -> bool:
+        """Whether its values are free text, if short: a name of several words, a title."""
+        return self.kind == "text" or (
+            self.kind == "words" and self.blanks >= 0.7 and not self.is_classes and self.distinct > 1
+        )
 
     @property
     def is_constant(self) -> bool:
@@ -128,7 +137,8 @@ def _column(name: str, values: Sequence[Any]) -> Column:
     counts = Counter(map(as_text, filled)) if kind != "picture" else Counter(map(hash, filled))
     words = sum(len(_WORDS.findall(value)) for value in filled if isinstance(value, str)) / max(len(filled), 1)
     examples = list(dict.fromkeys(shorten(value) for value in filled[:200]))[:2]
-    return Column(name, kind, len(values), len(values) - len(filled), len(counts), words, tuple(examples))
+    blanks = sum(len(value.split()) - 1 for value in filled if isinstance(value, str)) / max(len(filled), 1)
+    return Column(name, kind, len(values), len(values) - len(filled), len(counts), words, blanks, tuple(examples))
 
 
 def _kind_of(values: Sequence[Any]) -> str:

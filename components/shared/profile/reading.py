@@ -81,9 +81,9 @@ def read(settings: SourceSettings, table: Table | None = None) -> Reading:
     if is_pictures and not settings.source.startswith(PREFIX) and is_tree(image_files(settings.source)):
         columns = task.columns
         return Reading(settings.inputs or list(columns["inputs"]), settings.label or str(columns["label"]))
-    table = table or look(settings.source, settings.splits, is_pictures)
+    table = table or look(settings, is_pictures)
     label = settings.label or _label(table, settings.inputs)
-    inputs = settings.inputs or _picture(table, label) if is_pictures else _texts(table, label, task.input_counts)
+    inputs = settings.inputs or (_picture(table, label) if is_pictures else _texts(table, label, task.input_counts))
     return Reading(inputs, label, f" (of {quote_all(column.name for column in table.columns)})")
 
 
@@ -100,7 +100,7 @@ def explained(settings: SourceSettings) -> Iterator[None]:
         if not any(hasattr(told, "column") for told in (error, error.__cause__)):
             raise
         try:
-            columns = look(settings.source, settings.splits).columns
+            columns = look(settings).columns
         except InputError:
             raise error from None
         raise InputError(f"{error}\nIts columns, with two values of each:\n{listing(columns)}") from error
@@ -173,23 +173,21 @@ def _tells_split(table: Table, column: Column) -> bool:
 
 
 def _texts(table: Table, label: str, counts: Sequence[int]) -> list[str]:
-    """Returns the columns of texts: a known pair, the one with a known name, or the only one of sentences."""
+    """Returns the columns of texts: a known pair, one with a known name, or any, if no other column can be read."""
     others = {column.name.strip().lower(): column for column in table.columns if column.name != label}
     readable = {name: column for name, column in others.items() if column.kind in ("text", "words")}
     pairs = [pair for pair in PAIRS if all(name in readable for name in pair)] if 2 in counts else []
     in_pairs = {name for pair in pairs for name in pair}
     singles = [name for name in TEXTS if name in readable and name not in in_pairs and not _is_few(readable[name])]
-    if len(pairs) == 1 and not singles:
-        return [readable[name].name for name in pairs[0]]
-    if len(singles) == 1 and not pairs:
-        return [readable[singles[0]].name]
-    if pairs or singles:
-        raise _ambiguous(table, "input", [readable[name] for name in (*in_pairs, *singles)])
-    sentences = [column for column in readable.values() if column.kind == "text"]
-    if len(sentences) == 1:
-        return [sentences[0].name]
-    if sentences:
-        raise _ambiguous(table, "input", sentences)
+    free = [name for name, column in readable.items() if column.is_free]
+    for known in (*pairs, *((name,) for name in singles)):
+        if set(known) >= set(free):  # nothing beside it that a model could read, too
+            return [readable[name].name for name in known]
+    candidates = [name for name in readable if name in {*in_pairs, *singles, *free}]
+    if len(candidates) == 1:
+        return [readable[candidates[0]].name]
+    if candidates:
+        raise _ambiguous(table, "input", [readable[name] for name in candidates])
     raise InputError(f"{table.name} has no column that holds texts. {_ADVICE}\n{listing(table.columns)}")
 
 

@@ -15,6 +15,7 @@ from components.shared.profile.columns import Column, describe
 from components.shared.sources.hub import PREFIX, read_hub
 from components.shared.sources.images import image_files
 from components.shared.sources.rows import Row, data_files, read_rows
+from components.shared.sources.source import SourceSettings
 from components.shared.storage import File
 
 ROWS = 20_000
@@ -22,7 +23,7 @@ _CHARACTERS = 64 << 20
 _FILES = 100  # that are opened
 _HUB_ROWS = 2_000
 _PICTURE_ROWS = 64
-_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,11 @@ class Table:
         return next((column for column in self.columns if column.name == name), None)
 
 
-def look(source: str, splits: dict[str, str] | None = None, pictures: bool = False) -> Table:
+def look(settings: SourceSettings, pictures: bool = False) -> Table:
     """Reads some rows of a source: a part of each file, by its size, and of at most 100 files.
 
     Args:
-        source: As in a job.
-        splits: As in a job.
+        settings: Where they are; of `inputs` and `label` nothing is needed.
         pictures: Whether its rows hold pictures, of which fewer are read.
 
     Raises:
@@ -57,28 +57,29 @@ def look(source: str, splits: dict[str, str] | None = None, pictures: bool = Fal
         ServiceError: The store or the hub did not answer.
     """
     rows, characters = [], 0
-    for row in _rows(source, splits or {}, _PICTURE_ROWS if pictures else ROWS):
+    for row in _rows(settings, _PICTURE_ROWS if pictures else ROWS):
         if row.fault is None:
             rows.append(row.values)
             characters += sum(len(value) for value in row.values.values() if isinstance(value, str | bytes))
         if characters > _CHARACTERS:
             break
-    return Table(source, rows, describe(rows))
+    return Table(settings.source, rows, describe(rows))
 
 
 def is_tree(files: Sequence[File]) -> bool:
     """Tells whether files are images, or archives of them, and no tables."""
-    return bool(files) and all(_is_picture(file) or file.name.lower().endswith(_ARCHIVES) for file in files)
+    return bool(files) and all(_is_picture(file) or file.name.lower().endswith(ARCHIVES) for file in files)
 
 
-def task_of(source: str) -> str:
+def task_of(settings: SourceSettings) -> str:
     """Returns the task that a source's data can be of, by what it holds: pictures, or texts.
 
     Raises:
         InputError: It holds neither.
     """
+    source = settings.source
     if source.startswith(PREFIX):
-        columns = look(source).columns
+        columns = look(settings).columns
     else:
         pictures, tables = _listed(image_files, source), _listed(data_files, source)
         if isinstance(pictures, list) and any(_is_picture(file) for file in pictures):
@@ -87,7 +88,7 @@ def task_of(source: str) -> str:
             if isinstance(pictures, list):
                 return _with(pa.binary())
             raise tables
-        columns = look(source, pictures=True).columns
+        columns = look(settings, pictures=True).columns
     is_pictures = any(column.kind == "picture" for column in columns) and not any(c.kind == "text" for c in columns)
     return _with(pa.binary() if is_pictures else pa.string())
 
@@ -110,7 +111,8 @@ def _is_picture(file: File) -> bool:
     return (mimetypes.guess_type(file.name)[0] or "").startswith("image/")
 
 
-def _rows(source: str, splits: dict[str, str], most: int) -> Iterator[Row]:
+def _rows(settings: SourceSettings, most: int) -> Iterator[Row]:
+    source, splits = settings.source, settings.splits
     if source.startswith(PREFIX):
         yield from itertools.islice(read_hub(source, [], "", splits), min(most, _HUB_ROWS))
         return
