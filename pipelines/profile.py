@@ -29,7 +29,7 @@ def tell(arguments: argparse.Namespace) -> None:
     job = load_job(Path(arguments.source)) if arguments.source.endswith((".yaml", ".yml")) else None
     backbone = arguments.backbone or (job.backbone if job else "")
     max_length = job.training.max_length if job else 0
-    with _busy(Console(file=sys.stderr)):
+    with busy(Console(file=sys.stderr)):
         settings = settings_of(job, arguments)
         found = profile(settings, ruler_of(backbone, max_length), arguments.rows)
     if arguments.json:
@@ -63,7 +63,8 @@ def draw(found: Mapping[str, Any], console: Console) -> None:
 
 
 @contextlib.contextmanager
-def _busy(console: Console) -> Iterator[None]:
+def busy(console: Console) -> Iterator[None]:
+    """Shows people at a terminal that something is going on."""
     if console.is_terminal:
         with console.status("looking at the data"):
             yield

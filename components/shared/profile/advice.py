@@ -65,7 +65,7 @@ def _variants(profile: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     if groups:
         shown = "; ".join(" and ".join(map(repr, group)) for group in groups[:5])
         yield _problem(
-            f"{len(groups)} of the classes {'is' if len(groups) == 1 else 'are'} written in several ways: {shown}.",
+            f"Classes differ in nothing but case, blanks or punctuation: {shown}.",
             "data.normalize_labels: true, if they are one",
         )
 
