@@ -59,7 +59,7 @@ def draft(found: Mapping[str, Any], backbone: Choice, name: str, output: Path) -
     """
     total, classes = sum(found["splits"].values()), found["class_count"]
     lines = [
-        f"# Made by graft init: {total:,} examples of {classes:,} classes in {found['source']}.",
+        f"# Made by graft init: {total:,} examples of {classes:,} classes in {_printable(found['source'])}.",
         "#",
         f"#   graft run {output}",
         "#",
@@ -69,13 +69,11 @@ def draft(found: Mapping[str, Any], backbone: Choice, name: str, output: Path) -
         "data:",
         *_data(found),
         *_beside(_field("backbone", backbone.name, ""), backbone.why),
-        "# strategy:                                 what of the backbone learns: probe, partial, full, gradual, lora, …",
+        "# strategy:                                 what of the backbone learns: probe, partial, full, lora, …",
         *_training(found),
     ]
     if any("metric: macro_f1" in warning["mend"] for warning in found["warnings"]):
-        lines.append(
-            _field("promotion", {"metric": "macro_f1"}, "the classes differ much in size: each counts the same")
-        )
+        lines.append(_field("promotion", {"metric": "macro_f1"}, "classes differ much in size: each counts the same"))
     return "\n".join(lines) + "\n"
 
 
@@ -98,7 +96,12 @@ def name_of(source: str) -> str:
 def _field(name: str, value: Any, comment: str, indent: int = 0) -> str:
     written = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000).removesuffix("...\n")
     line = f"{' ' * indent}{name}: {written.strip()}"
-    return f"{line:<{_COLUMN}} # {comment}".rstrip() if comment else line
+    return f"{line:<{_COLUMN}} # {_printable(comment)}".rstrip() if comment else line
+
+
+def _printable(text: str) -> str:
+    """Returns a text that can stand in a comment, whatever the data holds: one line of what can be seen."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _beside(line: str, comment: str) -> list[str]:
@@ -112,7 +115,9 @@ def _notes(found: Mapping[str, Any]) -> Iterator[str]:
         return
     yield "# To look at (graft profile shows more):"
     for warning in found["warnings"]:
-        for number, line in enumerate(textwrap.wrap(f"{warning['what']} Mend: {warning['mend']}.", _WIDTH - 4)):
+        for number, line in enumerate(
+            textwrap.wrap(_printable(f"{warning['what']} Mend: {warning['mend']}."), _WIDTH - 4)
+        ):
             yield f"#   {'  ' if number else '- '}{line}"
     yield "#"
 
@@ -173,7 +178,7 @@ def _training(found: Mapping[str, Any]) -> Iterator[str]:
     told = found.get("lengths")
     if told:
         cut = f"{told['cut']:.1%} of the texts are longer" if told["cut"] else f"the longest has {told['max']:,}"
-        yield f"# training: {{max_length: {told['max_length']}}}         tokens, the default with this backbone: {cut}"
+        yield f"# training: {{max_length: {told['max_length']}}}              tokens, the default here: {cut}"
 
 
 def _refuse(found: Mapping[str, Any]) -> None:
@@ -197,7 +202,8 @@ def _check(text: str) -> None:
 def _tell(found: Mapping[str, Any], backbone: Choice, output: Path) -> None:
     console = Console()
     total, count = sum(found["splits"].values()), found["class_count"]
-    told = f"{found['task']} of {' and '.join(found['inputs'])} into {count:,} classes ({found['label']}), {total:,} examples"
+    columns = f"{' and '.join(found['inputs'])} into {count:,} classes ({found['label']})"
+    told = f"{found['task']} of {columns}, {total:,} examples"
     console.print(f"wrote {output}: {told}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"backbone {backbone.name}: {backbone.why}", highlight=False, markup=False, soft_wrap=True)
     for warning in found["warnings"]:

@@ -15,6 +15,7 @@ from components.evaluate.examples import has_pictures
 from components.evaluate.page import figures
 from components.evaluate.page.charts import Scale, interval, path
 from components.evaluate.page.pictures import example_grid, pictures_of
+from components.evaluate.page.profile import profile_of
 from components.evaluate.page.promotion import Promotion, changes, promotion
 from components.evaluate.predictions import Mistake
 from components.evaluate.sources import Sources
@@ -77,6 +78,7 @@ def write_page(
         "mistakes": [_mistake(mistake) for mistake in mistakes],
         "wrong": round((1 - content["metrics"]["accuracy"]) * content["examples"]),
         "data": _data(sources.snapshot),
+        "profile": profile_of(sources),
         "timing": timing,
         "settings": _settings(sources, settings),
         "lineage": _lineage(sources),

@@ -6,7 +6,7 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,20 +48,37 @@ def lengths(examples: Sequence[tuple[str, ...]], ruler: Ruler) -> dict[str, Any]
     counts = ruler.count(examples) if ruler.count else [_estimate(texts) for texts in examples]
     tokens = np.array(counts or [0])
     cut = tokens > ruler.max_length
-    lost = float((tokens - ruler.max_length)[cut].sum() / max(tokens.sum(), 1))
-    bins = Counter(bisect.bisect_left(_EDGES, count) for count in counts)
-    last = max(bins, default=0)
     return {
-        "examples": len(counts),
         "source": ruler.source,
         "max_length": ruler.max_length,
         "limit": ruler.limit,
-        "mean": float(tokens.mean()),
-        **{name: int(np.quantile(tokens, share)) for name, share in (("median", 0.5), ("p95", 0.95), ("p99", 0.99))},
-        "max": int(tokens.max()),
         "cut": float(cut.mean()),
-        "lost": lost,
-        "bins": [[_EDGES[n] if n < len(_EDGES) else 0, bins[n]] for n in range(last + 1)],
+        "lost": float((tokens - ruler.max_length)[cut].sum() / max(tokens.sum(), 1)),
+        **_distribution(tokens),
+    }
+
+
+def measured(tokens: np.ndarray, max_length: int, before: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the lengths of a profile as they turned out to be.
+
+    Args:
+        tokens: Of every example, none more than `max_length`: those of that length count as cut.
+        max_length: Where longer ones were cut.
+        before: The lengths as they were estimated; what was lost is known from there alone.
+    """
+    told = {"source": "the backbone's tokenizer", "max_length": max_length, "cut": float((tokens >= max_length).mean())}
+    return {**before, **told, **_distribution(tokens)}
+
+
+def _distribution(tokens: np.ndarray) -> dict[str, Any]:
+    bins = Counter(bisect.bisect_left(_EDGES, count) for count in tokens.tolist())
+    quantiles = (("median", 0.5), ("p95", 0.95), ("p99", 0.99))
+    return {
+        "examples": len(tokens),
+        "mean": float(tokens.mean()),
+        **{name: int(np.quantile(tokens, share)) for name, share in quantiles},
+        "max": int(tokens.max()),
+        "bins": [[_EDGES[n] if n < len(_EDGES) else 0, bins[n]] for n in range(max(bins) + 1)],
     }
 
 
