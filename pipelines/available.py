@@ -45,7 +45,7 @@ def choose(task: str, scripts: Mapping[str, float], root: Path) -> Choice:
         root: Where runs are kept: what was trained or laid there can be started from.
     """
     is_pictures = tasks.get(task).input_type == pa.binary()
-    latin = scripts.get("Latin", 1.0) >= 0.9
+    latin = not scripts or scripts.get("Latin", 0.0) >= 0.9
     wanted = _PICTURES if is_pictures else _TEXTS if latin else _OTHER_SCRIPTS
     what = "small, and pretrained on ImageNet" if is_pictures else "a small sentence encoder"
     what += "" if is_pictures or latin else " of a hundred languages"
