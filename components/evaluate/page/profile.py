@@ -1,6 +1,6 @@
 """What the page shows of the data's profile, which ingest keeps with the snapshot."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,10 +34,19 @@ def profile_of(sources: Sources) -> dict[str, Any] | None:
     if rest:
         profile["class_bars"].append((f"{profile['class_count'] - _BARS:,} more", rest, 0.0))
     profile["length_bars"] = _bars(_lengths(profile["lengths"]["bins"])) if "lengths" in profile else []
-    profile["size_bars"] = _bars(list(profile["pictures"]["sizes"].items())) if "pictures" in profile else []
-    profile.setdefault("pictures", None)
-    profile["shown"] = list(profile["examples"].items())[:_SHOWN_CLASSES]
+    pictures = profile.setdefault("pictures", None)
+    profile["size_bars"] = _bars(_largest_first(pictures["sizes"])) if pictures else []
+    for part, name in ((pictures, "modes"), (pictures, "formats"), (profile, "scripts")):
+        if part and name in part:
+            part[name] = dict(_largest_first(part[name]))
+    shown = [(label, profile["examples"][label]) for label, _ in classes if label in profile["examples"]]
+    profile["shown"] = shown[:_SHOWN_CLASSES]
     return profile
+
+
+def _largest_first(counts: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """A file's keys are sorted by name."""
+    return sorted(counts.items(), key=lambda item: -item[1])
 
 
 def _tokens(sources: Sources) -> np.ndarray:

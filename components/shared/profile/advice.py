@@ -150,18 +150,20 @@ def _lengths(profile: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     told = profile.get("lengths")
     if not told or told["cut"] <= _CUT:
         return
-    what = (
-        f"{told['cut']:.0%} of the texts are longer than {told['max_length']} tokens and would be cut; "
-        f"{told['lost']:.0%} of all tokens would be lost."
-    )
+    lost = f"; {told['lost']:.0%} of all tokens are lost by it" if told["lost"] >= 0.005 else ""
+    what = f"{told['cut']:.0%} of the texts are longer than {told['max_length']} tokens, and cut there{lost}."
+    wanted = _round_up(told["p95"])
     if told["limit"] > told["max_length"]:
-        wanted = min(told["limit"], _round_up(told["p95"]))
-        yield _hint(what, f"training.max_length: {wanted} (the backbone takes {told['limit']}); training takes longer")
-    else:
+        mend = (
+            f"training.max_length: {min(told['limit'], wanted)} (the backbone takes {told['limit']}); it takes longer"
+        )
+    elif told["limit"] or wanted <= told["max_length"]:
         mend = (
             "a backbone that takes more (answerdotai/ModernBERT-base: 8,192), if what matters stands late in the text"
         )
-        yield _hint(what, mend)
+    else:
+        mend = f"training.max_length: {wanted}, and a backbone that takes so many (answerdotai/ModernBERT-base: 8,192)"
+    yield _hint(what, mend)
 
 
 def _round_up(length: int) -> int:
