@@ -37,6 +37,20 @@ def run(arguments: argparse.Namespace) -> None:
     _tell_result(result, Console())
 
 
+def profile(arguments: argparse.Namespace) -> None:
+    """Tells what is in the data, before anything is trained on it."""
+    from pipelines.profile import tell
+
+    tell(arguments)
+
+
+def init(arguments: argparse.Namespace) -> None:
+    """Writes a job file for some data."""
+    from pipelines import draft
+
+    draft.init(arguments)
+
+
 def compile_job(arguments: argparse.Namespace) -> None:
     """Compiles a job's pipeline for Kubeflow, with the job's values as defaults."""
     from pipelines.cluster import compile_pipeline
@@ -200,6 +214,31 @@ def _retrain_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(pipeline="retrain")
 
 
+def _data_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", default="", help="what is to be learned (default: as the data tells)")
+    parser.add_argument("--inputs", nargs="+", default=[], metavar="COLUMN", help="the columns that hold the input")
+    parser.add_argument("--label", default="", metavar="COLUMN", help="the column that holds the label")
+
+
+def _profile_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SOURCE", help="the data: a path, s3://… or hf://…; or a job file")
+    _data_arguments(parser)
+    parser.add_argument("--backbone", default="", metavar="NAME", help="whose tokenizer counts lengths, if it is here")
+    parser.add_argument("--rows", type=int, default=0, metavar="N", help="the most rows that are looked at")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the profile as JSON, too")
+
+
+def _init_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SOURCE", help="the data: a path, s3://bucket/prefix or hf://owner/name")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("job.yaml"), metavar="JOB.yaml", help="the file (default: job.yaml)"
+    )
+    _data_arguments(parser)
+    parser.add_argument("--name", default="", metavar="MODEL", help="of the model (default: as the data's)")
+    parser.add_argument("--force", action="store_true", help="write over a file that is there")
+    _root_argument(parser)
+
+
 def _pipeline_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pipeline", choices=["finetune", "retrain"], default="finetune", help="which one (default: finetune)"
@@ -299,6 +338,8 @@ def _predict_arguments(parser: argparse.ArgumentParser) -> None:
 
 _GROUPS = {"schedule": "keep a job on a schedule on its cluster", "models": "look at models, and say which is champion"}
 VERBS = {
+    "init": Verb(init, "write a job file for some data", _init_arguments),
+    "profile": Verb(profile, "tell what is in the data, before training", _profile_arguments),
     "run": Verb(run, "run a job here: labelled data in, a registered model out", _run_arguments),
     "retrain": Verb(run, "train again here if the data has changed, and promote what is better", _retrain_arguments),
     "compile": Verb(compile_job, "compile a job's pipeline for Kubeflow", _compile_arguments),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from components.detect.detect import STARTS
@@ -87,8 +87,8 @@ class Data(_Section):
     """Where the data is and how it is read."""
 
     source: Source
-    inputs: list[Text] = Field(min_length=1)
-    label: Text
+    inputs: list[Text] = []
+    label: str = ""
     labels: Annotated[list[Text] | dict[Text, list[Text]], BeforeValidator(labels_of)] = []
     normalize_labels: bool = DataDefaults.normalize_labels
     splits: dict[Text, Literal["train", "validation", "test"]] = {}
@@ -138,7 +138,7 @@ class Data(_Section):
     @classmethod
     def _are_as_many_as_the_task_takes(cls, inputs: list[str], info: ValidationInfo) -> list[str]:
         task = _task_of(info)
-        if task and len(inputs) not in task.input_counts:
+        if task and inputs and len(inputs) not in task.input_counts:
             context = {"task": task.name, "allowed": " or ".join(map(str, task.input_counts)), "count": len(inputs)}
             raise PydanticCustomError("inputs", "{task} takes {allowed} columns, not {count}", context)
         return inputs
@@ -260,15 +260,6 @@ class Job(_Section):
     promotion: Promotion = Promotion()
     retrain: Retrain = Retrain()
     schedule: Schedule | None = Field(None, exclude=True)  # of the runs, not one of their arguments
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in_columns(cls, content: Any) -> Any:
-        """Gives `data` the columns that the task's data have by default."""
-        data, task = (content.get(name) for name in ("data", "task"))
-        if isinstance(data, dict) and task in tasks.names():
-            return {**content, "data": {**tasks.get(task).columns, **data}}
-        return content
 
     @field_validator("strategy")
     @classmethod

@@ -26,7 +26,7 @@ from components.shared.backbones import pinned
 from components.shared.cache import CACHE
 from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.promotions import actor
-from components.shared.step import FAILURE, PROGRESS
+from components.shared.step import FAILURE, NOTE, PROGRESS
 from pipelines import containers
 from pipelines.job import Job
 
@@ -294,6 +294,8 @@ class _Log(io.TextIOBase):
     def _look_at(self, line: str) -> None:
         if found := PROGRESS.match(line):
             self._show(int(found["percent"]), found["message"])
+        elif found := NOTE.match(line):
+            self.console.print(f"  {found['line']}", highlight=False, markup=False, soft_wrap=True)
         elif found := FAILURE.match(line):
             self._failures.append((found["kind"], found["line"]))
         elif found := _BEGIN.search(line):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,8 +62,9 @@ def test_the_job_that_is_explained_is_one(tmp_path: Path) -> None:
 
 
 def test_the_walk_through_your_own_data_runs(tmp_path: Path, backbone: Path) -> None:
-    """With a tiny backbone in the place of MiniLM, which is made there by `make demo`."""
-    script = WALK.replace(". .venv/bin/activate\n", "").replace(".graft/demo/minilm", str(backbone))
+    """With a tiny backbone in the place of MiniLM, where `make demo` lays it and `graft init` finds it."""
+    shutil.copytree(backbone, tmp_path / ".graft/demo/minilm")
+    script = WALK.replace(". .venv/bin/activate\n", "")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],

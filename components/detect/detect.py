@@ -17,6 +17,7 @@ from components.shared.backbones import REGISTRY, pinned
 from components.shared.drift import two_sample_test
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.inventory import Inventory, open_inventory
+from components.shared.profile.reading import explained, resolve
 from components.shared.records import PipelineRun
 from components.shared.registry import CHALLENGER, CHAMPION, Version
 from components.shared.sources.buckets import Buckets, Example
@@ -86,8 +87,9 @@ def detect(changes: Path, settings: DetectSettings) -> DetectReport:
         InputError: The data or the backbone cannot be read, or a setting is wrong.
         ServiceError: The store, the hub or the registry failed.
     """
+    settings = resolve(settings)
     source = Source(settings)
-    with write_artifact(changes, "changes", dataclasses.asdict(settings)) as draft:
+    with explained(settings), write_artifact(changes, "changes", dataclasses.asdict(settings)) as draft:
         with tempfile.TemporaryDirectory(prefix="graft-detect-") as scratch:
             past = _Past(settings.model, Path(scratch))
             found = _look(source, past, Path(scratch))

@@ -22,6 +22,8 @@ from components.ingest.telling import warnings_of
 from components.shared.artifact import Draft, write_artifact
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.inventory import FOLDER, Dealt, InventoryWriter, open_inventory
+from components.shared.profile.profile import NOTE, profile_snapshot
+from components.shared.profile.reading import explained, resolve
 from components.shared.snapshot import COUNTS, CROSS_VALIDATION, FOLDS, HOLDOUT, SPLITS
 from components.shared.sources.buckets import Buckets, Example, settle
 from components.shared.sources.labels import check_classes
@@ -85,8 +87,9 @@ def ingest(snapshot: Path, settings: IngestSettings) -> IngestReport:
     """Writes a snapshot of labelled data.
 
     The artifact holds `<split>-*.parquet` (columns `id`, `input_1`, …, `slice_1`, …, `label`), `snapshot.json`,
-    `folds.parquet` where it is small, and as notes `counts.json`, `rejects.csv`, `unlabelled.csv` and the `inventory`.
-    Memory is bounded: examples wait on disk, parted by identity; 100 bytes of each are held to split them.
+    `folds.parquet` where it is small, and as notes `counts.json`, `profile.json`, `rejects.csv`, `unlabelled.csv` and
+    the `inventory`. Memory is bounded: examples wait on disk, parted by identity; 100 bytes of each are held to split
+    them.
 
     Args:
         snapshot: The folder to write.
@@ -96,8 +99,9 @@ def ingest(snapshot: Path, settings: IngestSettings) -> IngestReport:
         InputError: The data cannot be read, is refused, or has too many rows that cannot be used.
         ServiceError: The store, the hub or the registry failed, or the disk is full.
     """
+    settings = resolve(settings)
     source = Source(settings)
-    with write_artifact(snapshot, "snapshot", dataclasses.asdict(settings)) as draft:
+    with explained(settings), write_artifact(snapshot, "snapshot", dataclasses.asdict(settings)) as draft:
         counts = _Ingestion(draft, settings, source).run()
     return IngestReport(digest=draft.digest, **counts)
 
@@ -229,6 +233,7 @@ class _Ingestion:
             columns = pa.table({"id": [id_ for id_, _ in self.folds], "fold": [fold for _, fold in self.folds]})
             pq.write_table(columns, self.draft.path / FOLDS)
         self.draft.write_json("snapshot.json", content)
+        self.draft.write_json(NOTE, profile_snapshot(self.draft, content, self.settings))
         # How rows came to be left out is no part of the digest: what is kept is the same.
         notes = {**accounting, "remembered": plan.remembered, "warnings": warnings}
         if self.source.told:

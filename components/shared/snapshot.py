@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.shared.artifact import Artifact
+from components.shared.artifact import Artifact, Draft
 
 SPLITS = ("train", "validation", "test")
 FOLDS = "folds.parquet"
@@ -53,11 +53,11 @@ def accounting_of(artifact: Artifact) -> dict[str, int]:
     return {name: told[name] for name in ("read", "kept", "duplicates", "unlabelled", "rejected") if name in told}
 
 
-def read_batches(snapshot: Artifact, split: str, row_bytes: int = 0) -> Iterator[pa.RecordBatch]:
+def read_batches(snapshot: Artifact | Draft, split: str, row_bytes: int = 0) -> Iterator[pa.RecordBatch]:
     """Yields the examples of a split in the snapshot's order, in bounded memory.
 
     Args:
-        snapshot: The artifact.
+        snapshot: The artifact, or one whose shards are written.
         split: One of `SPLITS`.
         row_bytes: What will be made of an example, if that is more than it holds: batches of larger ones hold fewer.
 

@@ -25,6 +25,7 @@ from components.shared.errors import GraftError, InputError
 
 PROGRESS = re.compile(r"^\s*graft: (?P<step>\S+) +(?P<percent>\d+)% · (?P<message>.*)$")
 FAILURE = re.compile(r"^\s*graft: (?P<kind>wrong input|failure): (?P<line>.*)$")
+NOTE = re.compile(r"^\s*graft: note: (?P<line>.*)$")
 INTERRUPTED = 130
 
 
@@ -62,6 +63,11 @@ class Progress:
             print(line, end="\n" if fraction >= 1 else "", flush=True)
         else:
             print(f"graft: {self.step} {round(100 * fraction):3d}% · {message}", flush=True)
+
+
+def tell(line: str) -> None:
+    """Prints what somebody should know of a step's work; `graft run` shows it as it comes."""
+    print(f"graft: note: {line}", flush=True)
 
 
 def run_step(step: Callable[[], Any], name: str = "") -> Any:

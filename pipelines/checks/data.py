@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from components.shared import tasks
-from components.shared.errors import GraftError, InputError
+from components.shared.errors import GraftError, InputError, quote_all
+from components.shared.profile.reading import read
 from components.shared.sources.hub import PREFIX
 from components.shared.sources.images import image_files
 from components.shared.sources.rows import data_files
+from components.shared.sources.source import SourceSettings
 from components.shared.storage import File, is_s3
 from pipelines.checks import hub, store
 from pipelines.checks.address import inside, is_hidden
@@ -46,6 +48,8 @@ def check_data(job: "Job", endpoint: str, root: Path | None) -> Iterator[Finding
             size = sum(file.size * (_UNPACKED if file.name.endswith(_PACKED) else 1) for file in files)
             packed = sum(file.size for file in files)
             yield passed("data", f"{source}: {_count(files)}, {packed / _MIB:,.1f} MiB, readable")
+            if not (job.data.inputs and job.data.label):
+                yield _columns(job)
     except GraftError as error:
         yield failed("data", str(error))
     if root is not None:
@@ -72,6 +76,13 @@ def _list(job: "Job", endpoint: str) -> list[File]:
         raise InputError(f"All {len(files)} files of {source} are empty. Write them again.")
     _read_byte(first.uri)
     return files
+
+
+def _columns(job: "Job") -> Finding:
+    """Tells which columns the run would take."""
+    data = job.data
+    reading = read(SourceSettings(data.source, data.inputs, data.label, job.task, splits=dict(data.splits)))
+    return passed("columns", f"input {quote_all(reading.inputs)}, label {reading.label!r}, as the columns tell")
 
 
 def _count(files: list[File]) -> str:

@@ -191,6 +191,13 @@ def test_to_list_is_not_to_read(tmp_path: Path, backbone: Path, monkeypatch: pyt
     assert "s3://bucket/data/rows.csv (AccessDenied)" in found["data"].found
 
 
+def test_columns_that_a_job_leaves_out(tmp_path: Path, data: Path, backbone: Path) -> None:
+    job = write_job(tmp_path, data, backbone)
+    changes = ["--set", "data.inputs=[]", "--set", "data.label=''"]
+    _, findings = examine(tmp_path, job, *changes)
+    assert findings["columns"].found == "input 'text', label 'topic', as the columns tell"
+
+
 def test_data_that_holds_nothing_usable(tmp_path: Path, backbone: Path) -> None:
     (tmp_path / "data").mkdir()
     job = write_job(tmp_path, tmp_path / "data", backbone)

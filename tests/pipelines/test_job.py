@@ -53,14 +53,13 @@ def test_all_faults_are_told_at_once_with_path_found_allowed_and_nearest(tmp_pat
     training = {"epoch": 3, "epochs": -1, "learning_rate": "fast", "pooling": "men"}
     path = write(tmp_path / "job.yaml", task="text-clasification", model="a/b", data=data, training=training)
     message = refusal(path)
-    assert message.splitlines()[0] == f"{path} has 11 faults:"
+    assert message.splitlines()[0] == f"{path} has 10 faults:"
     for line in [
         "model: 'a/b' cannot be a model's name: it holds '/'. A name such as 'aws-operations' can.",
         "task: found 'text-clasification'; allowed: 'image-classification', 'text-classification'. Did you mean "
         "'text-classification'?",
         "data.source: found 3; input should be a valid string",
         "data.inputs: found 'text'; input should be a valid list",
-        "data.label: is missing",
         "data.splits.dev: found 'tset'; input should be 'train', 'validation' or 'test'",
         "training.epochs: found -1; input should be greater than or equal to 0",
         "training.pooling: found 'men'; allowed: 'auto', 'first', 'last', 'mean', 'max'. Did you mean 'mean'?",
@@ -226,19 +225,15 @@ class TestBackboneArguments:
 
 
 class TestColumns:
-    def test_those_of_images_have_a_default(self, tmp_path: Path) -> None:
-        data = load_job(write_images(tmp_path / "job.yaml")).data
-        assert (data.inputs, data.label) == (["image"], "label")
+    """Left out, they are what the data's columns tell: see components.shared.profile.reading."""
 
-    def test_which_can_be_overridden(self, tmp_path: Path) -> None:
+    def test_they_may_be_left_out(self, tmp_path: Path) -> None:
+        data = load_job(write(tmp_path / "job.yaml", data={"source": "data"})).data
+        assert (data.inputs, data.label) == ([], "")
+
+    def test_a_label_among_the_inputs_is_refused(self, tmp_path: Path) -> None:
         path = write_images(tmp_path / "job.yaml", data={"source": "hf://uoft-cs/cifar10", "inputs": ["img"]})
-        data = load_job(path).data
-        assert (data.inputs, data.label) == (["img"], "label")
         assert "data.label: found 'img'; it is among data.inputs" in refusal(path, "data.label=img")
-
-    def test_those_of_texts_have_none(self, tmp_path: Path) -> None:
-        message = refusal(write(tmp_path / "job.yaml", data={"source": "data"}))
-        assert message.splitlines()[1:] == ["  data.inputs: is missing", "  data.label: is missing"]
 
 
 class TestFieldsOfTheOtherKind:
@@ -325,5 +320,5 @@ def test_every_field_of_a_job_is_a_parameter_of_the_pipeline_with_the_same_defau
     parameters = inspect.signature(finetune_pipeline.pipeline_func).parameters
     assert set(arguments) == set(parameters)
     for name, parameter in parameters.items():
-        if parameter.default is not inspect.Parameter.empty and name != "task":
+        if parameter.default is not inspect.Parameter.empty and name not in ("task", "inputs", "label"):
             assert arguments[name] == parameter.default, name

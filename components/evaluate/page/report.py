@@ -16,6 +16,7 @@ from components.evaluate.examples import has_pictures
 from components.evaluate.page import figures
 from components.evaluate.page.charts import Scale, interval, path
 from components.evaluate.page.pictures import example_grid, pictures_of
+from components.evaluate.page.profile import profile_of
 from components.evaluate.page.promotion import NAMES, Promotion, changes, promotion
 from components.evaluate.page.search import balance, cost, search, words
 from components.evaluate.predictions import Mistake
@@ -93,6 +94,7 @@ def write_page(
         "wrong": round((1 - content["metrics"]["accuracy"]) * content["examples"]),
         "data": _data(sources.snapshot),
         "balance": balance(sources.snapshot.read_json("snapshot.json")["classes"]["train"], sources.model),
+        "profile": profile_of(sources),
         "timing": timing,
         "settings": _settings(sources, settings),
         "lineage": _lineage(sources),

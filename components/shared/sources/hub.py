@@ -22,7 +22,7 @@ def read_hub(source: str, columns: Sequence[str], label: str, splits: dict[str, 
 
     Args:
         source: `hf://owner/name`, with `/config` where the dataset has several.
-        columns: The columns that are needed.
+        columns: The columns that are needed; empty: all.
         label: The one of them that holds the label; class numbers become class names.
         splits: Which of the dataset's splits becomes which (`{"train": "train", "validation": "test"}`); splits that
             it does not name are left out. Empty: train, validation and test as they are called.

@@ -41,8 +41,8 @@ class SourceSettings:
     source: str = required(
         "where the data is: a path, s3://bucket/prefix, hf://owner/name[/config], a pattern or a JSON array of such"
     )
-    inputs: list[str] = required("the columns that hold the input")
-    label: str = required("the column that holds the label")
+    inputs: list[str] = option([], "the columns that hold the input; empty: as the data's columns tell")
+    label: str = option("", "the column that holds the label; empty: as the data's columns tell")
     task: str = option("text-classification", "what is to be learned")
     labels: list[str] = option([], "the labels there may be; empty: all that are found")
     splits: dict[str, str] = option(

@@ -203,3 +203,13 @@ def test_logarithmic_axis_has_equal_steps_for_equal_factors() -> None:
     assert axis.scale(128) - axis.scale(32) == pytest.approx(axis.scale(32) - axis.scale(8), abs=0.01)
     assert axis.ticks == [130, 32, 8]  # 128 would be written over 130
     assert log_axis("penalty", [0.01]).ticks == [0.01]
+
+
+def test_the_page_shows_what_the_data_is_like(report: EvaluateReport, digits_report: EvaluateReport) -> None:
+    told = words(report.report.read_text("utf-8"), "What the data is like", "Settings and lineage")
+    assert "All 400 examples were looked at." in told
+    assert "2 classes, by examples kitchen 200 ship 200" in told
+    assert "Lengths in tokens" in told
+    assert "estimated" not in told  # counted in the features
+    told = words(digits_report.report.read_text("utf-8"), "What the data is like", "Settings and lineage")
+    assert "pictures, in pixels" in told

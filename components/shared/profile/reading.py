@@ -1,0 +1,213 @@
+"""Which columns are input and label, where a job leaves them out: the one plausible reading, or none.
+
+Whoever guesses wrong trains on the wrong column without a word. So names that everybody uses decide, then kinds; where
+two readings are left, the columns are shown, and somebody says which is meant.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pyarrow as pa
+
+from components.shared import tasks
+from components.shared.errors import InputError, quote_all
+from components.shared.profile.columns import Column, as_text, listing
+from components.shared.profile.table import Table, is_tree, look
+from components.shared.sources.hub import PREFIX
+from components.shared.sources.images import image_files
+from components.shared.sources.source import SourceSettings
+from components.shared.step import tell
+
+LABELS = (
+    "label", "labels", "class", "classes", "category", "categories", "target", "intent", "topic", "sentiment", "tag",
+    "gold_label", "label_text", "label_name", "class_name", "category_name", "y",
+)  # fmt: skip
+TEXTS = (
+    "text", "texts", "sentence", "content", "review", "body", "description", "document", "message", "comment",
+    "tweet", "utterance", "query", "abstract", "documentation", "post", "email", "question", "article", "headline",
+    "title", "subject", "summary",
+)  # fmt: skip
+PAIRS = (
+    ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"), ("premise", "hypothesis"),
+    ("question1", "question2"), ("question", "answer"), ("question", "sentence"), ("text1", "text2"),
+    ("text_1", "text_2"), ("text_a", "text_b"), ("query", "passage"), ("query", "document"), ("claim", "evidence"),
+)  # fmt: skip
+_SPLITS = {"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"}
+_ADVICE = "Set data.inputs and data.label in the job."
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which columns are taken for what, and why, in words."""
+
+    inputs: list[str]
+    label: str
+    why: str = ""
+
+
+Settings = TypeVar("Settings", bound=SourceSettings)
+
+
+def resolve(settings: Settings) -> Settings:
+    """Fills in the columns that a job leaves out, and tells what it took.
+
+    Raises:
+        InputError: No reading is plausible, or more than one.
+        ServiceError: The store or the hub did not answer.
+    """
+    if settings.inputs and settings.label:
+        return settings
+    reading = read(settings)
+    tell(f"{' and '.join(map(repr, reading.inputs))} taken for the input, {reading.label!r} for the label{reading.why}")
+    return dataclasses.replace(settings, inputs=reading.inputs, label=reading.label)
+
+
+def read(settings: SourceSettings, table: Table | None = None) -> Reading:
+    """Returns the one plausible reading of a source's columns; what the settings name is kept.
+
+    Args:
+        settings: Where the data is, and the task.
+        table: Its columns, where they were looked at already.
+
+    Raises:
+        InputError: There is none, or more than one: with the columns, their kinds and two values of each.
+        ServiceError: The store or the hub did not answer.
+    """
+    task = tasks.get(settings.task)
+    is_pictures = task.input_type == pa.binary()
+    if is_pictures and not settings.source.startswith(PREFIX) and is_tree(image_files(settings.source)):
+        columns = task.columns
+        return Reading(settings.inputs or list(columns["inputs"]), settings.label or str(columns["label"]))
+    table = table or look(settings, is_pictures)
+    label = settings.label or _label(table, settings.inputs)
+    inputs = settings.inputs or (_picture(table, label) if is_pictures else _texts(table, label, task.input_counts))
+    return Reading(inputs, label, f" (of {quote_all(column.name for column in table.columns)})")
+
+
+@contextlib.contextmanager
+def explained(settings: SourceSettings) -> Iterator[None]:
+    """Adds the columns that there are, with their kinds and two values of each, where one is missing.
+
+    Raises:
+        InputError: What was raised in the block, with that.
+    """
+    try:
+        yield
+    except InputError as error:
+        if not any(hasattr(told, "column") for told in (error, error.__cause__)):
+            raise
+        try:
+            columns = look(settings).columns
+        except InputError:
+            raise error from None
+        raise InputError(f"{error}\nIts columns, with two values of each:\n{listing(columns)}") from error
+
+
+def _label(table: Table, inputs: Sequence[str]) -> str:
+    """Returns the column of classes: one with a known name, else the only one that can be."""
+    others = [column for column in table.columns if column.name not in inputs]
+    named = [column for column in others if column.name.strip().lower() in LABELS]
+    fitting = _merged(table, [column for column in named if column.is_classes or column.is_constant])
+    if len(fitting) == 1:
+        return fitting[0].name
+    if named and not fitting:
+        raise InputError(f"{table.name}: {unfit(named[0])} {_ADVICE}\n{listing(table.columns)}")
+    if fitting:
+        raise _ambiguous(table, "label", fitting)
+    candidates = [column for column in others if column.is_classes and not _tells_split(table, column)]
+    if len(candidates) == 1:
+        return candidates[0].name
+    if candidates:
+        raise _ambiguous(table, "label", candidates)
+    raise InputError(
+        f"{table.name} has no column that can be the label: one with few different values was expected. {_hint(others)}"
+        f"{_ADVICE}\n{listing(table.columns)}"
+    )
+
+
+def unfit(column: Column) -> str:
+    """Returns why a column cannot hold classes, as a sentence that ends in what is to be done."""
+    name, shown = repr(column.name), " and ".join(column.examples)
+    if column.kind == "list":
+        return (
+            f"{name} holds lists such as {shown}: several labels for one example. A task with one label for each "
+            "example is what there is; keep one label, or make a yes-or-no column of each."
+        )
+    if column.kind == "number":
+        return (
+            f"{name} holds {column.distinct:,} different numbers such as {shown}: that is a regression, which is not "
+            "supported yet. Make classes of ranges, such as low and high."
+        )
+    if column.kind == "date":
+        return f"{name} holds dates such as {shown}, and no classes."
+    if column.kind == "empty":
+        return (
+            f"{name} is empty in all {column.rows:,} rows that were looked at. Without labels nothing can be learned."
+        )
+    kind = "an id, no class" if column.is_id else "too many for classes"
+    return f"{name} has {column.distinct:,} different values in {column.filled:,} rows such as {shown}: {kind}."
+
+
+def _hint(columns: Sequence[Column]) -> str:
+    odd = next((column for kind in ("list", "number") for column in columns if column.kind == kind), None)
+    return f"{unfit(odd)} " if odd else ""
+
+
+def _merged(table: Table, columns: Sequence[Column]) -> list[Column]:
+    """Leaves of columns that are one another's translation (`label` and `label_text`) the one that has names."""
+    if len(columns) != 2:
+        return list(columns)
+    first, second = columns
+    pairs = {(as_text(row.get(first.name)), as_text(row.get(second.name))) for row in table.rows}
+    if not len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs}):
+        return list(columns)
+    return [next((column for column in columns if column.kind == "words"), first)]
+
+
+def _tells_split(table: Table, column: Column) -> bool:
+    values = {str(row.get(column.name)).strip().lower() for row in table.rows}
+    return values <= _SPLITS
+
+
+def _texts(table: Table, label: str, counts: Sequence[int]) -> list[str]:
+    """Returns the columns of texts: a known pair, one with a known name, or any, if no other column can be read."""
+    others = {column.name.strip().lower(): column for column in table.columns if column.name != label}
+    readable = {name: column for name, column in others.items() if column.kind in ("text", "words")}
+    pairs = [pair for pair in PAIRS if all(name in readable for name in pair)] if 2 in counts else []
+    in_pairs = {name for pair in pairs for name in pair}
+    singles = [name for name in TEXTS if name in readable and name not in in_pairs and not _is_few(readable[name])]
+    free = [name for name, column in readable.items() if column.is_free]
+    for known in (*pairs, *((name,) for name in singles)):
+        if set(known) >= set(free):  # nothing beside it that a model could read, too
+            return [readable[name].name for name in known]
+    candidates = [name for name in readable if name in {*in_pairs, *singles, *free}]
+    if len(candidates) == 1:
+        return [readable[candidates[0]].name]
+    if candidates:
+        raise _ambiguous(table, "input", [readable[name] for name in candidates])
+    raise InputError(f"{table.name} has no column that holds texts. {_ADVICE}\n{listing(table.columns)}")
+
+
+def _is_few(column: Column) -> bool:
+    return column.is_classes or column.is_constant
+
+
+def _picture(table: Table, label: str) -> list[str]:
+    found = [column for column in table.columns if column.kind == "picture" and column.name != label]
+    if len(found) == 1:
+        return [found[0].name]
+    if found:
+        raise _ambiguous(table, "input", found)
+    raise InputError(f"{table.name} has no column that holds pictures. {_ADVICE}\n{listing(table.columns)}")
+
+
+def _ambiguous(table: Table, role: str, columns: Sequence[Column]) -> InputError:
+    names = list(dict.fromkeys(column.name for column in columns))
+    field = "data.label: one of them" if role == "label" else "data.inputs: one of them, or two as a pair"
+    return InputError(
+        f"{table.name} has {len(names)} columns that can be the {role}: {quote_all(names)}. Say which is meant "
+        f"({field}). Its columns, with two values of each:\n{listing(table.columns)}"
+    )

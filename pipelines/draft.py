@@ -1,0 +1,211 @@
+"""`graft init`: a job file for some data, that runs as it stands, with the reasons in its comments."""
+
+import argparse
+import re
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from components.shared.errors import InputError
+from components.shared.profile.profile import profile
+from components.shared.profile.ruler import ruler_of
+from components.shared.registry import check_name
+from pipelines.available import Choice, choose
+from pipelines.job import Data, load_job
+from pipelines.profile import busy, settings_of
+
+_WIDTH = 110  # of a comment
+_COLUMN = 44  # where comments beside a field begin
+_HEADROOM = 1.2  # of the rejects that are there today
+
+
+def init(arguments: argparse.Namespace) -> None:
+    """Looks at data, writes the job file, and tells what comes next.
+
+    Raises:
+        InputError: The file is there already, or the data cannot be trained on as it is.
+    """
+    output: Path = arguments.output
+    if output.exists() and not arguments.force:
+        raise InputError(f"{output} exists already, and is left as it is. Name another file with -o, or use --force.")
+    with busy(Console(file=sys.stderr)):
+        settings = settings_of(None, arguments)
+        found = profile(settings)
+        _refuse(found)
+        backbone = choose(found["task"], found.get("scripts", {}), arguments.root)
+        if "lengths" in found:  # once more, with the tokenizer that the job will use
+            found = profile(settings, ruler_of(backbone.name))
+    text = draft(found, backbone, arguments.name or name_of(arguments.source), output)
+    _check(text)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text, "utf-8")
+    _tell(found, backbone, output)
+
+
+def draft(found: Mapping[str, Any], backbone: Choice, name: str, output: Path) -> str:
+    """Returns the job file for a profile.
+
+    Args:
+        found: The profile.
+        backbone: What the job starts from.
+        name: Of the model.
+        output: What the file will be called.
+    """
+    total, classes = sum(found["splits"].values()), found["class_count"]
+    lines = [
+        f"# Made by graft init: {total:,} examples of {classes:,} classes in {_printable(found['source'])}.",
+        "#",
+        f"#   graft run {output}",
+        "#",
+        *_notes(found),
+        _field("model", name, "its name in the registry"),
+        _field("task", found["task"], _task_reason(found)),
+        "data:",
+        *_data(found),
+        *_beside(_field("backbone", backbone.name, ""), backbone.why),
+        "# strategy:                                 what of the backbone learns: probe, partial, full, lora, …",
+        *_training(found),
+    ]
+    if any("metric: macro_f1" in warning["mend"] for warning in found["warnings"]):
+        lines.append(_field("promotion", {"metric": "macro_f1"}, "classes differ much in size: each counts the same"))
+    return "\n".join(lines) + "\n"
+
+
+def name_of(source: str) -> str:
+    """Returns a name for a model of a source's data: the last part of its path that tells something."""
+    parts = [part for part in re.split(r"[/\\:]+", source) if part not in ("", ".", "..", "data", "s3", "hf")]
+    stem = (parts or ["model"])[-1]
+    while "." in stem[1:]:
+        stem = stem.rpartition(".")[0]
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_").lower()
+    if name in ("train", "test", "all") and len(parts) > 1:
+        return name_of("/".join(parts[:-1]))
+    try:
+        check_name(name)
+    except InputError:
+        return "model"
+    return name
+
+
+def _field(name: str, value: Any, comment: str, indent: int = 0) -> str:
+    written = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000).removesuffix("...\n")
+    line = f"{' ' * indent}{name}: {written.strip()}"
+    return f"{line:<{_COLUMN}} # {_printable(comment)}".rstrip() if comment else line
+
+
+def _printable(text: str) -> str:
+    """Returns a text that can stand in a comment, whatever the data holds: one line of what can be seen."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _beside(line: str, comment: str) -> list[str]:
+    """Returns a field with a long comment: above it."""
+    return [*(f"# {part}" for part in textwrap.wrap(f"{comment[:1].upper()}{comment[1:]}.", _WIDTH)), line]
+
+
+def _notes(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what should be looked at before the figures are trusted."""
+    if not found["warnings"]:
+        return
+    yield "# To look at (graft profile shows more):"
+    for warning in found["warnings"]:
+        for number, line in enumerate(
+            textwrap.wrap(_printable(f"{warning['what']} Mend: {warning['mend']}."), _WIDTH - 4)
+        ):
+            yield f"#   {'  ' if number else '- '}{line}"
+    yield "#"
+
+
+def _task_reason(found: Mapping[str, Any]) -> str:
+    what = "a picture" if "pictures" in found else "a pair of texts" if len(found["inputs"]) == 2 else "a text"
+    return f"{what} belongs to one of {found['class_count']:,} classes"
+
+
+def _data(found: Mapping[str, Any]) -> Iterator[str]:
+    columns = {column["name"]: column for column in found["columns"]}
+    total = sum(found["splits"].values())
+    yield _field("source", found["source"], "", 2)
+    yield _field("inputs", found["inputs"], _reason(found["inputs"], columns), 2)
+    classes = ", ".join(label for label, _ in found["classes"][:4])
+    more = ", …" if found["class_count"] > 4 else ""
+    yield _field("label", found["label"], f"{' '.join(classes.split())[:60]}{more}", 2)
+    given = {split: count for split, count in found["splits"].items() if split}
+    if given:
+        counts = ", ".join(f"{split} {count:,}" for split, count in given.items())
+        yield f"  # Splits are given by the files' names ({counts}), and kept."
+    for split in ("validation", "test"):
+        if split not in given:
+            part = _fraction(total)
+            yield _field(f"{split}_fraction", part, f"about {round(part * total):,} examples", 2)
+    yield from _allowances(found)
+
+
+def _fraction(total: int) -> float:
+    """Returns which part of the examples is to be the test: of few ones a larger part."""
+    return 0.1 if total >= 1000 else 0.15 if total >= 400 else 0.2
+
+
+def _reason(inputs: list[str], columns: Mapping[str, Mapping[str, Any]]) -> str:
+    shown = [columns[name]["examples"][0] for name in inputs if name in columns and columns[name]["examples"]]
+    return f"such as {' and '.join(shown)}" if shown else ""
+
+
+def _allowances(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what lets the run begin with the data as it is: rows that cannot be used, labels, rare classes."""
+    unused = sum(count for count, _ in found["faults"].values())
+    again = found["duplicates"]
+    unused += 2 * again["contradictions"] + again["leaks"]
+    if unused > Data.model_fields["max_rejects"].default * found["read"]:
+        share = min(1.0, round(_HEADROOM * unused / found["read"] + 0.005, 2))
+        kinds = ", ".join(f"{count:,} {kind}" for kind, (count, _) in found["faults"].items())
+        yield _field(
+            "max_rejects", share, f"{unused:,} of {found['read']:,} rows cannot be used: {kinds or 'see above'}", 2
+        )
+    asked = " ".join(warning["mend"] for warning in found["warnings"])
+    if "data.normalize_labels" in asked and "normalize_labels" in Data.model_fields:
+        yield _field("normalize_labels", True, "labels that differ in case or blanks are one", 2)
+    if "data.rare_classes" in asked and "rare_classes" in Data.model_fields:
+        yield _field("rare_classes", "drop", "classes with too few examples to learn from are left out", 2)
+
+
+def _training(found: Mapping[str, Any]) -> Iterator[str]:
+    told = found.get("lengths")
+    if told:
+        cut = f"{told['cut']:.1%} of the texts are longer" if told["cut"] else f"the longest has {told['max']:,}"
+        yield f"# training: {{max_length: {told['max_length']}}}              tokens, the default here: {cut}"
+
+
+def _refuse(found: Mapping[str, Any]) -> None:
+    """Refuses what no task fits, with what was found."""
+    if found["class_count"] < 2:
+        have = f"one class, {found['classes'][0][0]!r}" if found["classes"] else "no class"
+        raise InputError(
+            f"{found['source']} cannot be trained on: its label column {found['label']!r} has {have} in "
+            f"{found['read']:,} rows; at least two are needed. graft profile shows the columns; --label names another."
+        )
+
+
+def _check(text: str) -> None:
+    """Reads the file as `graft run` will: what this command writes is a job."""
+    with tempfile.TemporaryDirectory(prefix="graft-init-") as folder:
+        path = Path(folder) / "job.yaml"
+        path.write_text(text, "utf-8")
+        load_job(path)
+
+
+def _tell(found: Mapping[str, Any], backbone: Choice, output: Path) -> None:
+    console = Console()
+    total, count = sum(found["splits"].values()), found["class_count"]
+    columns = f"{' and '.join(found['inputs'])} into {count:,} classes ({found['label']})"
+    told = f"{found['task']} of {columns}, {total:,} examples"
+    console.print(f"wrote {output}: {told}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"backbone {backbone.name}: {backbone.why}", highlight=False, markup=False, soft_wrap=True)
+    for warning in found["warnings"]:
+        console.print(f"- {warning['what']} → {warning['mend']}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"next: graft run {output}", highlight=False, markup=False, soft_wrap=True)
