@@ -62,7 +62,7 @@ def test_finetune_is_asked_for_comparisons(features: Path, backbone: Path, tmp_p
     [
         (["--backbone-args", "[1]"], "argument --backbone-args: '[1]' is no mapping in JSON"),
         (["--learning-curve", "few"], "argument --learning-curve: invalid int value: 'few'"),
-        (["--strategy", "ful"], "graft: wrong input: strategy is 'ful'; allowed: 'probe', "),
+        (["--strategy", "ful"], "graft: wrong input: strategy is 'ful'; allowed: 'auto', 'probe', "),
     ],
 )
 def test_wrong_options_end_with_a_message(tmp_path: Path, arguments: list[str], message: str) -> None:

@@ -142,11 +142,13 @@ def _column(name: str, values: Sequence[Any]) -> Column:
 
 
 def _kind_of(values: Sequence[Any]) -> str:
-    """Returns the kind that nine of ten values have."""
+    """Returns the kind that nine of ten values have; one list in ten is enough, for one of a single label reads as it."""
     if not values:
         return "empty"
     counts = Counter(map(_one, values))
-    for kind in ("list", "mapping", "picture", "truth value", "date", "whole number"):
+    if counts["list"] > (1 - _MOST) * len(values):
+        return "list"
+    for kind in ("mapping", "picture", "truth value", "date", "whole number"):
         if counts[kind] >= _MOST * len(values):
             return kind
     if counts["number"] + counts["whole number"] >= _MOST * len(values):
