@@ -48,8 +48,9 @@ demo-retrain: setup
 	@printf '\nWhat the registry tells\n'
 	@$(BIN)/graft models show aws-retrain --root .graft/demo-retrain
 
+# Files of tests side by side, one a core; on many cores no more than memory is there for.
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # What takes minutes: the registered model in a fresh environment made from its own requirements.
 test-environment: setup

@@ -35,7 +35,7 @@ def main(rounds: int) -> None:
 def run(job: Path, folder: Path, runner: str) -> dict:
     """Runs the job; returns its result."""
     root, result = folder / f"root-{runner}", folder / "result.json"
-    command = ["run", str(job), "--runner", runner, "--root", str(root), "--json", str(result)]
+    command = ["run", str(job), "--no-cache", "--runner", runner, "--root", str(root), "--json", str(result)]
     subprocess.run([sys.executable, "-m", "pipelines.cli", *command], check=True, capture_output=True)
     return json.loads(result.read_text())
 

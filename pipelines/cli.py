@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from components.shared import tracking
-from components.shared.errors import GraftError, ServiceError
-from components.shared.step import INTERRUPTED
+from components.shared.errors import GraftError, InputError, ServiceError
+from components.shared.step import INTERRUPTED, terminable
 from pipelines import models
 from pipelines.job import load_job
 
@@ -29,7 +29,8 @@ def run(arguments: argparse.Namespace) -> None:
     from pipelines import local
 
     job, console = load_job(arguments.job, arguments.set), Console(file=sys.stderr)
-    result = local.run(job, arguments.root, console, arguments.runner, arguments.pipeline, arguments.force)
+    how = (arguments.runner, arguments.pipeline, arguments.force, arguments.cache)
+    result = local.run(job, arguments.root, console, *how)
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(dataclasses.asdict(result), indent=1) + "\n", "utf-8")
@@ -43,6 +44,8 @@ def compile_job(arguments: argparse.Namespace) -> None:
 
     job = load_job(arguments.job, arguments.set)
     deployment = load_deployment(arguments.deployment) if arguments.deployment else None
+    if deployment and not arguments.cache:
+        deployment = deployment.without_cache()
     compile_pipeline(job, arguments.output, deployment, arguments.pipeline)
     for warning in deployment.warnings() if deployment else []:
         print(f"graft: warning: {warning}", file=sys.stderr)
@@ -59,18 +62,37 @@ def doctor(arguments: argparse.Namespace) -> None:
 
 def submit(arguments: argparse.Namespace) -> None:
     """Starts a run of a job on its cluster; on request waits for its end."""
+    from pipelines import runs
     from pipelines.deployment import load_deployment
     from pipelines.kubeflow import connect
-    from pipelines.submit import submit, wait
+    from pipelines.submit import submit
 
+    if arguments.json and not arguments.wait:
+        raise InputError("--json tells what came of the run, which --wait waits for: add --wait.")
     job, deployment = load_job(arguments.job, arguments.set), load_deployment(arguments.deployment)
+    deployment = deployment if arguments.cache else deployment.without_cache()
     client = connect(deployment)
     started = submit(client, deployment, job, arguments.pipeline)
     told = "uploaded" if started.version.uploaded else "there already"
     print(f"version  {started.version.name} ({told})\nrun      {started.name}\npage     {started.url}", flush=True)
     if arguments.wait:
-        wait(client, started, lambda step, state: print(f"{step:<10} {state.lower()}", flush=True))
-        print("the run succeeded")
+        runs.follow(client, deployment, started, arguments.patience, arguments.json)
+
+
+def status(arguments: argparse.Namespace) -> None:
+    """Tells what came of a run on a cluster, or of the last ones."""
+    from pipelines import runs
+    from pipelines.deployment import load_deployment
+    from pipelines.kubeflow import connect
+
+    deployment = load_deployment(arguments.deployment)
+    if arguments.run is None and arguments.json:
+        raise InputError("--json tells of one run: name it, graft status RUN --json FILE.")
+    client = connect(deployment)
+    if arguments.run is None:
+        runs.list_last(client, deployment)
+    else:
+        runs.show(client, deployment, arguments.run, arguments.json)
 
 
 def apply_schedule(arguments: argparse.Namespace) -> None:
@@ -151,6 +173,15 @@ def _root_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _cache_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-cache",
+        dest="cache",
+        action="store_false",
+        help="make features and model even if the same were made before",
+    )
+
+
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     _job_arguments(parser)
     _root_argument(parser)
@@ -159,6 +190,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         "--runner", choices=["subprocess", "docker"], default="subprocess",
         help="what a step is: a process, or a container of its image, which make images builds (default: subprocess)",
     )  # fmt: skip
+    _cache_argument(parser)
     parser.set_defaults(pipeline="finetune", force=False)
 
 
@@ -179,6 +211,7 @@ def _compile_arguments(parser: argparse.ArgumentParser) -> None:
     _pipeline_argument(parser)
     parser.add_argument("--deployment", type=Path, metavar="FILE", help="the cluster: images, GPUs, secrets, limits")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PIPELINE.yaml", help="the file to write")
+    _cache_argument(parser)
 
 
 def _cluster_arguments(parser: argparse.ArgumentParser) -> None:
@@ -189,7 +222,28 @@ def _submit_arguments(parser: argparse.ArgumentParser) -> None:
     _job_arguments(parser)
     _cluster_arguments(parser)
     _pipeline_argument(parser)
+    _cache_argument(parser)
     parser.add_argument("--wait", action="store_true", help="follow the run to its end, and fail if it does")
+    parser.add_argument(
+        "--patience", type=_seconds, default=600.0, metavar="SECONDS",
+        help="for how long --wait bears that Kubeflow does not answer (default: 600); then it ends with exit code 3",
+    )  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="with --wait, write what came of it as JSON, too")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds: 0 or more was expected")
+    return seconds
+
+
+def _status_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "run", nargs="?", metavar="RUN", help="its id, name or page's address (default: the last runs, one a line)"
+    )
+    _cluster_arguments(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what came of it as JSON, too")
 
 
 def _apply_arguments(parser: argparse.ArgumentParser) -> None:
@@ -249,6 +303,7 @@ VERBS = {
     "retrain": Verb(run, "train again here if the data has changed, and promote what is better", _retrain_arguments),
     "compile": Verb(compile_job, "compile a job's pipeline for Kubeflow", _compile_arguments),
     "submit": Verb(submit, "start a run of a job on its cluster", _submit_arguments),
+    "status": Verb(status, "tell what came of a run on a cluster, or of the last ones", _status_arguments),
     "schedule apply": Verb(apply_schedule, "make a job's schedule what the job says", _apply_arguments),
     "schedule list": Verb(list_schedules, "list the schedules of graft on a cluster", _cluster_arguments),
     "schedule pause": Verb(change_schedule, "pause a job's schedule", _change_arguments("pause")),
@@ -281,10 +336,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code: 0, 1 (a machine or service failed), 2 (wrong input), 130 (Ctrl-C)."""
+    """Runs the command; returns its exit code.
+
+    0; 1: a machine or service failed; 2: wrong input; 3: a run on a cluster goes on, and nobody waits for it any more;
+    130: Ctrl-C, or SIGTERM.
+    """
     arguments = parser().parse_args(argv)
     try:
-        arguments.act(arguments)
+        with terminable():
+            arguments.act(arguments)
     except GraftError as error:
         print(f"graft: {error}", file=sys.stderr)
         return error.exit_code

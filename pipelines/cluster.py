@@ -9,8 +9,11 @@ from kfp import compiler, dsl, kubernetes
 from kfp.dsl.pipeline_context import Pipeline
 
 from components.notify.webhook import ADDRESS as NOTIFY_ADDRESS
-from components.shared.backbones import RANDOM, REGISTRY
+from components.shared import records, tracking
+from components.shared.cache import CACHE
 from components.shared.errors import InputError, did_you_mean, quote_all
+from components.shared.patience import PATIENCE
+from components.shared.producer import IMAGE
 from pipelines.deployment import Deployment
 from pipelines.finetune import finetune_pipeline
 from pipelines.job import Job
@@ -23,9 +26,9 @@ PIPELINES = {"finetune": finetune_pipeline, "retrain": retrain_pipeline}
 
 _SCRATCH = "/tmp"  # the home of the images, too: what comes from the hub is kept below it
 _SHARED_MEMORY = "/dev/shm"
-_READ_BACKBONE = ("transform", "finetune")
-_TRACKED = ("detect", "ingest", "transform", "finetune", "evaluate", "register", "promote", "notify")
-"""What reads the registry or writes to it: a backbone, the champion, curves, a version, its aliases."""
+_CACHED = ("transform", "finetune")
+_PATIENCE = "300"  # seconds for which a step tries on where MLflow or the store is away
+_RUN_LABEL = "metadata.labels['pipeline/runid']"  # of each pod of a run; a parameter would be part of the cache's key
 
 
 def compile_pipeline(job: Job, output: Path, deployment: Deployment | None = None, pipeline: str = "finetune") -> None:
@@ -55,7 +58,7 @@ def compile_pipeline(job: Job, output: Path, deployment: Deployment | None = Non
 
 
 def _fitted(pipeline: Any, job: Job, deployment: Deployment | None) -> Any:
-    """Returns a pipeline whose steps get what a job asks of them and a deployment says.
+    """Returns a pipeline whose steps get what a deployment says, and know their job's model.
 
     kfp makes a pipeline's tasks when it is defined: it is defined anew, by the same function.
     """
@@ -67,25 +70,17 @@ def _fitted(pipeline: Any, job: Job, deployment: Deployment | None) -> Any:
         outputs = pipeline.pipeline_func(*parameters)
         for task in Pipeline.get_default_pipeline().tasks.values():
             if deployment:
-                _apply(deployment, task)
-            if _moves(job.backbone) and task.component_spec.name in _READ_BACKBONE:
-                task.set_caching_options(False)
+                _apply(deployment, task, job.model)
         return outputs
 
     root = deployment.pipeline_root if deployment else None
     return dsl.pipeline(name=pipeline.name, description=pipeline.description, pipeline_root=root)(define)
 
 
-def _moves(backbone: str) -> bool:
-    """Tells whether a backbone's name may stand for other weights tomorrow: a cache key knows the name alone."""
-    name = backbone.removeprefix(RANDOM)
-    return name.startswith(REGISTRY) and "/" not in name.removeprefix(REGISTRY)
-
-
-def _apply(deployment: Deployment, task: dsl.PipelineTask) -> None:
+def _apply(deployment: Deployment, task: dsl.PipelineTask, model: str) -> None:
     step = deployment.steps.of(task.component_spec.name)
     _pull(deployment, task)
-    _set_environment(deployment, step, task)
+    _set_environment(deployment, step, task, model)
     _size(step, task)
     _place(step, task)
     _mount(step, task)
@@ -102,11 +97,17 @@ def _pull(deployment: Deployment, task: dsl.PipelineTask) -> None:
         kubernetes.set_image_pull_secrets(task, deployment.images.pull_secrets)
 
 
-def _set_environment(deployment: Deployment, step: Step, task: dsl.PipelineTask) -> None:
-    for name, value in {**_threads(step), **deployment.environment}.items():
+def _set_environment(deployment: Deployment, step: Step, task: dsl.PipelineTask, model: str) -> None:
+    for name, value in {**_threads(step), PATIENCE: _PATIENCE, **deployment.environment}.items():
         task.set_env_variable(name, value)
-    if task.component_spec.name in _TRACKED:
-        task.set_env_variable("MLFLOW_TRACKING_URI", deployment.mlflow)
+    # Every step: one that fails leaves its reason there.
+    own = {"MLFLOW_TRACKING_URI": deployment.mlflow, tracking.DEPLOYED: deployment.mlflow}
+    for name, value in {**own, records.MODEL: model, records.PAGES: deployment.kubeflow.page("")}.items():
+        task.set_env_variable(name, value)
+    kubernetes.use_field_path_as_env(task, records.RUN, _RUN_LABEL)
+    if task.component_spec.name in _CACHED and step.cache and deployment.cache:
+        task.set_env_variable(CACHE, deployment.cache)
+        task.set_env_variable(IMAGE, task.container_spec.image)
     for name, source in deployment.secrets.items():
         kubernetes.use_secret_as_env(task, source.secret, {source.key: name})
     if deployment.notify and task.component_spec.name == "notify":
@@ -167,5 +168,3 @@ def _bound(step: Step, task: dsl.PipelineTask) -> None:
         kubernetes.set_timeout(task, step.timeout)
     if step.retries:
         task.set_retry(step.retries, backoff_duration=f"{step.backoff}s", backoff_factor=2.0)
-    if not step.cache:  # and never on where the pipeline has turned it off
-        task.set_caching_options(False)

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.shared.backbones import RANDOM
+from components.shared.cache import CACHE
 from components.shared.errors import InputError, ServiceError
 from components.shared.images import LIGHT, TRAINER
+from components.shared.producer import IMAGE
 
 if TYPE_CHECKING:
     from docker import DockerClient  # type: ignore[import-untyped]
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 _PREFIXES = ("AWS_", "HF_", "MLFLOW_", "OMP_")
 _NAMES = {
     "CUDA_VISIBLE_DEVICES", "TMPDIR", "TOKENIZERS_PARALLELISM", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
-    "GRAFT_ACTOR", "GRAFT_NOTIFY_URL",
+    "GRAFT_ACTOR", "GRAFT_NOTIFY_URL", "GRAFT_PIPELINE_RUN", "GRAFT_MODEL", "GRAFT_PATIENCE", CACHE,
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 }  # fmt: skip
 _WRITTEN = {"HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE", "TMPDIR"}
@@ -112,6 +114,9 @@ def mounts(arguments: Mapping[str, Any], given: Mapping[str, str]) -> dict[Path,
     named_there = {name: Path(value) for name, value in given.items() if value.startswith("/")}
     readable += [path for path in named_there.values() if path.exists()]
     writable = [path for name, path in named_there.items() if name in _WRITTEN]
+    if given.get(CACHE):
+        readable.append(Path(given[CACHE]).parent / "runs")  # what it tells of lies there
+        writable.append(Path(given[CACHE]))
     if (uri := given.get("MLFLOW_TRACKING_URI", "")).startswith(_SQLITE):
         writable.append(Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute().parent)
     for path in writable:
@@ -128,6 +133,7 @@ def run_container(client: "DockerClient", image: str, command: list[str], volume
     """
     from docker.errors import APIError
 
+    options["environment"] = {**(options.get("environment") or {}), IMAGE: client.images.get(image).id}
     try:
         container = client.containers.run(image, command, volumes=volumes, detach=True, **options)
     except APIError as error:

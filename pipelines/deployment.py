@@ -147,11 +147,22 @@ class Deployment(_Section):
         """Returns what the cluster has in place of one of the project's images (`LIGHT`, `TRAINER`)."""
         return {LIGHT: self.images.light, TRAINER: self.images.trainer}[name]
 
+    @property
+    def cache(self) -> str:
+        """Where steps find what was made before; "" where boto3, which is what they have, does not reach."""
+        root = self.pipeline_root.partition("?")[0].rstrip("/")
+        return "" if root.startswith("gs://") else f"{root}/cache"
+
+    def without_cache(self) -> "Deployment":
+        """Returns a deployment by which every step does its work anew."""
+        steps = {name: getattr(self.steps, name).model_copy(update={"cache": False}) for name in Steps.model_fields}
+        return self.model_copy(update={"steps": self.steps.model_copy(update=steps)})
+
     def warnings(self) -> list[str]:
         """Returns what works, but not for long: images that are not named by their digest."""
         images = {"images.light": self.images.light, "images.trainer": self.images.trainer}
         return [
-            f"{field} is {image!r}, without a digest: what it names can change, and Kubeflow's cache would not notice. "
+            f"{field} is {image!r}, without a digest: what it names can change from one step to the next. "
             "Name it by the digest that `make images PUSH=REGISTRY` told, NAME@sha256:…"
             for field, image in images.items()
             if "@" not in image

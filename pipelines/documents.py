@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from components.shared.errors import InputError, did_you_mean, quote_all
-from components.shared.tracking import redact
+from components.shared.redaction import redact
 
 Document = TypeVar("Document", bound=BaseModel)
 

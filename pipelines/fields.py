@@ -7,10 +7,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from components.finetune.settings import STRATEGIES, strategies_of
+from components.finetune.settings import AUTO, CHOICES, strategies_of
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.registry import check_name
 from components.shared.sources.labels import text_of
+from components.shared.sources.listing import written
+from components.shared.sources.sql import check_sql, is_sql
 
 _EXACT = 2**53  # Kubeflow keeps numbers in mappings as doubles: beyond, a whole number may become another
 
@@ -47,9 +49,11 @@ def _in_one(value: object) -> object:
 def _strategies(value: str) -> str:
     names = strategies_of(value)
     for name in names:
-        _check_among(STRATEGIES, name, ", or a list of them")
+        _check_among(CHOICES, name, ", or a list of them")
     if len(set(names)) < len(names):
         raise PydanticCustomError("twice", "each strategy once was expected")
+    if AUTO in names and len(names) > 1:
+        raise PydanticCustomError("alone", "auto alone was expected: it looks for the best strategy itself")
     return ",".join(names)
 
 
@@ -100,7 +104,24 @@ def _label(value: object) -> object:
     return text_of(value) if isinstance(value, int | float) else value
 
 
+def _as_one_text(value: object) -> object:
+    """Returns a list of sources as the one text that the pipeline takes."""
+    if isinstance(value, list) and value and all(isinstance(one, str) and one for one in value):
+        return written(value)
+    return value
+
+
+def _without_password(value: str) -> str:
+    if is_sql(value):
+        try:
+            check_sql(value, "asked elsewhere")
+        except InputError as error:
+            raise PydanticCustomError("secret", "{reason}", {"reason": str(error)}) from error
+    return value
+
+
 Text = Annotated[str, Field(min_length=1)]
+Source = Annotated[Text, BeforeValidator(_as_one_text), AfterValidator(_without_password)]
 RegistryName = Annotated[Text, AfterValidator(_registry_name)]
 Strategies = Annotated[str, BeforeValidator(_in_one), AfterValidator(_strategies)]
 Plain = Annotated[dict[str, Any], AfterValidator(_plain)]

@@ -45,17 +45,21 @@ class Outputs(NamedTuple):
 
 
 def chain(given: Given) -> Outputs:
-    """Chains ingest, transform, finetune, evaluate, register and promote."""
+    """Chains ingest, transform, finetune, evaluate, register and promote.
+
+    Kubeflow caches none of them: its key knows nothing of what lies at a path, of who is champion, or that a new
+    artifact holds what an older one held. Transform and finetune look for themselves (`components.shared.cache`).
+    """
     model, run = given["model"], dsl.PIPELINE_JOB_ID_PLACEHOLDER
     ingested = ingest(**chosen(ingest, given)).set_caching_options(False)
     snapshot = ingested.outputs["snapshot"]
-    transformed = transform(snapshot=snapshot, **chosen(transform, given))
+    transformed = transform(snapshot=snapshot, **chosen(transform, given)).set_caching_options(False)
     features: Any = transformed.outputs["features"]
     started = {"experiment": model, "backbone": transformed.outputs["pinned"]}  # an alias may move meanwhile
-    trained = finetune(features=features, **chosen(finetune, {**given, **started}))
+    asked = chosen(finetune, {**given, **started})
+    trained = finetune(features=features, snapshot=snapshot, **asked).set_caching_options(False)
     network: Any = trained.outputs["model"]
     asked = chosen(evaluate, {**given, "title": model, "champion": model})
-    # Against the champion of the moment: that is no parameter, and a cache would not know.
     evaluated = evaluate(snapshot=snapshot, features=features, **{**asked, "model": network}).set_caching_options(False)
     evaluation: Any = evaluated.outputs["evaluation"]
     registered = register(model=network, evaluation=evaluation, name=model, pipeline_run=run)

@@ -10,10 +10,12 @@ import pyarrow as pa
 from components.shared import storage
 from components.shared.backbones.pixels import check_image
 from components.shared.errors import InputError, quote_all
-from components.shared.sources.rows import Row, data_files, read_rows
+from components.shared.sources.packed import ARCHIVES
+from components.shared.sources.rows import Row, data_files, is_data, read_rows
 
+_TABLES = (".parquet", ".arrow")  # that hold images themselves
 _TEXTS, _IMAGES = 256, 32  # rows at once: an image takes megabytes
-_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".gz")
+_FORMATS = ".csv, .tsv, .jsonl, .json, .parquet, .arrow, .xlsx; packed, too"
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def read_inputs(given: Sequence[str], columns: Sequence[str], input_type: pa.Dat
     if input_type == pa.binary():
         files = [file for source in given for file in _image_files(source)]  # all are looked for before one is read
         yield from _batches(_images(files, columns), _IMAGES)
-    elif len(given) == 1 and given[0].endswith(_SUFFIXES) and (storage.is_s3(given[0]) or Path(given[0]).exists()):
+    elif len(given) == 1 and _is_table(given[0]) and (storage.is_s3(given[0]) or _is_file(given[0])):
         rows = read_rows(data_files(given[0]), columns, {})
         yield from _batches((_texts_of(row, columns) for row in rows), _TEXTS)
     else:
@@ -55,15 +57,19 @@ def _texts(given: Sequence[str], columns: Sequence[str]) -> Input:
     if len(given) != len(columns):
         raise InputError(
             f"The model takes {len(columns)} inputs ({quote_all(columns)}); {len(given)} were given. Give one text for "
-            f"each, or a file ({', '.join(_SUFFIXES)}) with these columns."
+            f"each, or a file ({_FORMATS}) with these columns."
         )
     for text in given:
         if Path(text).suffix and _is_file(text):
             raise InputError(
                 f"The model takes texts ({quote_all(columns)}), and {text!r} is a file. Give the text itself, or a "
-                f"file ({', '.join(_SUFFIXES)}) with these columns."
+                f"file ({_FORMATS}) with these columns."
             )
     return Input(tuple(given))
+
+
+def _is_table(text: str) -> bool:
+    return is_data(text) or text.lower().endswith(ARCHIVES)
 
 
 def _is_file(text: str) -> bool:
@@ -89,7 +95,7 @@ def _image_files(source: str) -> list[storage.File]:
 
 def _images(files: Sequence[storage.File], columns: Sequence[str]) -> Iterator[Input]:
     """Yields the images of files; one that is no image is an error, not left out."""
-    for is_table, run in itertools.groupby(files, lambda file: file.name.endswith(".parquet")):
+    for is_table, run in itertools.groupby(files, lambda file: file.name.lower().endswith(_TABLES)):
         if is_table:
             yield from (_image(row.values[columns[0]], row.place) for row in read_rows(list(run), columns, {}))
         else:
@@ -102,6 +108,6 @@ def _image(data: object, place: str) -> Input:
         why = reason if isinstance(data, bytes) else "no bytes"
         raise InputError(
             f"{place} is no image that can be read: {why}. The model takes image files, folders of them, or a .parquet "
-            "with a column of images."
+            "or .arrow file with a column of images."
         )
     return Input((data,), place.encode("utf-8", "replace").decode())  # a file's name may be no valid UTF-8

@@ -9,14 +9,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from pydantic_core import PydanticCustomError
 
 from components.detect.detect import STARTS
-from components.finetune.settings import POOLINGS, PRECISIONS
+from components.finetune.settings import LEXICAL, LEXICALS, POOLINGS, PRECISIONS, strategies_of
 from components.finetune.settings import FinetuneSettings as TrainingDefaults
 from components.ingest.ingest import UNLABELLED
 from components.ingest.ingest import IngestSettings as DataDefaults
 from components.ingest.rare import RARE
 from components.shared import tasks
 from components.shared.backbones import RANDOM
+from components.shared.errors import InputError
 from components.shared.gate import APPROVALS, METRICS, Rules
+from components.shared.sources.sql import is_sql
+from components.shared.sources.text import check_encoding
 from components.shared.tasks import Task
 from components.transform.transform import TransformSettings as FeatureDefaults
 from pipelines import documents
@@ -32,6 +35,7 @@ from pipelines.fields import (
     Plain,
     Positive,
     RegistryName,
+    Source,
     Strategies,
     Text,
     labels_of,
@@ -39,7 +43,7 @@ from pipelines.fields import (
 )
 
 _ONLY_FOR = {
-    **dict.fromkeys(["max_characters", "max_length"], pa.string()),
+    **dict.fromkeys(["max_characters", "max_length", "lexical"], pa.string()),
     **dict.fromkeys(["max_pixels", "pixel_gib", "crop_scale", "flip", "color_jitter", "mixup"], pa.binary()),
 }
 """Fields that mean something to one kind of input alone."""
@@ -54,6 +58,11 @@ def _task_of(info: ValidationInfo) -> Task | None:
 def _all(value: object) -> object:
     """Takes "all" for the whole."""
     return 1.0 if value == "all" else value
+
+
+def _switch(value: object) -> object:
+    """Takes what YAML makes of true and false for the words."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 class _Section(BaseModel):
@@ -77,12 +86,17 @@ class _Section(BaseModel):
 class Data(_Section):
     """Where the data is and how it is read."""
 
-    source: Text
+    source: Source
     inputs: list[Text] = Field(min_length=1)
     label: Text
     labels: Annotated[list[Text] | dict[Text, list[Text]], BeforeValidator(labels_of)] = []
     normalize_labels: bool = DataDefaults.normalize_labels
     splits: dict[Text, Literal["train", "validation", "test"]] = {}
+    encoding: str = DataDefaults.encoding
+    delimiter: str = DataDefaults.delimiter
+    sheet: str = DataDefaults.sheet
+    class_level: Annotated[int, Field(ge=-20, le=20)] = DataDefaults.class_level
+    query: str = DataDefaults.query
     validation_fraction: Fraction = DataDefaults.validation_fraction
     test_fraction: Fraction = Field(DataDefaults.test_fraction, validate_default=True)
     group: str = DataDefaults.group
@@ -95,6 +109,30 @@ class Data(_Section):
     max_overlap: Part = DataDefaults.max_overlap
     max_characters: Positive = DataDefaults.max_characters
     max_pixels: Positive = DataDefaults.max_pixels
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_an_encoding(cls, encoding: str) -> str:
+        try:
+            check_encoding(encoding or "utf-8")
+        except InputError as error:
+            raise PydanticCustomError("encoding", "{reason}", {"reason": str(error)}) from error
+        return encoding
+
+    @field_validator("delimiter")
+    @classmethod
+    def _is_one_character(cls, delimiter: str) -> str:
+        if len(delimiter) > 1:
+            raise PydanticCustomError("delimiter", 'one character was expected, such as ";" or "\\t"')
+        return delimiter
+
+    @field_validator("query")
+    @classmethod
+    def _fits_the_source(cls, query: str, info: ValidationInfo) -> str:
+        source = info.data.get("source", "")
+        if query and not is_sql(source):
+            raise PydanticCustomError("query", "it is for databases (postgresql://…, sqlite:///…) alone")
+        return query
 
     @field_validator("inputs")
     @classmethod
@@ -142,27 +180,30 @@ class Data(_Section):
 class Training(_Section):
     """How the backbone is trained."""
 
-    epochs: Positive = TrainingDefaults.epochs
-    learning_rate: Annotated[float, Field(gt=0, lt=10)] = TrainingDefaults.learning_rate
-    batch_size: Positive = TrainingDefaults.batch_size
+    minutes: AtLeastZero = TrainingDefaults.minutes
+    epochs: Count = TrainingDefaults.epochs
+    learning_rate: Annotated[float, Field(ge=0, lt=10)] = TrainingDefaults.learning_rate
+    batch_size: Count = TrainingDefaults.batch_size
     max_length: Count = FeatureDefaults.max_length
     pixel_gib: AtLeastZero = FeatureDefaults.pixel_gib
     weight_decay: AtLeastZero = TrainingDefaults.weight_decay
     warmup_ratio: Fraction = TrainingDefaults.warmup_ratio
     max_grad_norm: AboveZero = TrainingDefaults.max_grad_norm
-    patience: Positive = TrainingDefaults.patience
+    patience: Count = TrainingDefaults.patience
     trainable_blocks: Count = TrainingDefaults.trainable_blocks
-    layer_decay: NotNone = TrainingDefaults.layer_decay
+    layer_decay: Part = TrainingDefaults.layer_decay
     head_factor: AboveZero = TrainingDefaults.head_factor
     lora_rank: Positive = TrainingDefaults.lora_rank
     lora_alpha: AboveZero = TrainingDefaults.lora_alpha
+    logit_adjustment: AtLeastZero = TrainingDefaults.logit_adjustment
     label_smoothing: Fraction = TrainingDefaults.label_smoothing
     crop_scale: NotNone = TrainingDefaults.crop_scale
-    flip: Part = TrainingDefaults.flip
+    flip: Annotated[float, Field(ge=-1, le=1)] = TrainingDefaults.flip
     color_jitter: Fraction = TrainingDefaults.color_jitter
     mixup: AtLeastZero = TrainingDefaults.mixup
     cache_gib: AtLeastZero = TrainingDefaults.cache_gib
     pooling: Annotated[str, one_of(POOLINGS)] = TrainingDefaults.pooling
+    lexical: Annotated[str, BeforeValidator(_switch), one_of(LEXICALS)] = TrainingDefaults.lexical
     precision: Annotated[str, one_of(PRECISIONS)] = TrainingDefaults.precision
     seed: Count = TrainingDefaults.seed
 
@@ -228,6 +269,14 @@ class Job(_Section):
         if isinstance(data, dict) and task in tasks.names():
             return {**content, "data": {**tasks.get(task).columns, **data}}
         return content
+
+    @field_validator("strategy")
+    @classmethod
+    def _fits_the_task(cls, strategy: str, info: ValidationInfo) -> str:
+        task = str(info.data.get("task"))
+        if LEXICAL in strategies_of(strategy) and task in tasks.names() and tasks.get(task).input_type != pa.string():
+            raise PydanticCustomError("words", "'lexical' reads words, and {task} has none", {"task": task})
+        return strategy
 
     def arguments(self, pipeline: str = "finetune") -> dict[str, Any]:
         """Returns the arguments of a pipeline ("finetune" or "retrain"), by parameter."""

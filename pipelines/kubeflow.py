@@ -9,8 +9,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from components.shared import network
 from components.shared.errors import GraftError, InputError, ServiceError
-from components.shared.tracking import redact
+from components.shared.redaction import redact
 from pipelines.deployment import Deployment
 
 TOKEN = "GRAFT_KFP_TOKEN"
@@ -94,9 +95,10 @@ class _Transport:
         except ApiException as error:
             raise self._explain(f"{method} {url}", error) from error
         except HTTPError as error:
+            told = network.reason(error) or "the connection broke"
             raise NoAnswerError(
-                f"Kubeflow Pipelines at {self._endpoint} did not answer ({self._clean(str(error))}). Check "
-                "kubeflow.endpoint in the deployment file and the network, and try again."
+                f"Kubeflow Pipelines at {self._endpoint} did not answer: {told}. Check kubeflow.endpoint in the "
+                "deployment file and the network, and try again."
             ) from error
         if "text/html" in (answer.getheader("Content-Type") or ""):
             raise RefusalError(
@@ -118,7 +120,7 @@ class _Transport:
                 f"{server} did not take {call.replace(self._endpoint, '')} ({error.status}): {told}", error.status
             )
         if not error.status:  # the client's own, of TLS
-            return NoAnswerError(f"No safe connection to {server}: {told}. Its certificate must be valid here.")
+            return NoAnswerError(f"{server} did not answer: {network.reason(error) or told}. Check its certificate.")
         return NoAnswerError(f"{server} failed ({error.status}: {told}). Try again later.")
 
     def _advice(self) -> str:

@@ -14,12 +14,13 @@ _SECRET_WORDS = {
 }  # fmt: skip
 _PLACE_WORDS = {"FILE", "PATH"}  # AWS_WEB_IDENTITY_TOKEN_FILE says where a token is, not which
 _SECRET_VALUE = re.compile(
-    r"://[^/\s@]+@"  # a user or password in an address
+    r"://(?:[^/\s@]+|[^\s/:@]*:(?!\d+(?:[/?#]|$))\S*)@"  # a user or password in an address, which may hold a slash
     r"|\b(AKIA|ASIA)[A-Z0-9]{16}\b|\b(hf_|gh[a-z]_|glpat-|sk-|xox[a-z]-)[A-Za-z0-9_-]{20,}"  # as AWS, hubs, … make them
     r"|-----BEGIN |\beyJ[\w-]{8,}\.[\w-]{8,}\."  # a private key, a JSON web token
 )
 _GIVEN_ELSEWHERE = {
     "MLFLOW_TRACKING_URI": "mlflow", "TMPDIR": "scratch of the step", "GRAFT_NOTIFY_URL": "notify.url",
+    "GRAFT_MLFLOW": "mlflow", "GRAFT_MODEL": "the job", "GRAFT_PIPELINE_RUN": "graft", "GRAFT_RUN_PAGES": "graft",
 }  # fmt: skip
 
 

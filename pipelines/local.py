@@ -19,9 +19,11 @@ import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from components.shared import tracking
+from components.notify.webhook import ADDRESS as NOTIFY_ADDRESS
+from components.shared import records, tracking
 from components.shared.artifact import MANIFEST, open_artifact
 from components.shared.backbones import pinned
+from components.shared.cache import CACHE
 from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.promotions import actor
 from components.shared.step import FAILURE, PROGRESS
@@ -31,6 +33,7 @@ from pipelines.job import Job
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _BEGIN = re.compile(r"Executing task '(?P<step>[\w-]+)'")
 _END = re.compile(r"Task '(?P<step>[\w-]+)' finished with status (?P<status>\w+)")
+_TAKEN = re.compile(r"^taken from .*, made by (?P<run>run .*)$")
 _LAST_LINES = 15
 
 
@@ -69,7 +72,13 @@ class Result:
 
 
 def run(
-    job: Job, root: Path, console: Console, runner: str = "subprocess", pipeline: str = "finetune", force: bool = False
+    job: Job,
+    root: Path,
+    console: Console,
+    runner: str = "subprocess",
+    pipeline: str = "finetune",
+    force: bool = False,
+    cache: bool = True,
 ) -> Result:
     """Runs a pipeline of a job on this machine.
 
@@ -80,6 +89,7 @@ def run(
         runner: What a step is: a "subprocess", or a container of its image ("docker").
         pipeline: "finetune" or "retrain".
         force: Retrain even if the data has not changed.
+        cache: Whether steps may take what an earlier run below this root made of the same content.
 
     Raises:
         InputError: There is no such backbone in the registry, or a step found something else that the user can mend.
@@ -88,6 +98,7 @@ def run(
     began = time.perf_counter()
     tracking.use_embedded(root)
     os.environ.setdefault("GRAFT_ACTOR", actor())
+    os.environ[CACHE] = str(root.absolute() / "cache") if cache else ""
     arguments = {**job.arguments(pipeline), "backbone": pinned(job.backbone)}
     if pipeline == "retrain":
         arguments["force"] = force
@@ -96,6 +107,8 @@ def run(
         arguments = containers.expand(arguments)
     folder = root.absolute() / "runs" / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S-%f}-{job.model}"
     folder.mkdir(parents=True)
+    if os.environ.get(NOTIFY_ADDRESS):  # the steps leave for the notice why one of them failed
+        os.environ |= {records.RUN: folder.name, records.MODEL: job.model}
     with _Log(folder / "log.txt", console) as log:
         _run_pipeline(pipeline, arguments, folder, log, runner)
     seconds = {**log.seconds, "total": round(time.perf_counter() - began, 3)}
@@ -108,14 +121,13 @@ def _run_pipeline(pipeline: str, arguments: dict[str, Any], folder: Path, log: "
         from kfp import local
         from kfp.local import subprocess_task_handler
 
-        from components.notify.webhook import ADDRESS
         from pipelines import conditions
         from pipelines.cluster import PIPELINES
         from pipelines.notices import with_notice
 
         conditions.mend()
         chosen = PIPELINES[pipeline]
-        if os.environ.get(ADDRESS):
+        if os.environ.get(NOTIFY_ADDRESS):
             chosen = with_notice(chosen)
         subprocess_task_handler.replace_python_executable = _replace_python
         processes = local.SubprocessRunner(use_venv=False)
@@ -220,6 +232,7 @@ def _unchanged(job: Job, paths: dict[str, Path], seconds: dict[str, float]) -> R
 class _Task:
     name: str
     bar: Any
+    taken: str = ""
     began: float = field(default_factory=time.perf_counter)
 
 
@@ -297,6 +310,8 @@ class _Log(io.TextIOBase):
 
     def _show(self, percent: int, message: str) -> None:
         if self._task:
+            if found := _TAKEN.match(message):
+                self._task.taken = f", taken from {found['run']}"
             self._bars.update(self._task.bar, completed=min(percent, 99), description=message)
 
     def _end(self, succeeded: bool) -> None:
@@ -308,4 +323,5 @@ class _Log(io.TextIOBase):
             self._failed = self._task.name, self._lines
         if not self.console.is_terminal:
             state = "done" if succeeded else "failed"
-            self.console.print(f"{self._task.name} {state} in {self.seconds[self._task.name]:.1f} s", highlight=False)
+            words = f"{self._task.name} {state} in {self.seconds[self._task.name]:.1f} s{self._task.taken}"
+            self.console.print(words, highlight=False, soft_wrap=True)

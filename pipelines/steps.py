@@ -97,7 +97,7 @@ class Step(_Section):
         shared_memory: Size of /dev/shm; it counts as memory of the step.
         timeout: Seconds of one try.
         backoff: Seconds before the first retry; it doubles each time.
-        cache: Whether Kubeflow may take what an earlier run made of the same inputs.
+        cache: Whether it may take what an earlier run made of the same content.
     """
 
     requests: Resources = Resources()

@@ -30,7 +30,7 @@ FAMILIES = [
 # Nothing is augmented: what the frozen part makes of the examples can be kept.
 SETTINGS: dict[str, Any] = {
     "epochs": 3, "learning_rate": 2e-3, "batch_size": 16, "seed": 7, "precision": "float32", "patience": 9,
-    "crop_scale": 1.0, "flip": 0.0, "trainable_blocks": 1,
+    "crop_scale": 1.0, "flip": 0.0, "trainable_blocks": 1, "layer_decay": 1.0,
 }  # fmt: skip
 
 

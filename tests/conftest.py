@@ -33,7 +33,8 @@ from components.transform.transform import TransformSettings, transform
 from tests.backbones import make_bert
 from tests.servers import s3_server
 
-TRAINING = {"epochs": 4, "learning_rate": 2e-3, "batch_size": 16, "seed": 7, "precision": "float32"}
+NUMBERS = {"epochs": 4, "learning_rate": 2e-3, "batch_size": 16, "seed": 7, "precision": "float32", "layer_decay": 1.0}
+TRAINING: dict[str, Any] = {"strategy": "full", **NUMBERS}
 
 # The same examples each time; none are kept.
 hypothesis.settings.register_profile("graft", database=None, derandomize=True, deadline=None)

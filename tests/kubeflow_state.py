@@ -68,6 +68,7 @@ class Kubeflow:
     Attributes:
         namespaces: Of the account; {""}: the server has a single user.
         watch: Called after each request that was acted on.
+        plugin: The variables that Kubeflow's MLflow plugin gives to each task; none where it is not switched on.
         late: Seconds until a late answer.
     """
 
@@ -82,6 +83,7 @@ class Kubeflow:
     recurring: dict[str, dict[str, Any]] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
     watch: Callable[["Kubeflow"], None] = lambda kubeflow: None
+    plugin: dict[str, str] = field(default_factory=dict)
     url: str = ""
     late: float = 1.0
     lock: Any = field(default_factory=threading.RLock)
@@ -105,7 +107,8 @@ class Kubeflow:
                 _task(run_id, "executor", step_state, [], begin),
                 _task(run_id, step, step_state, [f"graft-finetune-xyz-{number}"], begin),
             ]
-        self.runs[run_id] |= {"state": state, "run_details": {"task_details": tasks[::-1]}}
+        self.enter(run_id, state)
+        self.runs[run_id]["run_details"] = {"task_details": tasks[::-1]}
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
         """Returns the answer to a request."""
@@ -139,8 +142,9 @@ class Kubeflow:
         given = (query.get("name"), pipeline)
         if any((item["name"], item["pipeline_id"]) == given for item in self.versions.values()):
             raise Refusal(409, "Failed to create a pipeline version")
-        spec = next(yaml.safe_load_all(body))
+        spec, *platform = yaml.safe_load_all(body)
         made = {"name": given[0], "display_name": given[0], "pipeline_id": pipeline, "pipeline_spec": spec}
+        made["platform"] = platform[0] if platform else {}
         return self._add(self.versions, "pipeline_version_id", made)
 
     def list_experiments(self, query: Any, body: Any) -> Any:
@@ -160,6 +164,54 @@ class Kubeflow:
 
     def get_run(self, run: str, query: Any, body: Any) -> Any:
         return _there(self.runs, run)
+
+    def terminate(self, run: str, query: Any = None, body: Any = None) -> Any:
+        """Cancels a run: its history tells so from now on, and its pods are told to end; those count as failed."""
+        found = _there(self.runs, run)
+        self.enter(run, "CANCELING")
+        for task in (found.get("run_details") or {}).get("task_details", []):
+            if task["state"] == "RUNNING":
+                task["state"] = "FAILED"
+        return {}
+
+    def pod(self, run: str, step: str, attempt: int = 0) -> dict[str, str]:
+        """Returns the variables of the pod of a step: the package's, those that the launcher adds, the MLflow plugin's.
+
+        The plugin's come last: whatever the pipeline has set, they hold.
+        """
+        version = self.versions[self.runs[run]["pipeline_version_reference"]["pipeline_version_id"]]
+        executors = version["pipeline_spec"]["deploymentSpec"]["executors"]
+        given = executors[f"exec-{step}"]["container"].get("env", [])
+        pods = version["platform"]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        fields = {"metadata.labels['pipeline/runid']": run}
+        own = {told["name"]: fields[told["fieldPath"]] for told in pods[f"exec-{step}"].get("fieldPathAsEnv", [])}
+        launcher = {"KFP_POD_NAME": f"graft-{step}-{attempt}", "KFP_RETRY_INDEX": str(attempt)}
+        return {**{told["name"]: told["value"] for told in given}, **own, **launcher, **self.plugin}
+
+    def lose_pod(self, run: str, step: str, attempt: int = 0) -> dict[str, str] | None:
+        """Lets a pod be lost: returns the variables of the next attempt's, None where there is none any more.
+
+        Only a lost pod is tried again; a container that exits with an error is not (`templateDefaults`: OnError).
+        """
+        version = self.versions[self.runs[run]["pipeline_version_reference"]["pipeline_version_id"]]
+        tasks = [task for dag in _dags(version["pipeline_spec"]) for name, task in dag["tasks"].items() if name == step]
+        retries = int(tasks[0].get("retryPolicy", {}).get("maxRetryCount", 0))
+        return self.pod(run, step, attempt + 1) if attempt < retries else None
+
+    @staticmethod
+    def final_state(*steps: str) -> str:
+        """Returns the state that an exit handler's task sees: RUNNING where the last step was not needed."""
+        if "FAILED" in steps:
+            return "FAILED"
+        return "RUNNING" if "SKIPPED" in steps else "SUCCEEDED"
+
+    def enter(self, run: str, state: str) -> None:
+        """Lets a run go into a state, which its history keeps."""
+        found = self.runs[run]
+        if found.get("state") != state or not found.get("state_history"):
+            entry = {"state": state, "update_time": _time(next(self.clock))}
+            found.setdefault("state_history", []).append(entry)
+        found["state"] = state
 
     def list_recurring(self, query: Any, body: Any) -> Any:
         return _page(self.recurring, "recurringRuns", query, self._of(query))
@@ -207,8 +259,8 @@ class Kubeflow:
         version = self.versions.get(reference.get("pipeline_version_id"))
         if version is None:
             raise Refusal(500, "Failed to create a run due to error fetching manifest")
-        known = version["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
-        if unknown := set(body["runtime_config"]["parameters"]) - set(known):
+        known = version["pipeline_spec"]["root"].get("inputDefinitions", {}).get("parameters", {})
+        if unknown := set(body["runtime_config"].get("parameters", {})) - set(known):
             raise Refusal(400, f"parameter(s) provided are not required by pipeline: {sorted(unknown)}")
         return {**body, "namespace": experiment["namespace"]}
 
@@ -240,6 +292,7 @@ _ROUTES: list[tuple[str, str, Any]] = [
     ("GET", f"{_API}/runs", Kubeflow.list_runs),
     ("POST", f"{_API}/runs", Kubeflow.create_run),
     ("GET", f"{_API}/runs/([^/:]+)", Kubeflow.get_run),
+    ("POST", f"{_API}/runs/([^/:]+):terminate", Kubeflow.terminate),
     ("GET", f"{_API}/recurringruns", Kubeflow.list_recurring),
     ("POST", f"{_API}/recurringruns", Kubeflow.create_recurring),
     ("POST", f"{_API}/recurringruns/([^/:]+):(enable|disable)", Kubeflow.set_mode),
@@ -254,6 +307,13 @@ def _there(items: dict[str, Any], key: str) -> Any:
     return items[key]
 
 
+def _dags(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yields the groups of tasks of a pipeline: its own, and those within conditions and exit handlers."""
+    for component in (spec["root"], *spec["components"].values()):
+        if "dag" in component:
+            yield component["dag"]
+
+
 def _time(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
@@ -265,7 +325,7 @@ def _task(run: str, name: str, state: str, nodes: Sequence[str], begin: str = "2
 
 
 def _page(items: dict[str, Any], name: str, query: dict[str, str], fits: Callable[[Any], bool]) -> dict[str, Any]:
-    """Returns a page of what fits, the oldest first; its token belongs to one filter."""
+    """Returns a page of what fits, the oldest first unless asked otherwise; its token belongs to one filter."""
     criteria = query.get("filter", "")
     start = 0
     if token := query.get("page_token"):
@@ -273,6 +333,8 @@ def _page(items: dict[str, Any], name: str, query: dict[str, str], fits: Callabl
         if given != criteria:
             raise Refusal(400, "page token does not match the supplied sort by and/or filtering criteria")
     chosen = [item for item in items.values() if fits(item) and _matches(item, criteria)]
+    if query.get("sort_by", "").endswith("desc"):
+        chosen.reverse()
     end = start + min(int(query.get("page_size") or 20) or 20, 200)
     more = base64.b64encode(json.dumps([end, criteria]).encode()).decode() if end < len(chosen) else ""
     return {name: chosen[start:end], "total_size": len(chosen), "next_page_token": more}

@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import requests
 from moto.server import ThreadedMotoServer
 
 _PATIENCE = 120  # seconds until a server must answer
@@ -23,11 +24,12 @@ _PATIENCE = 120  # seconds until a server must answer
 
 @contextlib.contextmanager
 def s3_server() -> Iterator[str]:
-    """Starts moto's S3 over HTTP; gives its address."""
+    """Starts moto's S3 over HTTP, empty; gives its address."""
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     try:
         host, port = server.get_host_and_port()
+        requests.post(f"http://{host}:{port}/moto-api/reset", timeout=30)  # its buckets belong to the process
         yield f"http://{host}:{port}"
     finally:
         server.stop()

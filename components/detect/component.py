@@ -21,6 +21,11 @@ def detect(
     group: str,
     time: str,
     slices: list[str],
+    encoding: str,
+    delimiter: str,
+    sheet: str,
+    class_level: int,
+    query: str,
     max_characters: int,
     max_pixels: int,
     model: str,
@@ -39,6 +44,6 @@ def detect(
     from components.shared.step import run_step
 
     target = Path(given.pop("changes").path)
-    report = run_step(lambda: step.detect(target, step.DetectSettings(**given)))
+    report = run_step(lambda: step.detect(target, step.DetectSettings(**given)), "detect")
     changes.metadata.update(digest=report.digest, changed=report.changed, reason=report.summary["sentence"])
     return report.changed, report.backbone, report.alternative, report.known, report.summary

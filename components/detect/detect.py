@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from components.detect.comparison import Comparison, compare
-from components.shared import registry, unchanged
+from components.shared import records, registry
 from components.shared.artifact import write_artifact
 from components.shared.backbones import REGISTRY, pinned
 from components.shared.drift import two_sample_test
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.inventory import Inventory, open_inventory
+from components.shared.records import PipelineRun
 from components.shared.registry import CHALLENGER, CHAMPION, Version
 from components.shared.sources.buckets import Buckets, Example
 from components.shared.sources.source import Source, SourceSettings
@@ -39,7 +40,7 @@ class DetectSettings(SourceSettings):
     backbone: str = required("what training starts from where it does not start from the champion")
     start_from: str = option("champion", "what training starts from: " + ", ".join(STARTS) + " (on validation)")
     force: bool = option(False, "train, whether the data has changed or not")
-    pipeline_run: str = option("", "the run of the pipeline: it is marked as one that found nothing, where it did")
+    pipeline_run: str = option("", "the run of the pipeline, for which it is written down whether anything has changed")
 
     def __post_init__(self) -> None:
         if self.start_from not in STARTS:
@@ -94,8 +95,8 @@ def detect(changes: Path, settings: DetectSettings) -> DetectReport:
         start = _start(settings, past.champion)
         summary = {"sentence": found.sentence(settings.force), "champion": _number(past.champion), **found.told}
         draft.write_json("changes.json", {"changed": changed, **start, **summary, "version": _told(past.champion)})
-    if not changed and past.newest and settings.pipeline_run:
-        unchanged.mark(past.newest, settings.pipeline_run)
+    told = {"changed": changed, "sentence": summary["sentence"], "version": _number(past.champion)}
+    records.leave(PipelineRun(settings.model, settings.pipeline_run), "detect", told)
     print(f"graft: {summary['sentence']}", flush=True)
     labels = {name: told[:MOST_LABELS] for name, told in summary["labels"].items()}
     return DetectReport(digest=draft.digest, changed=changed, summary={**summary, "labels": labels}, **start)

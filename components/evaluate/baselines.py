@@ -1,8 +1,8 @@
-"""Baselines on the same data: the majority class, and the task's own classical models."""
+"""Baselines on the same data: the majority class, the task's own classical models, and what finetune left of others."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from components.evaluate.examples import has_pictures
 from components.shared import tasks
 from components.shared.artifact import Artifact
+from components.shared.baselines import Labelled, Terms
 from components.shared.outcomes import Outcome, outcome_of
 from components.shared.snapshot import read_batches
 
@@ -17,6 +18,7 @@ MAJORITY = "Majority class"
 _MAX_CHARACTERS = 50_000_000  # of a sample: long texts must not fill the memory,
 _MAX_BYTES = 500_000_000  # nor photographs
 _MAX_PROBABILITIES = 20_000_000  # test examples times classes
+_MOST_VALIDATION = 10_000  # examples that baselines are chosen and calibrated on
 
 
 @dataclass(frozen=True)
@@ -26,27 +28,62 @@ class Baselines:
     Attributes:
         outcomes: By name; the majority class is always there.
         failure: Why the task's baselines could not be fitted, or "".
-        train_examples: How many they were fitted on.
+        train_examples: How many they could learn from.
         test_examples: How many they were scored on: the first of the test split.
+        told: By name `what` was chosen, the `bytes` that it takes, and how many `examples` it learned from.
+        seconds: By name, of the fit and of what was chosen by it.
         curve: By how many labels a class: what the task's baselines make of the same examples if fitted on so few.
+        networks: The names of those that finetune left: a frozen backbone with a linear head.
     """
 
     outcomes: dict[str, Outcome]
     failure: str
     train_examples: int
     test_examples: int
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
     curve: dict[int, dict[str, Outcome]] = field(default_factory=dict)
+    networks: tuple[str, ...] = ()
 
     @property
     def classical(self) -> dict[str, Outcome]:
         """The outcomes of the task's own models: those that learn from the inputs."""
-        return {name: outcome for name, outcome in self.outcomes.items() if name != MAJORITY}
+        others = {MAJORITY, *self.networks}
+        return {name: outcome for name, outcome in self.outcomes.items() if name not in others}
+
+    def beside(self, outcomes: Mapping[str, Outcome], arms: Sequence[Mapping[str, Any]]) -> "Baselines":
+        """Returns them with what finetune trained as baselines beside the model.
+
+        Args:
+            outcomes: By name, of the whole test split.
+            arms: What finetune told of each.
+        """
+        told = {
+            arm["name"]: {"what": arm.get("what", arm["strategy"]), "bytes": arm.get("bytes"), "examples": None}
+            for arm in arms
+        }
+        return replace(
+            self,
+            outcomes={
+                **self.outcomes,
+                **{name: outcome.first(self.test_examples) for name, outcome in outcomes.items()},
+            },
+            told={**self.told, **told},
+            seconds={**self.seconds, **{arm["name"]: arm["seconds"] for arm in arms}},
+            networks=tuple(outcomes),
+        )
 
 
 def fit_baselines(
-    snapshot: Artifact, labels: np.ndarray, train_most: int, test_most: int, seed: int, curve: Sequence[int] = ()
+    snapshot: Artifact,
+    labels: np.ndarray,
+    train_most: int,
+    test_most: int,
+    seed: int,
+    curve: Sequence[int] = (),
+    selection: str = "",
 ) -> Baselines:
-    """Fits the baselines on training examples and scores them on test examples.
+    """Fits the baselines on training examples, chooses on validation, and scores them on test examples.
 
     A snapshot is ordered by a hash, so that its first examples are a fair sample. A baseline that fails must not lose
     the evaluation: its failure is told instead.
@@ -58,19 +95,26 @@ def fit_baselines(
         test_most: How many test examples may be scored.
         seed: Of what is drawn at random in the fit.
         curve: For each of these numbers the baselines are fitted on the first so many examples of each class, too.
+        selection: What is chosen by; "": the counts of the classes decide.
     """
     told = snapshot.read_json("snapshot.json")
     classes: list[str] = told["labels"]
     train = _read_sample(snapshot, "train", train_most, each=1)
+    validation = _read_sample(snapshot, "validation", _MOST_VALIDATION)
     test = _read_sample(snapshot, "test", min(test_most, _MAX_PROBABILITIES // len(classes)))
     truth = labels[: test.size]
     counts = np.array([told["classes"]["train"].get(label, 0) for label in classes])
-    outcomes = {MAJORITY: outcome_of(np.tile(counts / counts.sum(), (test.size, 1)), truth)}
-    found, failure = _fit(told, train, test, truth, seed)
+    majority = outcome_of(np.tile(counts / counts.sum(), (test.size, 1)), truth)
+    fits = _Fits(told, validation, test, truth, Terms(len(classes), seed, selection))
+    found = fits.run(train)
     sizes = {size: int(np.minimum(counts, size).sum()) for size in curve}
     few = _read_few(snapshot, {size: total for size, total in sizes.items() if total <= train_most})
-    points = {size: _fit(told, sample, test, truth, seed)[0] for size, sample in few.items()}
-    return Baselines({**outcomes, **found}, failure, train.size, test.size, points)
+    return replace(
+        found,
+        outcomes={MAJORITY: majority, **found.outcomes},
+        told={MAJORITY: {"what": "", "bytes": 4 * len(classes), "examples": int(counts.sum())}, **found.told},
+        curve={size: fits.run(sample).outcomes for size, sample in few.items()},
+    )
 
 
 @dataclass
@@ -100,24 +144,38 @@ class _Sample:
         return chosen
 
 
-def _fit(
-    told: Mapping[str, Any], train: _Sample, test: _Sample, truth: np.ndarray, seed: int
-) -> tuple[dict[str, Outcome], str]:
-    """Returns the outcomes of the task's baselines, and why they could not be fitted, or ""."""
-    number = {label: place for place, label in enumerate(told["labels"])}
-    outcomes: dict[str, Outcome] = {}
-    try:
-        labels = np.array([number[label] for label in train.labels])
-        found = tasks.get(told["task"]).baselines(train.inputs, labels, test.inputs, seed)
-        for name, probabilities in found.items():
-            if probabilities.shape != (test.size, len(number)) or not np.isfinite(probabilities).all():
-                raise ValueError(f"{name} gave no probabilities of shape {(test.size, len(number))}")
-            outcomes[name] = outcome_of(probabilities, truth)
-    except Exception as error:  # whatever a classical model does not like, the evaluation goes on and says so
-        failure = f"{type(error).__name__}: {error}"[:500]
-        print(f"The baselines of {told['task']} could not be fitted: {failure}", flush=True)
-        return outcomes, failure
-    return outcomes, ""
+@dataclass(frozen=True)
+class _Fits:
+    """What is the same for all fits of the task's baselines: what they are chosen on, and what they predict."""
+
+    told: Mapping[str, Any]
+    validation: _Sample
+    test: _Sample
+    truth: np.ndarray
+    terms: Terms
+
+    def run(self, train: _Sample) -> Baselines:
+        """Returns the task's own baselines; where one fails, those before it, and why."""
+        found = Baselines({}, "", train.size, self.test.size)
+        try:
+            task, learned, held = tasks.get(self.told["task"]), self._labelled(train), self._labelled(self.validation)
+            for baseline in task.baselines(learned, held, self.test.inputs, self.terms):
+                probabilities, shape = baseline.probabilities, (self.test.size, self.terms.classes)
+                if probabilities.shape != shape or not np.isfinite(probabilities).all():
+                    raise ValueError(f"{baseline.name} gave no probabilities of shape {shape}")
+                found.outcomes[baseline.name] = outcome_of(probabilities, self.truth)
+                kept = ("what", "bytes", "examples")
+                found.told[baseline.name] = {name: getattr(baseline, name) for name in kept}
+                found.seconds[baseline.name] = baseline.seconds
+        except Exception as error:  # whatever a classical model does not like, the evaluation goes on and says so
+            failure = f"{type(error).__name__}: {error}"[:500]
+            print(f"The baselines of {self.told['task']} could not be fitted: {failure}", flush=True)
+            return replace(found, failure=failure)
+        return found
+
+    def _labelled(self, sample: _Sample) -> Labelled:
+        number = {label: place for place, label in enumerate(self.told["labels"])}
+        return Labelled(sample.inputs, np.array([number[label] for label in sample.labels], np.int64))
 
 
 def _read_few(snapshot: Artifact, sizes: Mapping[int, int]) -> dict[int, _Sample]:

@@ -1,4 +1,4 @@
-"""Is the model better than another? The paired difference with its interval and test, the verdict, and a sentence."""
+"""Is the model better than another? The paired difference with its interval and test, and what it shows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,18 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
+from components.shared.gate import BETTER
+
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 
-BETTER, WORSE, NOT_SHOWN = "better", "worse", "not shown"
+WORSE, NOT_SHOWN = "worse", "not shown"
+NAMES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Accuracy of the model minus that of a rival (a baseline, another arm) on the same examples.
+    """Accuracy (or macro-F1) of the model minus that of a rival (a baseline, another arm) on the same examples.
 
     Attributes:
-        metric: "accuracy".
+        metric: "accuracy", or "macro_f1".
         value: The difference.
         low: Lower end of its interval.
         high: Upper end.
@@ -99,36 +102,16 @@ def verdict_of(difference: Difference, complete: bool = True) -> str:
     return WORSE if difference.sign < 0 else NOT_SHOWN
 
 
-def best_of(baselines: Mapping[str, Mapping[str, float | None]]) -> str:
-    """Returns the name of the baseline with the highest accuracy; among equals that with the lowest log loss."""
-    return max(baselines, key=lambda name: (baselines[name]["accuracy"] or 0, -(baselines[name]["log_loss"] or 0)))
+def best_of(baselines: Mapping[str, Mapping[str, float | None]], metric: str = "accuracy") -> str:
+    """Returns the name of the strongest baseline by a metric; among equals that with the lowest log loss."""
+    return max(baselines, key=lambda name: (baselines[name][metric] or 0, -(baselines[name]["log_loss"] or 0)))
 
 
-def sentence_of(verdict: str, difference: Difference, accuracy: tuple[float, float], name: str, complete: bool) -> str:
-    """Returns the verdict in plain words, with its numbers.
-
-    Args:
-        verdict: See `verdict_of`.
-        difference: To the best baseline.
-        accuracy: Of the model and of that baseline, on the examples that were compared.
-        name: Of the baseline.
-        complete: Whether all baselines could be fitted.
-    """
-    numbers = numbers_of(difference, accuracy, name)
-    if verdict == BETTER:
-        return f"The model is better than every baseline: {numbers}."
-    if verdict == WORSE:
-        return f"The model is worse than a baseline: {numbers}. Don't use it."
-    if complete:
-        return f"No gain over the best baseline was shown: {numbers}. The interval includes 0."
-    return f"No gain was shown, because not all baselines could be fitted: {numbers}."
-
-
-def numbers_of(difference: Difference, accuracy: tuple[float, float], name: str) -> str:
-    """Returns both accuracies, the difference and its interval as part of a sentence."""
-    ours, theirs = (f"{value:.3f}" for value in accuracy)
+def numbers_of(difference: Difference, values: tuple[float, float], name: str) -> str:
+    """Returns both values of its metric, the difference and its interval as part of a sentence."""
+    ours, theirs = (f"{value:.3f}" for value in values)
     return (
-        f"accuracy {ours} against {theirs} ({name}), a difference of {difference.value:+.3f} with a "
+        f"{NAMES[difference.metric]} {ours} against {theirs} ({name}), a difference of {difference.value:+.3f} with a "
         f"{difference.confidence:.0%} interval of {difference.low:+.3f} to {difference.high:+.3f}, "
         f"on {difference.examples:,} test examples"
     )

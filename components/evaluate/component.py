@@ -51,4 +51,4 @@ def evaluate(
             classification.log_roc_curve(**report.roc)
         shutil.copyfile(report.report, page.path)
 
-    run_step(step)
+    run_step(step, "evaluate")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluate.baselines import Baselines, fit_baselines
+from components.evaluate.calibration import calibration_of, thresholds_of
 from components.evaluate.challenge import Challenge, Terms, challenge
-from components.evaluate.comparison import best_of, paired_difference, sentence_of, verdict_of
 from components.evaluate.page.history import known_versions
 from components.evaluate.page.promotion import Promotion
 from components.evaluate.page.report import write_page
@@ -17,6 +17,7 @@ from components.evaluate.predictions import Classifier, Predictions, predict
 from components.evaluate.scores import class_metrics, metrics_of, most_confused, reliability, roc
 from components.evaluate.sources import Sources, open_sources
 from components.evaluate.transfer import Comparison, learning_curve_of, read_comparison, transfer_of
+from components.evaluate.verdict import compare, learnt_of
 from components.shared import metrics, registry
 from components.shared.artifact import Draft, write_artifact
 from components.shared.errors import InputError
@@ -27,7 +28,7 @@ from components.shared.snapshot import COUNTS
 from components.shared.step import Progress, option
 
 MAX_CONFUSION = 200  # classes; a larger matrix is megabytes of zeros
-PAGE = "notes/report.html"
+PAGE, PREDICTIONS = "notes/report.html", "predictions.parquet"
 _PREDICTION = 0.7  # its share of the progress
 
 
@@ -65,9 +66,9 @@ class EvaluateReport:
         digest: Of the evaluation.
         metrics: Of the model on the test split; those that are not defined there are left out.
         baselines: The same metrics of each baseline.
-        best_baseline: The name of the most accurate.
+        best_baseline: The name of the strongest by the metric that decides.
         difference: To it, with interval.
-        verdict: "better", "worse" or "not shown".
+        verdict: "better", "worse", "not shown", "the backbone adds nothing" or "nothing was learned".
         sentence: The verdict in plain words.
         labels: The classes.
         confusion: Counts, rows are true classes; None for more than 200 classes.
@@ -154,9 +155,10 @@ class _Evaluation:
         challenged = self._challenge(champion, predictions)
         self.progress.update(_PREDICTION, "fitting the baselines")
         arms = read_comparison(self.sources.model, predictions.outcome)
-        content = {**self._content(predictions, arms), "champion": challenged and challenged.comparison}
+        baselines = self._baselines(predictions, arms)
+        content = {**self._content(predictions, arms, baselines), "champion": challenged and challenged.comparison}
         self.draft.write_json("evaluation.json", content)
-        timing = _timing(predictions, arms, challenged)
+        timing = _timing(predictions, arms, baselines, challenged)
         self.draft.write_json("notes/timing.json", timing)
         decision = self._decide(content, timing)
         self._copy_inventory()
@@ -173,7 +175,7 @@ class _Evaluation:
     def _predict(self, share: float) -> Predictions:
         self.progress.update(0.0, "loading the model")
         classifier = Classifier(self.sources.model, self.sources.features, self.settings.batch_size)
-        path = self.draft.path / "predictions.parquet"
+        path = self.draft.path / PREDICTIONS
         return predict(classifier, self.sources.snapshot, path, self.progress, share)
 
     def _challenge(self, champion: Version | None, predictions: Predictions) -> Challenge | None:
@@ -183,19 +185,27 @@ class _Evaluation:
         terms = Terms(self.rules.metric, self.settings.seed)
         return challenge(champion, self.sources, predictions, terms, self.progress, _PREDICTION / 2)
 
-    def _content(self, predictions: Predictions, arms: Comparison) -> dict[str, Any]:
-        settings, rows = self.settings, self.sources.snapshot.read_json("snapshot.json")["rows"]
-        baselines = fit_baselines(
+    def _baselines(self, predictions: Predictions, arms: Comparison) -> Baselines:
+        settings = self.settings
+        found = fit_baselines(
             self.sources.snapshot,
             predictions.outcome.labels,
             settings.baseline_examples,
             settings.comparison_examples,
             settings.seed,
             [point["labels_per_class"] for point in arms.curve],
+            settings.promotion.get("metric") or "",
         )
+        return found.beside({arm["name"]: arms.outcome(arm["name"]) for arm in arms.baselines}, arms.baselines)
+
+    def _content(self, predictions: Predictions, arms: Comparison, baselines: Baselines) -> dict[str, Any]:
+        settings, rows = self.settings, self.sources.snapshot.read_json("snapshot.json")["rows"]
+        learnt = learnt_of(self.sources.model)
         return {
             **_scores(predictions, self.sources.model.read_json("model.json")["labels"]),
-            **_compare(predictions, baselines, settings.seed),
+            "calibration": calibration_of(self.draft.path / PREDICTIONS, predictions.outcome, learnt.history),
+            "thresholds": thresholds_of(predictions.outcome),
+            **compare(predictions.outcome, baselines, learnt, self.rules.metric, settings.seed),
             "transfer": transfer_of(arms, settings.seed),
             "learning_curve": learning_curve_of(arms, baselines, rows["train"]),
             "rows": rows,
@@ -238,35 +248,15 @@ def _scores(predictions: Predictions, labels: list[str]) -> dict[str, Any]:
     }
 
 
-def _compare(predictions: Predictions, baselines: Baselines, seed: int) -> dict[str, Any]:
-    scores: Mapping[str, dict[str, float | None]] = {
-        name: metrics_of(outcome) for name, outcome in baselines.outcomes.items()
-    }
-    ours = predictions.outcome.first(baselines.test_examples).right
-    differences = {name: paired_difference(ours, outcome.right, seed) for name, outcome in baselines.outcomes.items()}
-    best = best_of(scores)
-    difference, complete = differences[best], not baselines.failure
-    verdict = verdict_of(difference, complete)
-    accuracy = (float(ours.mean()), float(baselines.outcomes[best].right.mean()))
-    return {
-        "baselines": scores,
-        "baselines_failure": baselines.failure,
-        "baselines_train_examples": baselines.train_examples,
-        "baselines_test_examples": baselines.test_examples,
-        "best_baseline": best,
-        "difference": dataclasses.asdict(difference),
-        "differences": {name: dataclasses.asdict(found) for name, found in differences.items()},
-        "verdict": verdict,
-        "sentence": sentence_of(verdict, difference, accuracy, best, complete),
-    }
-
-
-def _timing(predictions: Predictions, arms: Comparison, challenged: Challenge | None) -> dict[str, Any]:
+def _timing(
+    predictions: Predictions, arms: Comparison, baselines: Baselines, challenged: Challenge | None
+) -> dict[str, Any]:
     """Returns what took how long: a note, because the evaluation's digest must not depend on it."""
     return {
         "seconds": predictions.seconds,
         "examples_per_second": len(predictions.outcome.labels) / max(predictions.seconds, 1e-9),
         "device": predictions.device,
+        "baselines": baselines.seconds,
         "arms": {arm["name"]: arm["seconds"] for arm in arms.arms},
         "latency": challenged and challenged.latency,
     }

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ import torch
 from components.evaluate.examples import add_examples, has_pictures, read_columns, read_rows
 from components.shared import backbones
 from components.shared.artifact import Artifact
+from components.shared.backbones.network import word_columns
 from components.shared.features import FeatureSplit
+from components.shared.lexical.predictor import Predictor
 from components.shared.outcomes import Outcome, join, outcome_of
 from components.shared.step import Progress
 
@@ -58,21 +60,37 @@ class Classifier:
     """A model with a test split of features: gives probabilities for a range of examples."""
 
     def __init__(self, model: Artifact, features: Artifact, batch_size: int) -> None:
-        self.labels: list[str] = model.read_json("model.json")["labels"]
-        self.family = backbones.family(model.read_json("model.json")["family"])
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = self.family.from_model(model.path).to(self.device)
-        self.padding = self.family.padding_of(model.path)
+        told = model.read_json("model.json")
+        self.labels: list[str] = told["labels"]
         self.split = FeatureSplit(features, "test")
         self.batch_size = batch_size
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.predictor: Predictor | None = None
+        if told["family"] == backbones.LEXICAL:  # it reads the texts themselves
+            self.predictor, self.device = Predictor(model.path), torch.device("cpu")
+        else:
+            self.family = backbones.family(told["family"])
+            self.network = self.family.from_model(model.path).to(self.device)
+            self.padding = self.family.padding_of(model.path)
         self.seconds = 0.0
         self.predicted = hashlib.sha256()  # which examples
 
-    def probabilities(self, start: int, stop: int) -> np.ndarray:
-        """Returns float32 [stop - start, classes]. In float32, as the model is served."""
+    def probabilities(self, start: int, stop: int, texts: Sequence[Sequence[str]]) -> np.ndarray:
+        """Returns float32 [stop - start, classes]. In float32, as the model is served.
+
+        Args:
+            start: Of the range.
+            stop: Its end.
+            texts: For each input its texts in this range; of images nothing.
+        """
         begun = time.perf_counter()
-        columns = self.split.take(np.arange(start, stop))
-        found = self.family.predict(self.network, columns, self.padding, self.batch_size)
+        if self.predictor is not None:
+            found = self.predictor.probabilities(list(zip(*texts, strict=True)))
+        else:
+            columns = dict(self.split.take(np.arange(start, stop)))
+            if self.network.vectorizer is not None:
+                columns |= word_columns(self.network.vectorizer, texts)
+            found = self.family.predict(self.network, columns, self.padding, self.batch_size)
         self.seconds += time.perf_counter() - begun
         truth = (self.labels[number] for number in self.split.labels[start:stop].tolist())
         add_examples(self.predicted, (self.split[place] for place in range(start, stop)), truth)
@@ -114,7 +132,8 @@ def _write(classifier: Classifier, snapshot: Artifact, path: Path, names: np.nda
     try:
         for batch in read_columns(snapshot, "test", columns, rows):
             stop = start + batch.num_rows
-            probabilities = classifier.probabilities(start, stop)
+            texts = [batch.column(name).to_pylist() for name in batch.schema.names if name.startswith("input_")]
+            probabilities = classifier.probabilities(start, stop, texts)
             outcome = outcome_of(probabilities, classifier.split.labels[start:stop])
             table = _table(batch, probabilities, outcome, names)
             writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")

@@ -39,6 +39,7 @@ class Comparison:
         arms: For each arm `name`, `pretrained`, `strategy`, `validation` and `seconds`.
         reference: The best arm without pretrained weights, by validation; None where there is no arm.
         curve: For each point of the learning curve `labels_per_class`, `examples`, `validation` and `seconds`.
+        baselines: Arms that are to be beaten (a frozen backbone with a linear head): no part of the check of transfer.
     """
 
     model: Artifact
@@ -46,6 +47,7 @@ class Comparison:
     arms: list[dict[str, Any]]
     reference: str | None
     curve: list[dict[str, Any]]
+    baselines: list[dict[str, Any]]
 
     def outcome(self, name: str) -> Outcome:
         """Returns what an arm made of the test examples.
@@ -67,7 +69,10 @@ class Comparison:
 def read_comparison(model: Artifact, whole: Outcome) -> Comparison:
     """Returns what finetune trained beside the model: nothing, unless it was asked to."""
     told = model.read_json(_TOLD) if _TOLD in model.files else {}
-    return Comparison(model, whole, told.get("arms", []), told.get("reference"), told.get("curve", []))
+    arms, rivals = [
+        [arm for arm in told.get("arms", []) if bool(arm.get("baseline")) is wanted] for wanted in (False, True)
+    ]
+    return Comparison(model, whole, arms, told.get("reference"), told.get("curve", []), rivals)
 
 
 def transfer_of(comparison: Comparison, seed: int) -> dict[str, Any] | None:

@@ -7,14 +7,14 @@ the head. It is found by watching one forward pass, so that it needs no list of 
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from components.shared.backbones.network import Network
+from components.shared.backbones.network import WIDE_IDS, WIDE_WEIGHTS, Network
 
 _NUMBERED = re.compile(r"^(layer|stage|s)\d+$")  # ResNet's layer1 … layer4, RegNet's s1 … s4
 
@@ -51,7 +51,7 @@ class Anatomy:
         inside = self._inside()
         for prefix, module in network.named_modules():
             for name, _ in module.named_parameters(prefix, recurse=False):
-                found[name] = self.head if name.startswith("head.") else self._stage(module, inside)
+                found[name] = self.head if name.startswith(("head.", "wide.")) else self._stage(module, inside)
         return found
 
     def modules(self, network: Network) -> Iterator[tuple[nn.Module, int]]:
@@ -60,7 +60,7 @@ class Anatomy:
         blocks = {id(block) for block in self.blocks}
         for module in network.modules():
             if id(module) in inside or not any(id(part) in blocks for part in module.modules()):
-                is_head = module is network.head or module is network.dropout
+                is_head = module in (network.head, network.dropout, network.wide)
                 yield module, self.head if is_head else self._stage(module, inside)
 
     def _inside(self) -> dict[int, int]:
@@ -137,7 +137,7 @@ class _ReachedError(Exception):
 class Prefix:
     """The part of a network below a stage: computed apart, and a pass resumed from what it gave.
 
-    Stage n + 2 (the head) is the whole backbone: its outcome is the pooled vector.
+    Stage n + 2 (the head) is the whole backbone: its outcome are the pooled vectors, the network's own pooling first.
     """
 
     def __init__(self, network: Network, anatomy: Anatomy) -> None:
@@ -167,11 +167,9 @@ class Prefix:
                 if stage != self.anatomy.head:
                     block = self.anatomy.blocks[stage - 1]
                     hooks.callback(block.register_forward_pre_hook(catch(stage), with_kwargs=True).remove)
-            try:
-                pooled = self.network.pooled(**batch)
-                found[self.anatomy.head] = pooled
-            except _ReachedError:
-                pass
+            with suppress(_ReachedError):
+                deep = {name: tensor for name, tensor in batch.items() if name not in (WIDE_IDS, WIDE_WEIGHTS)}
+                found[self.anatomy.head] = torch.stack(list(self.network.summaries(**deep).values()), 1)
         return {stage: found[stage] for stage in stages}
 
     @contextmanager

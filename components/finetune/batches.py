@@ -5,9 +5,19 @@ from collections.abc import Iterator
 import numpy as np
 
 POOL_BATCHES = 64
+LEAST = 2
+"""Examples of a batch, where there are so many: the norm of a batch of one divides by nothing."""
 
 
-def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
+def steps_of(count: int, batch_size: int, least: int = LEAST) -> int:
+    """Returns how many batches `epoch_batches` yields of so many examples."""
+    whole, rest = divmod(count, batch_size)
+    return max(1, whole + (rest >= min(least, batch_size)))
+
+
+def epoch_batches(
+    lengths: np.ndarray, batch_size: int, seed: int, epoch: int, least: int = LEAST
+) -> Iterator[np.ndarray]:
     """Yields the batches of one epoch: every example once, hardly any padding.
 
     The examples are shuffled and dealt into pools of 64 batches; a pool is sorted by length and cut into batches, and
@@ -15,19 +25,23 @@ def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -
 
     Args:
         lengths: int [examples], what each example costs.
-        batch_size: Examples in a batch; the last one may have fewer.
+        batch_size: Examples in a batch; one of an epoch may have fewer.
         seed: Of the run.
         epoch: From 0; with the seed it decides the order, so that an epoch can be repeated alone.
+        least: Fewer than these make no batch of their own, but join another one.
 
     Yields:
         int64 arrays of examples' numbers.
     """
     draw = np.random.default_rng((seed, epoch))
     order = draw.permutation(len(lengths))
+    joined = len(order) % batch_size if steps_of(len(order), batch_size, least) * batch_size < len(order) else 0
     batches: list[np.ndarray] = []
-    for start in range(0, len(order), POOL_BATCHES * batch_size):
-        pool = order[start : start + POOL_BATCHES * batch_size]
+    for start in range(0, len(order) - joined, POOL_BATCHES * batch_size):
+        pool = order[: len(order) - joined][start : start + POOL_BATCHES * batch_size]
         pool = pool[np.argsort(lengths[pool], kind="stable")]
         batches += np.split(pool, range(batch_size, len(pool), batch_size))
+    if joined:
+        batches[-1] = np.concatenate([batches[-1], order[len(order) - joined :]])
     for index in draw.permutation(len(batches)):
         yield batches[index]

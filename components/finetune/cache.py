@@ -69,7 +69,8 @@ def compute_states(
     Args:
         prefix: Of a network in evaluation mode.
         examples: The split, not augmented.
-        stages: What is kept: what enters these stages. Pooled vectors (the head's) are small, and kept in any case.
+        stages: What is kept: what enters these stages. Pooled vectors (the head's: a row for each pooling) are small,
+            and kept in any case.
         folder: Where the files go.
         budget_gib: The most disk for them; a stage that does not fit is left out.
         autocast: Makes the context that the pass runs in.
@@ -89,7 +90,6 @@ def compute_states(
         batch = examples.batch(numbers)
         with autocast():
             states = prefix.states(batch, stages)
-        states = {stage: value.unsqueeze(1) if stage == head else value for stage, value in states.items()}
         if start == 0:
             lengths = examples.lengths.astype(np.int64) if "attention_mask" in batch else None
             found = _room(states, len(examples), lengths, head, folder, budget_gib)

@@ -15,11 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.finetune.examples import Examples
-from components.finetune.study import Study, Trained, rank
-from components.finetune.training import Direct, predict
+from components.finetune.learners import Direct, predict
+from components.finetune.study import METRICS, Study, Trained
+from components.shared.backbones.network import Network
 from components.shared.outcomes import Outcome, join, outcome_of
+from components.shared.selection import rank
 
 PREDICTIONS, SUMMARY = "notes/comparison.parquet", "notes/comparison.json"
+FROZEN = "Frozen backbone, linear head"
+"""The arm that is a baseline: evaluate reads it by `baseline`."""
 _CHUNK = 65536  # test examples predicted at once
 _LEAST_STEPS = 50  # of an epoch on few examples: they come several times in it
 _FACTORS = (1.0, 10.0)  # from scratch a network wants a higher learning rate: both are tried, with the same budget
@@ -34,12 +38,14 @@ class Comparisons:
         random: Of the same architecture without its weights; None where no arms are asked for.
         test: The test examples.
         strategy: Of the model, which the points of the curve learn by, too.
+        frozen: Whether the frozen backbone with a linear head is an arm, to be beaten.
     """
 
     study: Study
     random: Study | None
     test: Examples
     strategy: str
+    frozen: bool = False
 
     def write(self, folder: Path, points: list[int]) -> dict[str, Any]:
         """Trains arms and points; writes what they predict, and returns the summary.
@@ -59,19 +65,31 @@ class Comparisons:
                 writer.write_table(_table(f"curve {count}", self._predict(trained)))
         without = [arm for arm in told["arms"] if not arm["pretrained"]]
         if without:
-            told["reference"] = max(without, key=lambda arm: rank(arm["validation"]))["name"]
+            told["reference"] = max(without, key=lambda arm: rank(arm["validation"], self.study.selection))["name"]
         return told
 
     def _arms(self) -> Iterator[tuple[str, dict[str, Any], Trained]]:
+        if self.frozen:
+            yield self._frozen()
         if self.random is None:
             return
         for name, study in (("probe, pretrained", self.study), ("probe, random", self.random)):
             entry, trained = _train(name, study, "probe")
             yield name, {"pretrained": study is self.study, **entry}, trained
         tried = [self._from_scratch(factor) for factor in _FACTORS]
-        entry, trained = max(tried, key=lambda item: rank(item[0]["validation"]))
+        entry, trained = max(tried, key=lambda item: rank(item[0]["validation"], self.study.selection))
         seconds = sum(item["seconds"] for item, _ in tried)
         yield "from scratch", {"pretrained": False, **entry, "seconds": seconds}, trained
+
+    def _frozen(self) -> tuple[str, dict[str, Any], Trained]:
+        """Returns the baseline that a trained backbone is to beat: the same one, frozen, with a linear head."""
+        began, study = time.perf_counter(), self.study
+        study.prepare(["probe"])
+        trained = study.probed(study.heads.probe, silent=True)
+        validation = {metric: trained.history.best[metric] for metric in METRICS}
+        told = {"pretrained": True, "baseline": True, "strategy": "probe", "learning_rate": 0.0}
+        seconds = max(time.perf_counter() - began, trained.history.seconds)
+        return FROZEN, {**told, "validation": validation, "seconds": seconds}, trained
 
     def _from_scratch(self, factor: float) -> tuple[dict[str, Any], Trained]:
         assert self.random is not None
@@ -94,8 +112,11 @@ class Comparisons:
 
     def _predict(self, trained: Trained) -> Outcome:
         network, autocast, outcomes = trained.network, self.study.autocast, []
+        assert isinstance(network, Network), "no comparison is made of words alone"
+        raw, vectorizer = self.study.raw, network.vectorizer
+        words = raw.columns(vectorizer, "test") if raw is not None and vectorizer is not None else None
         for start in range(0, len(self.test), _CHUNK):
-            part = dataclasses.replace(self.test, numbers=self.test.numbers[start : start + _CHUNK])
+            part = dataclasses.replace(self.test, numbers=self.test.numbers[start : start + _CHUNK], words=words)
             found = predict(network, Direct(part), 2 * self.study.settings.batch_size, autocast)
             outcomes.append(outcome_of(found, part.labels))
         return join(outcomes)
@@ -116,7 +137,7 @@ def _train(name: str, study: Study, strategy: str) -> tuple[dict[str, Any], Trai
     """Trains apart from the model: what happens stays out of its curves, and is told in one line."""
     began = time.perf_counter()
     trained = dataclasses.replace(study, listener=lambda *_: None, tell=lambda _: None).run([strategy])
-    validation = {metric: trained.history.best[metric] for metric in ("validation_loss", "accuracy", "macro_f1")}
+    validation = {metric: trained.history.best[metric] for metric in METRICS}
     study.tell(
         f"compared: {name}: validation loss {validation['validation_loss']:.4f}, accuracy {validation['accuracy']:.4f}"
     )

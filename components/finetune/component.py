@@ -10,11 +10,13 @@ from components.shared.images import TRAINER
 @dsl.component(base_image=TRAINER, install_kfp_package=False)
 def finetune(
     features: dsl.Input[dsl.Dataset],
+    snapshot: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
     backbone: str,
     backbone_args: dict[str, Any],
     experiment: str,
     strategy: str,
+    minutes: float,
     epochs: int,
     learning_rate: float,
     batch_size: int,
@@ -27,6 +29,7 @@ def finetune(
     head_factor: float,
     lora_rank: int,
     lora_alpha: float,
+    logit_adjustment: float,
     label_smoothing: float,
     crop_scale: float,
     flip: float,
@@ -34,6 +37,7 @@ def finetune(
     mixup: float,
     cache_gib: float,
     pooling: str,
+    lexical: str,
     precision: str,
     transfer_check: bool,
     learning_curve: list[int],
@@ -42,7 +46,7 @@ def finetune(
     replay: float,
     seed: int,
 ) -> None:
-    """Features and a backbone into a model."""
+    """Features, a backbone and for words the snapshot into a model."""
     given = dict(locals())
     from pathlib import Path
 
@@ -50,11 +54,22 @@ def finetune(
     from components.shared.step import run_step
 
     def step() -> None:
-        from components.finetune import finetune
+        from components.finetune.report import FinetuneReport
         from components.finetune.settings import FinetuneSettings
+        from components.shared import cache
 
-        source, target = (Path(given.pop(name).path) for name in ("features", "model"))
-        report = finetune.finetune(source, target, FinetuneSettings(**restore(given)))
-        model.metadata.update(digest=report.digest, run_id=report.run_id, **report.validation)
+        source, texts, target = (Path(given.pop(name).path) for name in ("features", "snapshot", "model"))
+        settings = FinetuneSettings(**restore(given))
 
-    run_step(step)
+        def train() -> FinetuneReport:
+            from components.finetune import finetune  # torch: not where the model is there already
+
+            return finetune.finetune(source, target, settings, texts)
+
+        sources = {"features": source, "snapshot": texts}
+        ways = (sources, ("model", target), model.uri)
+        work = cache.Work("finetune", *ways, settings, weights=True, report=FinetuneReport)
+        report, taken = cache.through(work, train)
+        model.metadata.update(digest=report.digest, run_id=report.run_id, **report.validation, **taken)
+
+    run_step(step, "finetune")

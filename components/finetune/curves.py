@@ -3,12 +3,20 @@
 import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from components.shared import tracking
+from components.shared import network, runs, tracking
+from components.shared.redaction import in_short
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 _INTERVAL = 2.0  # seconds between two writes
+_PAUSE = 60.0  # seconds until the next, after one that failed: a server that is away costs the training little
+_MOST_AT_ONCE = 1000  # points that one call takes
+_MOST = 20_000  # points that wait
 
 
 class Curves:
@@ -18,20 +26,23 @@ class Curves:
         run_id: Of the MLflow run, or "" where nothing is tracked.
     """
 
-    def __init__(self, experiment: str, parameters: Mapping[str, Any]) -> None:
+    def __init__(self, experiment: str, parameters: Mapping[str, Any], output: Path | None = None) -> None:
         self.run_id = ""
-        self._waiting: list[tuple[str, float, int]] = []
-        self._last = time.monotonic()
+        self._waiting: list[tuple[str, float, int, int]] = []
+        self._next = time.monotonic() + _INTERVAL
         if os.environ.get("MLFLOW_TRACKING_URI"):
-            self._open(experiment, parameters)
+            self._open(experiment, parameters, output)
         else:
             print("MLFLOW_TRACKING_URI is not set: curves go to notes/history.json only", flush=True)
 
     def log(self, values: Mapping[str, float], step: int, prefix: str = "") -> None:
         """Adds values to the curves; writes them every few seconds."""
-        self._waiting += [(prefix + name, value, step) for name, value in values.items()]
-        if time.monotonic() - self._last > _INTERVAL:
-            self._write()
+        if not self.run_id:
+            return
+        now = int(time.time() * 1000)
+        self._waiting += [(prefix + name, value, now, step) for name, value in values.items()]
+        if time.monotonic() > self._next:
+            self._write(tracking.client(patient=False))
 
     def __enter__(self) -> Self:
         return self
@@ -39,33 +50,40 @@ class Curves:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._write()
-        if self.run_id:
-            status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
-            try:
-                self._client.set_terminated(self.run_id, status)
-            except Exception as failure:
-                print(f"MLflow did not take the end of run {self.run_id}: {tracking.redact(str(failure))}", flush=True)
-
-    def _open(self, experiment: str, parameters: Mapping[str, Any]) -> None:
-        self._client = tracking.client()
-        with tracking.explained("opening a run"):
-            experiment_id = tracking.experiment_id(self._client, experiment)
-            self.run_id = self._client.create_run(experiment_id).info.run_id
-            for name, value in parameters.items():
-                self._client.log_param(self.run_id, name, value)
-
-    def _write(self) -> None:
-        self._last = time.monotonic()
-        entries, self._waiting = self._waiting, []
-        if not self.run_id or not entries:
+        if not self.run_id:
             return
+        client = tracking.client(patient=kind is None)  # a pod that is told to end has seconds
+        self._write(client)
+        status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
+        try:
+            client.set_terminated(self.run_id, status)
+        except Exception as failure:
+            told = network.reason(failure) or in_short(str(failure))
+            print(f"graft: MLflow did not take the end of run {self.run_id}: {told}", flush=True)
+
+    def _open(self, experiment: str, parameters: Mapping[str, Any], output: Path | None) -> None:
+        client = tracking.client()
+        with tracking.explained("opening a run"):
+            self.run_id = runs.open_run(client, experiment, output)
+            try:
+                for name, value in parameters.items():
+                    client.log_param(self.run_id, name, value)
+            except BaseException as error:
+                self.__exit__(type(error), error, None)
+                raise
+
+    def _write(self, client: "MlflowClient") -> None:
+        """Writes what waits; what is not taken waits on."""
+        self._next = time.monotonic() + _INTERVAL
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
-        batch = [Metric(name, value, now, step) for name, value, step in entries]
         try:
-            for start in range(0, len(batch), 1000):  # the most that one call takes
-                self._client.log_batch(self.run_id, metrics=batch[start : start + 1000])
+            while self._waiting:
+                part = self._waiting[:_MOST_AT_ONCE]
+                client.log_batch(self.run_id, metrics=[Metric(*point) for point in part])
+                self._waiting = self._waiting[len(part) :]
         except Exception as error:  # whatever a tracking server does, training goes on
-            print(f"MLflow did not take {len(batch)} points of the curves: {tracking.redact(str(error))}", flush=True)
+            self._next = time.monotonic() + _PAUSE
+            self._waiting = self._waiting[-_MOST:]
+            told = network.reason(error) or in_short(str(error))
+            print(f"graft: MLflow did not take {len(self._waiting)} points of the curves: {told}", flush=True)

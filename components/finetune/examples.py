@@ -1,17 +1,26 @@
 """A split of features as the network eats it: batches on its device, augmented where that is asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from components.shared.backbones import Family
+from components.shared.backbones.network import pad_words
 from components.shared.features import FeatureSplit
 
 Augment = Callable[[dict[str, Tensor], Tensor, np.random.Generator], tuple[dict[str, Tensor], Tensor]]
 """Takes a batch, its targets (int64 [batch]) and a source of chance; returns both, targets perhaps [batch, classes]."""
+
+
+class Columns(Protocol):
+    """What an example has beside its features: the words of its texts."""
+
+    def take(self, indices: np.ndarray) -> Mapping[str, list[np.ndarray]]:
+        """Returns columns of some of the split's examples, a list of arrays for each."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,7 @@ class Examples:
         device: Where they go.
         numbers: int64 [examples]: which of the split's examples these are; the same may come several times.
         augment: Changes each batch of training, or None.
+        words: Their words, where the network has a branch for them.
     """
 
     split: FeatureSplit
@@ -33,6 +43,7 @@ class Examples:
     device: torch.device
     numbers: np.ndarray
     augment: Augment | None = None
+    words: Columns | None = None
 
     @classmethod
     def whole(cls, split: FeatureSplit, family: Family, padding: int, device: torch.device) -> "Examples":
@@ -60,7 +71,15 @@ class Examples:
 
     def batch(self, indices: np.ndarray) -> dict[str, Tensor]:
         """Returns some of them as a batch, not augmented."""
-        batch = self.family.collate(self.split.take(self.numbers[indices]), self.padding)
+        numbers = self.numbers[indices]
+        columns = {**self.split.take(numbers), **(self.words.take(numbers) if self.words else {})}
+        return {name: tensor.to(self.device) for name, tensor in self.family.collate(columns, self.padding).items()}
+
+    def word_batch(self, indices: np.ndarray) -> dict[str, Tensor]:
+        """Returns of a batch what the branch for words takes; {} where there is none."""
+        if self.words is None:
+            return {}
+        batch = pad_words(self.words.take(self.numbers[indices]))
         return {name: tensor.to(self.device) for name, tensor in batch.items()}
 
     def targets(self, indices: np.ndarray) -> Tensor:

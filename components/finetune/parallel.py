@@ -47,6 +47,14 @@ class Group:
             dist.all_reduce(tensor)
         return tensor
 
+    def agree(self, value: float) -> float:
+        """Returns the first process' value: what hangs on a clock must be decided alike by all."""
+        if self.size == 1:
+            return value
+        told = torch.tensor([value], dtype=torch.float64, device=device())
+        dist.broadcast(told, 0)
+        return float(told)
+
     def wait(self) -> None:
         """Returns when all processes have come here."""
         if self.size > 1:

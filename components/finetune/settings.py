@@ -6,8 +6,11 @@ from typing import Any
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.step import option, required
 
-STRATEGIES = ("probe", "partial", "full", "gradual", "probe-then-full", "lora")
-POOLINGS = ("auto", "first", "last", "mean")
+AUTO, LEXICAL = "auto", "lexical"
+STRATEGIES = ("probe", "partial", "full", "gradual", "probe-then-full", "lora", LEXICAL)
+CHOICES = (AUTO, *STRATEGIES)
+LEXICALS = ("auto", "true", "false")
+POOLINGS = ("auto", "first", "last", "mean", "max")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -20,6 +23,8 @@ def strategies_of(strategy: str) -> list[str]:
 class FinetuneSettings:
     """Settings of `finetune`; the fields of `training` and `evaluation` in a job, and the backbone.
 
+    What is left at 0 (`flip`: below 0) is chosen by backbone and data, see `components.finetune.defaults`.
+
     Raises:
         InputError: The strategy, pooling or precision is none that there is, or `replay` no part.
     """
@@ -29,26 +34,35 @@ class FinetuneSettings:
     )
     backbone_args: dict[str, Any] = option({}, 'what to build it with, e.g. {"img_size": 96, "depth": 6}')
     experiment: str = option("graft", "MLflow experiment that the curves go to")
-    strategy: str = option("full", "what of the backbone learns: " + ", ".join(STRATEGIES) + "; several: a sweep")
-    epochs: int = option(3, "the most passes over the training examples")
-    learning_rate: float = option(5e-5, "highest learning rate of AdamW")
-    batch_size: int = option(32, "examples a step")
+    strategy: str = option(
+        AUTO, "auto (the best on validation that `minutes` allow), or what learns: " + ", ".join(STRATEGIES)
+    )
+    minutes: float = option(0.0, "auto: how long it may search; 0: chosen by device, backbone and data")
+    epochs: int = option(0, "the most passes over the training examples; 0: chosen by backbone and data")
+    learning_rate: float = option(0.0, "highest learning rate of AdamW; 0: chosen by backbone and data")
+    batch_size: int = option(0, "examples a step; 0: chosen by backbone and data")
     weight_decay: float = option(0.01, "of AdamW; not on biases and norms")
     warmup_ratio: float = option(0.1, "fraction of the steps in which the learning rate rises")
     max_grad_norm: float = option(1.0, "gradients are clipped to this norm")
-    patience: int = option(2, "epochs without better validation before training stops")
+    patience: int = option(0, "epochs without better validation before training stops; 0: chosen by their steps")
     trainable_blocks: int = option(0, "partial: how many of the last blocks learn; 0: a third")
-    layer_decay: float = option(1.0, "each block's learning rate is that of the next one times this")
+    layer_decay: float = option(0.0, "each block's learning rate is that of the next one times this; 0: by backbone")
     head_factor: float = option(1.0, "the head's learning rate is learning_rate times this")
     lora_rank: int = option(8, "lora: rank of the update of each weight")
     lora_alpha: float = option(16.0, "lora: the update is scaled by alpha / rank")
+    logit_adjustment: float = option(0.0, "training corrects for uneven classes by this much; 1: wholly, 0: not")
     label_smoothing: float = option(0.0, "part of the target that is spread over all classes")
     crop_scale: float = option(0.5, "images: random crops show at least this part of the area; 1: no crops")
-    flip: float = option(0.5, "images: how often one is mirrored; 0 where left and right matter (digits, text)")
+    flip: float = option(-1.0, "images: how often one is mirrored; -1: half of them, if validation keeps its classes")
     color_jitter: float = option(0.0, "images: brightness, contrast and saturation vary by up to this factor")
     mixup: float = option(0.0, "images: alpha of the Beta distribution that pairs are blended by; 0: none")
     cache_gib: float = option(16.0, "the most disk, in GiB, for what a frozen part makes of the examples; 0: none")
-    pooling: str = option("auto", "how tokens become one vector: auto (as the backbone was trained), first, last, mean")
+    pooling: str = option(
+        "auto", "how tokens become one vector: auto (as the backbone was trained), first, last, mean, max"
+    )
+    lexical: str = option(
+        "auto", "texts: words beside the backbone: auto (where validation gains by them), true, false"
+    )
     precision: str = option("auto", "auto (bfloat16 where the hardware has it, else float32), float32, bfloat16")
     transfer_check: bool = option(False, "train the arms that tell whether transfer helped, too")
     learning_curve: list[int] = option([], "train on so many labels a class, too: how much would labelling help?")
@@ -58,12 +72,14 @@ class FinetuneSettings:
     seed: int = option(42, "of the head, the order of the examples, dropout and augmentation")
 
     def __post_init__(self) -> None:
-        for name, allowed in (("pooling", POOLINGS), ("precision", PRECISIONS)):
+        for name, allowed in (("pooling", POOLINGS), ("precision", PRECISIONS), ("lexical", LEXICALS)):
             _check(name, getattr(self, name), allowed)
         if not 0 <= self.replay <= 1:
             raise InputError(f"replay is {self.replay}; a part from 0 to 1 was expected.")
-        for name in strategies_of(self.strategy):
-            _check("strategy", name, STRATEGIES)
+        for name in (names := strategies_of(self.strategy)):
+            _check("strategy", name, CHOICES)
+        if AUTO in names and len(names) > 1:
+            raise InputError(f"strategy is {self.strategy!r}; 'auto' looks for the best itself and stands alone.")
 
 
 def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:

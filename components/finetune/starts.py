@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from components.finetune.study import Study, Trained, rank
+from components.finetune import parallel
+from components.finetune.settings import FinetuneSettings
+from components.finetune.study import METRICS, Study, Trained
 from components.shared import registry, tasks
 from components.shared.artifact import Artifact
 from components.shared.backbones import Backbone
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
 from components.shared.inventory import open_inventory
+from components.shared.selection import rank
 from components.shared.tasks import Encoding
 
 
@@ -22,11 +25,10 @@ def better_of(runs: Mapping[str, tuple[Study, Trained]]) -> tuple[Study, Trained
     Args:
         runs: By what they started from.
     """
-    best = max(runs, key=lambda name: rank(runs[name][1].history.best))
+    best = max(runs, key=lambda name: rank(runs[name][1].history.best, runs[name][0].selection))
     study, trained = runs[best]
     if len(runs) > 1:
-        names = ("validation_loss", "accuracy", "macro_f1")
-        scores = {name: {key: run.history.best[key] for key in names} for name, (_, run) in runs.items()}
+        scores = {name: {key: run.history.best[key] for key in METRICS} for name, (_, run) in runs.items()}
         trained.starts = [{"start": name, **scores[name], "kept": name == best} for name in runs]
     return study, trained
 
@@ -48,6 +50,15 @@ def check_reads_alike(backbone: Backbone, features: Artifact, scratch: Path) -> 
                 f"way ({file.name} differs), so that they cannot learn from the same features. Set it to 'champion' or "
                 "'backbone'."
             )
+
+
+def numbers_of(features: Artifact, settings: FinetuneSettings, scratch: Path) -> np.ndarray:
+    """Returns which training examples are trained on, int64 [examples], ascending."""
+    split = FeatureSplit(features, "train")
+    if not settings.known or settings.replay == 1:
+        return np.arange(len(split))
+    folder = scratch / f"known-{parallel.group().rank}"
+    return replayed(split, settings.known, settings.replay, settings.seed, folder)
 
 
 def replayed(split: FeatureSplit, known: str, fraction: float, seed: int, scratch: Path) -> np.ndarray:

@@ -10,26 +10,25 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from components.finetune.anatomy import Prefix, anatomy_of
+from components.finetune import alone
+from components.finetune.anatomy import Anatomy, Prefix, anatomy_of
+from components.finetune.batches import LEAST
 from components.finetune.cache import States, compute_states
 from components.finetune.examples import Examples
-from components.finetune.probe import Probe, Vectors, fit_probe
-from components.finetune.settings import FinetuneSettings
+from components.finetune.heads import Head, Heads
+from components.finetune.learners import Autocast, Direct, Learner, Resumed, logits_of
+from components.finetune.settings import LEXICAL, FinetuneSettings
 from components.finetune.strategies import STRATEGIES, add_adapters, describe, merge_adapters
-from components.finetune.training import (
-    Autocast,
-    Direct,
-    History,
-    Learner,
-    Pooled,
-    Resumed,
-    Trial,
-    predict,
-    scores_of,
-)  # fmt: skip
+from components.finetune.training import History, Trial
+from components.finetune.wide import Branch, RawTexts, is_within_reach, note_of, start_branch
+from components.finetune.words import WordColumns
 from components.shared.backbones.network import Network
+from components.shared.errors import InputError
+from components.shared.selection import rank, selection_of
 
+METRICS = ("validation_loss", "accuracy", "macro_f1")
 RUNG = 0.25
 """In a sweep, strategies that train by gradient steps are compared after this part of their steps; one goes on."""
 
@@ -48,15 +47,25 @@ class Trained:
         history: Of its training; a probe's has one epoch and no steps.
         frozen: What was frozen, in words.
         probe: Penalties that were tried, losses, and the chosen one, where a head was fitted.
+        settings: That it learned by, with no number open.
+        candidates: What was tried: `name`, `what`, `validation`, `seconds`, `kept`, `note`.
+        judgement: Whether it learned, and its temperature, see `components.finetune.account.judge`.
+        headline: What is to be said first of how it was chosen, or "".
+        words: What is told of its words, see `components.finetune.wide.words_note`.
         sweep: How each strategy did, where there were several.
         starts: How each start did, where there were two.
     """
 
-    network: Network
+    network: Network | alone.WordsModel
     strategy: str
     history: History
     frozen: str
     probe: dict[str, Any] | None = None
+    settings: FinetuneSettings | None = None
+    candidates: list[dict[str, Any]] | None = None
+    words: dict[str, Any] | None = None
+    headline: str = ""
+    judgement: dict[str, Any] = field(default_factory=dict)
     sweep: list[dict[str, Any]] | None = None
     starts: list[dict[str, Any]] | None = None
 
@@ -75,6 +84,7 @@ class Study:
         tell: Is told lines.
         scratch: A folder for states.
         states: What frozen parts made of a split's examples, by split and stage.
+        raw: The texts, where words are to be looked at; else None.
     """
 
     make: Callable[[], Network]
@@ -86,11 +96,19 @@ class Study:
     tell: Callable[[str], None]
     scratch: Path
     states: dict[str, dict[int, States]] = field(default_factory=lambda: {"train": {}, "validation": {}})
+    raw: RawTexts | None = None
 
     def __post_init__(self) -> None:
         self.network = self.make().to(self.train.device).eval()
-        self.anatomy = anatomy_of(self.network, self.train.batch(np.arange(1)))
-        self._fitted: tuple[Probe, History] | None = None
+        self.branch = Branch.taken_from(self.network)
+        self._columns: dict[str, WordColumns] = {}
+        first = self.train.batch(np.arange(1))
+        self.anatomy = anatomy_of(self.network, first)
+        with torch.no_grad():
+            self.poolings = list(self.network.summaries(**first))
+        classes = self.network.head.out_features
+        self.selection = selection_of(np.bincount(self.train.labels, minlength=classes))
+        self.heads = Heads(self)
 
     def run(self, strategies: Sequence[str]) -> Trained:
         """Trains by one strategy, or by several and keeps the one that does best on validation examples.
@@ -102,24 +120,30 @@ class Study:
             InputError: A loss is no longer a number.
         """
         self.prepare(strategies)
-        done = [self._probed()] if "probe" in strategies else []
-        trials = [self.trial(name) for name in strategies if STRATEGIES[name].trains]
+        done = [self.worded()] if LEXICAL in strategies else []
+        done += [self.probed()] if "probe" in strategies else []
+        trials = [self.trial(name) for name in strategies if name != LEXICAL and STRATEGIES[name].trains]
         rows = {trained.strategy: _row(trained.history, trained.history.best) for trained in done}
         if len(trials) > 1:
             trials, rows = self._race(trials, rows)
         for trial in trials:
             trial.run()
-            done.append(self._finish(trial))
+            done.append(self.finish(trial))
             rows[trial.strategy] = _row(trial.history, trial.history.best)
-        best = max(done, key=lambda trained: rank(trained.history.best))
-        if len(strategies) > 1:
-            kept = best.strategy
-            best.sweep = [{"strategy": name, **rows[name], "kept": name == kept} for name in strategies]
+        best = max(done, key=lambda trained: rank(trained.history.best, self.selection))
+        self.note_words(best)
+        told = [{"strategy": name, **rows[name], "kept": name == best.strategy} for name in strategies]
+        best.sweep = told if len(strategies) > 1 else None
+        frozen = {trained.strategy: trained.frozen for trained in done}
+        best.candidates = [
+            candidate(row["strategy"], frozen.get(row["strategy"], "not trained to its end"), row, row["kept"])
+            for row in told
+        ]
         return best
 
     def prepare(self, strategies: Sequence[str]) -> None:
         """Computes in one pass what the frozen parts of these strategies make of the examples."""
-        stages = {stage for name in strategies for stage in self._cached_stages(name)}
+        stages = {stage for name in strategies if name != LEXICAL for stage in self._cached_stages(name)}
         began = time.perf_counter()
         passed = False
         for name, examples in (("train", self.train), ("validation", self.validation)):
@@ -147,57 +171,106 @@ class Study:
             stages += [first] if self.settings.cache_gib else []
         return stages
 
-    def _fit_probe(self) -> tuple[Probe, History]:
-        """Fits a head on the pooled vectors of the frozen backbone; once for all strategies that begin with it."""
-        if self._fitted is None:
-            began, device, head = time.perf_counter(), self.train.device, self.anatomy.head
-            vectors = [
-                Vectors(self.states[name][head], examples.numbers, examples.labels, device)
-                for name, examples in (("train", self.train), ("validation", self.validation))
-            ]
-            probe = fit_probe(vectors[0], vectors[1], self.network.head.out_features, self.tell)
-            network = copy.deepcopy(self.network)
-            probe.load_into(network.head)
-            learner = Pooled(self.validation, self.states["validation"][head])
-            scores = scores_of(predict(network, learner, 1024, self.autocast), self.validation.labels)
-            seconds = time.perf_counter() - began
-            entry = {"epoch": 1, "step": 0, "train_loss": probe.train_loss, **scores, "seconds": seconds}
-            rate = len(self.train) / max(seconds, 1e-9)
-            history = History(epochs=[entry], best_epoch=1, seconds=seconds, examples_per_second=rate)
-            self._fitted = probe, history
-        return self._fitted
-
-    def _probed(self) -> Trained:
-        probe, history = self._fit_probe()
-        network = copy.deepcopy(self.network)
-        probe.load_into(network.head)
-        self.listener("probe", "epoch", history.epochs[0])
+    def probed(self, head: Head | None = None, silent: bool = False) -> Trained:
+        """Returns the network with a head that was fitted on it; None: the best of them."""
+        chosen, network = head or self.heads.best, copy.deepcopy(self.network)
+        chosen.load_into(network)
+        if not silent:
+            self.listener(chosen.name, "epoch", chosen.history.epochs[0])
         frozen = describe(self.anatomy, STRATEGIES["probe"], self.settings)
-        return Trained(network, "probe", history, frozen, _told(probe))
+        return Trained(network, "probe", chosen.history, frozen, chosen.to_json(), self.settings)
 
-    def trial(self, name: str) -> Trial:
-        """Returns a network of its own, about to learn by a strategy, from kept states where there are some."""
-        strategy, network = STRATEGIES[name], copy.deepcopy(self.network)
-        if strategy.probes:
-            self._fit_probe()[0].load_into(network.head)
-        anatomy = anatomy_of(network, self.train.batch(np.arange(1)))
+    def worded(self) -> Trained:
+        """Returns the model of the words alone.
+
+        Raises:
+            InputError: There are no words, or none that tells anything.
+        """
+        if self.heads.lexical is None:
+            raise alone.no_words(self.raw is None)
+        fit = self.heads.lexical[1]
+        history = alone.history_of(fit)
+        self.listener(LEXICAL, "epoch", history.epochs[0])
+        return Trained(alone.model_of(fit), LEXICAL, history, alone.FROZEN, settings=self.settings)
+
+    def with_words(self, examples: Examples, split: str, network: Network) -> Examples:
+        """Returns examples with the words that a network's branch takes, where it has one."""
+        if network.vectorizer is None or self.raw is None:
+            return examples
+        if split not in self._columns:
+            self._columns[split] = self.raw.columns(network.vectorizer, split)
+        return dataclasses.replace(examples, words=self._columns[split])
+
+    def note_words(self, trained: Trained) -> None:
+        """Adds what is told of the words."""
+        labels, network = (self.raw.labels if self.raw else []), trained.network
+        if self.heads.lexical is None:
+            return
+        fit = self.heads.lexical[1]
+        if isinstance(network, alone.WordsModel):
+            trained.words = alone.note_alone(fit, labels)
+        elif network.wide is not None:
+            examples = self.with_words(self.validation, "validation", network)
+            trained.words = note_of(network, examples, labels, fit)
+
+    def logits(self, trained: Trained) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what a model makes of validation examples, [examples, classes], and their classes."""
+        network = trained.network
+        if isinstance(network, alone.WordsModel):
+            assert self.heads.lexical is not None, "words were found"
+            words, fit = self.heads.lexical
+            return fit.linear.logits(fit.validation_columns), words.truth
+        learner = Direct(self.with_words(self.validation, "validation", network))
+        found = logits_of(network, learner, 2 * self.settings.batch_size, self.autocast)
+        return found, self.validation.labels
+
+    def trial(self, name: str, settings: FinetuneSettings | None = None, from_probe: bool = False) -> Trial:
+        """Returns a network of its own, about to learn by a strategy, from kept states where there are some.
+
+        Args:
+            name: Of the strategy.
+            settings: Other ones than the study's.
+            from_probe: Begin with the probe's head, also where the strategy does not.
+
+        Raises:
+            InputError: Batches would have one example, and the network's norms need several.
+        """
+        strategy, network, settings = STRATEGIES[name], copy.deepcopy(self.network), settings or self.settings
+        if strategy.probes or from_probe:
+            self.heads.best.load_into(network)
+            network.dropout.p = 0.0  # it was fitted without: what is dropped would weigh as much as it learned to
+        elif self._adds_words():
+            assert self.heads.lexical is not None, "there are words"
+            start_branch(network, self.heads.lexical[1], self.branch)
+        anatomy = anatomy_of(network, self.with_words(self.train, "train", network).batch(np.arange(1)))
+        _check_batches(network, min(settings.batch_size, len(self.train)))
         if strategy.adapts:
-            torch.manual_seed(self.settings.seed)
-            add_adapters(network, anatomy, self.settings)
+            torch.manual_seed(settings.seed)
+            add_adapters(network, anatomy, settings)
             network.to(self.train.device)
-        learners: list[Learner] = []
-        for split, examples in (("train", self.train), ("validation", self.validation)):
-            stage = next((s for s in self._cached_stages(name) if s != anatomy.head), None)
-            states = self.states[split].get(stage) if stage else None
-            if stage and states and not (split == "train" and examples.augment):
-                learners.append(Resumed(examples, anatomy, stage, states))
-            else:
-                learners.append(Direct(examples))
+        learners = self._learners(name, anatomy, network)
 
         def listen(event: str, entry: dict[str, float]) -> None:
             self.listener(name, event, entry)
 
-        return Trial(network, anatomy, name, (learners[0], learners[1]), self.settings, self.autocast, listen)
+        return Trial(network, anatomy, name, learners, settings, self.autocast, listen, self.selection)
+
+    def _adds_words(self) -> bool:
+        """Whether a network that begins with no fitted head gets a branch for words."""
+        found = self.heads.lexical
+        return found is not None and (self.settings.lexical == "true" or is_within_reach(found[1], found[0]))
+
+    def _learners(self, name: str, anatomy: Anatomy, network: Network) -> tuple[Learner, Learner]:
+        found: list[Learner] = []
+        for split, given in (("train", self.train), ("validation", self.validation)):
+            examples = self.with_words(given, split, network)
+            stage = next((s for s in self._cached_stages(name) if s != anatomy.head), None)
+            states = self.states[split].get(stage) if stage else None
+            if stage and states and not (split == "train" and examples.augment):
+                found.append(Resumed(examples, anatomy, stage, states))
+            else:
+                found.append(Direct(examples))
+        return found[0], found[1]
 
     def _race(self, trials: list[Trial], rows: dict[str, Any]) -> tuple[list[Trial], dict[str, Any]]:
         """Runs trials to the rung; returns the best, and the rows with how all did there."""
@@ -210,30 +283,46 @@ class Study:
                 f"{trial.strategy} after {trial.done} of {trial.total} steps: validation loss "
                 f"{told['validation_loss']:.4f}, accuracy {told['accuracy']:.4f}"
             )
-        best = max(trials, key=lambda trial: rank(scores[trial.strategy]))
+        best = max(trials, key=lambda trial: rank(scores[trial.strategy], self.selection))
         found = {trial.strategy: _row(trial.history, scores[trial.strategy], trial.done) for trial in trials}
         self.tell(f"{best.strategy} goes on")
         return [best], {**rows, **found}
 
-    def _finish(self, trial: Trial) -> Trained:
+    def finish(self, trial: Trial) -> Trained:
+        """Returns what a trial has learned, its adapters merged."""
         strategy = STRATEGIES[trial.strategy]
         if strategy.adapts:
             merge_adapters(trial.network)
-        probe = _told(self._fit_probe()[0]) if strategy.probes else None
-        frozen = describe(trial.anatomy, strategy, self.settings)
-        return Trained(trial.network.eval(), trial.strategy, trial.history, frozen, probe)
+        probe = self.heads.best.to_json() if strategy.probes else None
+        frozen = describe(trial.anatomy, strategy, trial.settings)
+        return Trained(trial.network.eval(), trial.strategy, trial.history, frozen, probe, trial.settings)
 
 
-def rank(scores: Mapping[str, float]) -> tuple[float, float]:
-    """Returns what is highest for the best validation: macro-F1, and among equals the lowest loss."""
-    return scores["macro_f1"], -scores["validation_loss"]
+def candidate(name: str, what: str, scores: Mapping[str, Any], kept: bool, note: str = "") -> dict[str, Any]:
+    """Returns a line of the history's `candidates`.
+
+    Args:
+        name: What it is called.
+        what: It is, in words.
+        scores: On validation examples, and its `seconds`.
+        kept: Whether it is the model.
+        note: What else is to be said.
+    """
+    validation = {metric: scores[metric] for metric in METRICS}
+    told = {"name": name, "what": what, "validation": validation, "seconds": scores["seconds"]}
+    return {**told, "kept": kept, "note": note}
+
+
+def _check_batches(network: Network, size: int) -> None:
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if norms and size < LEAST:
+        raise InputError(
+            f"Batches would hold {size} example, but the network has {len(norms)} batch norms, which need several: set "
+            f"training.batch_size to {LEAST} or more, and give as many training examples."
+        )
 
 
 def _row(history: History, scores: Mapping[str, float], steps: int | None = None) -> dict[str, Any]:
-    kept = {name: scores[name] for name in ("validation_loss", "accuracy", "macro_f1")}
+    kept = {name: scores[name] for name in METRICS}
     done = history.epochs[-1]["step"] if steps is None else steps
     return {**kept, "steps": done, "seconds": history.seconds}
-
-
-def _told(probe: Probe) -> dict[str, Any]:
-    return {"penalties": probe.penalties, "validation_losses": probe.losses, "chosen": probe.chosen}

@@ -15,7 +15,7 @@ class Telling:
         self.settings, self.curves = settings, curves
         names, starts = strategies_of(settings.strategy), 2 if settings.alternative else 1
         self.prefix = len(names) > 1 or starts > 1
-        steps = starts * settings.epochs * -(-examples // settings.batch_size)
+        steps = starts * max(1, settings.epochs) * -(-examples // max(1, settings.batch_size))  # 0: nothing is trained
         self.bar = Progress("finetune", steps * (1 + RUNG * max(0, len(names) - 2)))
         self.done: dict[str, int] = {}
 

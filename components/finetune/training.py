@@ -1,31 +1,29 @@
 """The training loop: AdamW, warm-up and linear decay, clipping, early stopping. To be read in one sitting."""
 
-import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from components.finetune import parallel
-from components.finetune.anatomy import Anatomy, Prefix
-from components.finetune.batches import epoch_batches
-from components.finetune.cache import States
+from components.finetune.anatomy import Anatomy
+from components.finetune.batches import LEAST, epoch_batches, steps_of
 from components.finetune.examples import Examples
+from components.finetune.learners import Autocast, Learner, predict, scores_of
 from components.finetune.settings import FinetuneSettings
 from components.finetune.strategies import STRATEGIES, freeze, parameter_groups
-from components.shared import metrics
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
+from components.shared.selection import rank
 
 _FLUSH_STEPS = 10  # how often the loss is brought from the device, looked at and told
-
-Autocast = Callable[[], contextlib.AbstractContextManager[Any]]
-"""Makes the context that a forward pass runs in."""
+_GAIN, _LEAST_GAIN = 0.995, 1e-3  # a validation loss that falls by less is no gain to go on for
+_LEAST_STEPS = 100  # without better validation before training stops: few examples make short epochs
 
 Listener = Callable[[str, dict[str, float]], None]
 """Called with "step" or "epoch" and the newest entry of the history."""
@@ -61,60 +59,6 @@ class History:
         return self.epochs[self.best_epoch - 1]
 
 
-class Learner(Protocol):
-    """Leads examples through a network: as they are, or from where its frozen part was computed before."""
-
-    @property
-    def examples(self) -> Examples:
-        """Which they are."""
-
-    def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Returns logits [batch, classes] and targets: int64 [batch], or float [batch, classes]."""
-
-
-@dataclass(frozen=True)
-class Direct:
-    """Leads examples through the whole network."""
-
-    examples: Examples
-
-    def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Returns logits and targets, both of augmented examples where the network is in training."""
-        batch, targets = self.examples.batch(indices), self.examples.targets(indices)
-        if self.examples.augment and network.training:
-            batch, targets = self.examples.augment(batch, targets, draw)
-        return network(**batch), targets
-
-
-@dataclass(frozen=True)
-class Resumed:
-    """Leads examples through the upper part of a network, from states that were computed once."""
-
-    examples: Examples
-    anatomy: Anatomy
-    stage: int
-    states: States
-
-    def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Returns logits and targets."""
-        states = self.states.read(self.examples.numbers[indices]).to(self.examples.device)
-        with Prefix(network, self.anatomy).resumed(self.stage, states):
-            return network(**self.examples.batch(indices)), self.examples.targets(indices)
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """Leads examples through the head alone, from the vectors that the frozen backbone made of them."""
-
-    examples: Examples
-    states: States
-
-    def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Returns logits and targets."""
-        vectors = self.states.read(self.examples.numbers[indices])[:, 0].to(self.examples.device)
-        return network.head(network.dropout(vectors)), self.examples.targets(indices)
-
-
 class Trial:
     """One network that learns by one strategy; it can be paused at any step, and goes on as if it had not been."""
 
@@ -127,6 +71,7 @@ class Trial:
         settings: FinetuneSettings,
         autocast: Autocast,
         listener: Listener,
+        selection: str = "macro_f1",
     ) -> None:
         """Prepares training.
 
@@ -138,15 +83,22 @@ class Trial:
             settings: Of the loop.
             autocast: Makes the context that forward passes run in.
             listener: Is told every entry of the history.
+            selection: What the best epoch is chosen by, see `components.shared.selection`.
         """
         self.network, self.anatomy, self.strategy = network, anatomy, strategy
         self.train, self.validation = learners
         self.settings, self.autocast, self.listener = settings, autocast, listener
+        self.selection = selection
         self.history = History()
-        self.epoch_steps = -(-len(self.train.examples) // settings.batch_size)
+        self._least = LEAST * parallel.group().size
+        self.epoch_steps = steps_of(len(self.train.examples), settings.batch_size, self._least)
         self.total = settings.epochs * self.epoch_steps
         self.done = 0
+        self.cut = False  # whether training was ended from outside
         self._best = (float("-inf"), 0.0)
+        self._lowest = float("inf")  # validation loss
+        self._gained = 0  # the step at which score or loss of validation last became better
+        self._adjustment = _adjustment(self.train.examples, settings, network.head.out_features)
         self._best_weights: dict[str, Tensor] | None = None
         self._before = 0.0  # seconds of training before this epoch
         # Of dropout: each process draws its own.
@@ -174,18 +126,45 @@ class Trial:
             self._random = torch.random.get_rng_state()
 
     def score(self) -> dict[str, float]:
-        """Returns validation_loss, accuracy and macro_f1 of the weights as they are now."""
+        """Returns validation_loss, accuracy and macro_f1 of the weights as they are now.
+
+        Raises:
+            InputError: What the network says is no longer a number.
+        """
         probabilities = predict(self.network, self.validation, 2 * self.settings.batch_size, self.autocast)
+        if not np.isfinite(probabilities).all():
+            raise InputError(
+                f"What the network says of validation examples is no longer a number after step {self.done}. Lower "
+                "training.learning_rate, or train in float32 (training.precision)."
+            )
         return scores_of(probabilities, self.validation.examples.labels)
 
-    def _steps(self) -> Iterator[int]:
+    def end(self) -> None:
+        """Ends training where it is, perhaps within an epoch: what was learned is validated, and the best kept."""
+        self.cut = True
+        if self.done and (not self.history.epochs or self.history.epochs[-1]["step"] < self.done):
+            self._train_loss = self.history.steps[-1]["loss"] if self.history.steps else float("nan")
+            self._validate(len(self.history.epochs))
+        self.history.stopped_early = True
+        self._loop.close()
+        self._restore()
+
+    def _steps(self) -> Generator[int]:
         """Trains; yields after each step."""
         for epoch in range(self.settings.epochs):
             yield from self._epoch(epoch)
             self._validate(epoch)
-            if epoch + 1 - self.history.best_epoch >= self.settings.patience:
+            if self._is_over():
                 self.history.stopped_early = epoch + 1 < self.settings.epochs
                 break
+        self._restore()
+
+    def _is_over(self) -> bool:
+        """Whether nothing has become better for long: neither the score nor the loss, in epochs and in steps."""
+        since = self.done - self._gained
+        return since >= self.settings.patience * self.epoch_steps and since >= _LEAST_STEPS
+
+    def _restore(self) -> None:
         if self._best_weights is not None:
             self.network.load_state_dict(self._best_weights, strict=False)
         self.history.padding = _padding(self.train.examples.lengths, self.settings)
@@ -195,7 +174,7 @@ class Trial:
         first = STRATEGIES[self.strategy].first(self.anatomy, settings, epoch)
         losses = _Losses(self.done, self.epoch_steps, examples, self.history, self.listener)
         began = time.perf_counter()
-        for indices in epoch_batches(examples.lengths, settings.batch_size, settings.seed, epoch):
+        for indices in epoch_batches(examples.lengths, settings.batch_size, settings.seed, epoch, self._least):
             if not losses.done or not self.network.training:  # a pause may have left it in evaluation
                 freeze(self.network, self.anatomy, STRATEGIES[self.strategy], first)
                 self._forward = self._joined()
@@ -218,8 +197,8 @@ class Trial:
         weight = len(mine) * self._group.size / len(indices)
         with self.autocast():
             logits, targets = self.train.logits(self._forward, mine if len(mine) else indices[:1], draw)
-        smoothing = self.settings.label_smoothing
-        return weight * nn.functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+        smoothing, seen = self.settings.label_smoothing, logits.float() + self._adjustment
+        return weight * nn.functional.cross_entropy(seen, targets, label_smoothing=smoothing)
 
     def _joined(self) -> Any:
         """Returns what is called in training: of several processes, what makes the mean of their gradients."""
@@ -236,7 +215,10 @@ class Trial:
         seconds, self._before = history.seconds - self._before, history.seconds
         history.epochs.append({**entry, "seconds": seconds + time.perf_counter() - began})
         self.listener("epoch", history.epochs[-1])
-        if (score := (scores["macro_f1"], -scores["validation_loss"])) > self._best:
+        if scores["validation_loss"] < _GAIN * self._lowest - _LEAST_GAIN:
+            self._lowest, self._gained = scores["validation_loss"], self.done
+        if (score := rank(scores, self.selection)) > self._best:
+            self._gained = self.done if score[0] > self._best[0] else self._gained
             self._best, history.best_epoch = score, epoch + 1
             self._best_weights = self._learned() if epoch + 1 < self.settings.epochs else None
 
@@ -246,34 +228,6 @@ class Trial:
         gradual = not STRATEGIES[self.strategy].fixed  # what is frozen now may learn later
         state = self.network.state_dict()
         return {n: t.detach().to("cpu", copy=True) for n, t in state.items() if gradual or n not in frozen}
-
-
-def predict(network: Network, learner: Learner, batch_size: int, autocast: Autocast) -> np.ndarray:
-    """Returns probabilities [examples, classes], float32; the longest examples first, in batches of like length."""
-    network.eval()
-    group = parallel.group()
-    order = group.share(np.argsort(-learner.examples.lengths, kind="stable"))
-    found = np.zeros((len(learner.examples), network.head.out_features), np.float32)
-    draw = np.random.default_rng(0)  # not used: nothing is augmented in evaluation
-    with torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            with autocast():
-                logits, _ = learner.logits(network, chosen, draw)
-            found[chosen] = logits.float().softmax(-1).cpu().numpy()
-    if group.size > 1:
-        found = group.total(torch.from_numpy(found).to(learner.examples.device)).cpu().numpy()
-    return found
-
-
-def scores_of(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Returns validation_loss, accuracy and macro_f1 of probabilities [examples, classes]."""
-    confusion = metrics.confusion_matrix(labels, probabilities.argmax(1), probabilities.shape[1])
-    return {
-        "validation_loss": metrics.log_loss(probabilities, labels),
-        "accuracy": metrics.accuracy(confusion),
-        "macro_f1": metrics.macro_f1(confusion),
-    }
 
 
 class _Losses:
@@ -324,6 +278,17 @@ class _Losses:
             f"{', '.join(self.examples.ids(indices))}. Look at them in the snapshot, lower training.learning_rate, or "
             "train in float32 (training.precision)."
         )
+
+
+def _adjustment(examples: Examples, settings: FinetuneSettings, classes: int) -> Tensor:
+    """Returns what is added to the logits in training: for uneven classes the logarithm of their shares.
+
+    So the network need not learn which classes are frequent, and without it all weigh the same (logit adjustment, Menon
+    et al. 2021, 2007.07314).
+    """
+    counts = np.bincount(examples.labels, minlength=classes)
+    shares = np.maximum(counts, 0.5) / max(1, counts.sum())
+    return torch.from_numpy((settings.logit_adjustment * np.log(shares)).astype(np.float32)).to(examples.device)
 
 
 def _schedule(optimizer: torch.optim.Optimizer, warmup: float, total: int) -> torch.optim.lr_scheduler.LRScheduler:

@@ -19,6 +19,11 @@ def ingest(
     group: str,
     time: str,
     slices: list[str],
+    encoding: str,
+    delimiter: str,
+    sheet: str,
+    class_level: int,
+    query: str,
     max_characters: int,
     max_pixels: int,
     validation_fraction: float,
@@ -39,5 +44,5 @@ def ingest(
     from components.shared.step import run_step
 
     target = Path(given.pop("snapshot").path)
-    report = run_step(lambda: step.ingest(target, step.IngestSettings(**given)))
+    report = run_step(lambda: step.ingest(target, step.IngestSettings(**given)), "ingest")
     snapshot.metadata.update(digest=report.digest, rows=report.rows, rejected=report.rejected)

@@ -132,7 +132,7 @@ class _Ingestion:
 
     def _collect(self, files: Sequence[File], scratch: Path) -> Buckets:
         buckets = self.source.buckets(files, scratch)
-        progress = Progress("ingest", 2.0)
+        progress, told = Progress("ingest", 2.0), 0
         for row, found in self.source.examples(files):
             self.read += 1
             if isinstance(found, Example):
@@ -143,6 +143,9 @@ class _Ingestion:
                 self.held.add(row.place, found, self.source.inputs(row), None)
             else:
                 self.rejects.add(row.place, found, self.source.inputs(row), row.values.get(self.settings.label))
+            while told < len(self.source.told):
+                progress.line(f"ingest: {self.source.told[told]}")
+                told += 1
             if self.read % 10_000 == 0:
                 progress.update(min(1.0, self.read / 1e6), f"{self.read:,} rows read, {self.rejects.total:,} rejected")
         self._check_labels()
@@ -228,6 +231,8 @@ class _Ingestion:
         self.draft.write_json("snapshot.json", content)
         # How rows came to be left out is no part of the digest: what is kept is the same.
         notes = {**accounting, "remembered": plan.remembered, "warnings": warnings}
+        if self.source.told:
+            self.draft.write_json("notes/reading.json", self.source.told)
         self.draft.write_json(COUNTS, notes)
         for warning in warnings:
             print(f"graft: {warning}", flush=True)

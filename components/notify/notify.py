@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.notify import webhook
-from components.notify.outcome import EVENTS, FAILURE, PROMOTION, UNKNOWN, Outcome, find_outcome
+from components.notify import history, webhook
+from components.notify.outcome import EVENTS, FAILURE, PROMOTION, STOPPED, UNKNOWN, Outcome, find_outcome
 from components.notify.template import DEFAULT, fill
+from components.shared import runs
 from components.shared.errors import GraftError
+from components.shared.promotions import AWAITS
 from components.shared.step import option, required
 
 
@@ -35,6 +37,8 @@ class NotifyReport:
 def notify(settings: NotifySettings) -> NotifyReport:
     """Posts a notice to the webhook in `GRAFT_NOTIFY_URL`, if the run came to something that is to be told.
 
+    It is the run's last step: MLflow runs that a killed step has left open are ended, too.
+
     Args:
         settings: Which run, and what is told of it.
     """
@@ -45,6 +49,7 @@ def notify(settings: NotifySettings) -> NotifyReport:
     except Exception as error:  # only its type: its text might hold the address
         report = NotifyReport("", False, f"no notice was sent: {type(error).__name__}")
     print(f"graft: notify 100% · {report.told}", flush=True)
+    runs.end_left_open(settings.name, settings.pipeline_run)
     return report
 
 
@@ -52,7 +57,8 @@ def _notify(settings: NotifySettings) -> NotifyReport:
     address = webhook.address()
     if not address:
         return NotifyReport("", False, f"{webhook.ADDRESS} is not set: nobody is told")
-    outcome = find_outcome(settings.name, settings.pipeline_run, settings.state)
+    cancelled = history.was_cancelled(settings.pipeline_run, settings.page)
+    outcome = find_outcome(settings.name, settings.pipeline_run, settings.state, cancelled)
     if not outcome.event:
         return NotifyReport("", False, "nothing has changed: there is nothing to tell")
     if outcome.event not in [*settings.events, UNKNOWN]:
@@ -72,11 +78,12 @@ def values(settings: NotifySettings, outcome: Outcome) -> Mapping[str, str]:
 def _headline(name: str, outcome: Outcome) -> str:
     version, champion = f"version {outcome.version}", outcome.champion
     if outcome.event == FAILURE:
-        return "the run failed" + (f" after it had registered {version}" if outcome.version else "")
+        how = "was stopped" if outcome.verdict == STOPPED else "failed"
+        return f"the run {how}" + (f" after it had registered {version}" if outcome.version else "")
     if outcome.event == UNKNOWN:
         return "the run ended"
     if outcome.event == PROMOTION:
         return f"{version} is the champion" + (f", in place of version {champion}" if champion else "")
-    if outcome.verdict == "awaits approval":
+    if outcome.verdict == AWAITS:
         return f"{version} awaits approval (graft models promote {name}/{outcome.version})"
     return f"{version} was not promoted" + (f"; version {champion} stays champion" if champion else "")

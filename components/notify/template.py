@@ -13,11 +13,12 @@ PLACEHOLDERS = {
     "sentence": "all that follows as one text",
     "model": "the model's name in the registry",
     "event": "promotion, refusal, failure or unknown",
-    "verdict": "promoted, refused, awaits approval, failed or unknown",
+    "verdict": "promoted, refused, awaits approval, failed, stopped or unknown",
     "version": "the version that was registered",
     "champion": "the version that it was compared with",
     "reasons": "why it was promoted or not, in sentences",
     "error": "what went wrong",
+    "step": "the step that failed, where it is known",
     "run": "the id of the pipeline's run",
     "page": "the address of the run's page",
 }

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import requests  # type: ignore[import-untyped]
 
+from components.shared import network
 from components.shared.errors import InputError, ServiceError
 
 ADDRESS = "GRAFT_NOTIFY_URL"
@@ -82,5 +83,4 @@ def _reason(error: Exception) -> str:
     """Tells a failure in the system's words; the library's hold the address."""
     if isinstance(error, requests.Timeout):
         return "it did not answer in time"
-    found = re.search(r"\[Errno -?\d+\] ([^'\")\]]+)", str(error))
-    return found[1].lower() if found else "the connection broke"
+    return network.reason(error) or "the connection broke"

@@ -20,5 +20,7 @@ def promote(
     from components.shared.step import run_step
 
     settings = step.PromoteSettings(name=name, pipeline_run=pipeline_run)
-    report = run_step(lambda: step.promote(Path(version.path), Path(evaluation.path), Path(promotion.path), settings))
+    report = run_step(
+        lambda: step.promote(Path(version.path), Path(evaluation.path), Path(promotion.path), settings), "promote"
+    )
     promotion.metadata.update(version=report.version, verdict=report.verdict, champion=report.champion)

@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.shared import promotions, tracking
+from components.shared import promotions, records, tracking
 from components.shared.artifact import Artifact, open_artifact, write_artifact
 from components.shared.errors import InputError
 from components.shared.gate import AWAIT_APPROVAL, NOTE, PROMOTE, REFUSE
 from components.shared.promotions import Change, Outcome
 from components.shared.promotions.champion import holder
+from components.shared.records import PipelineRun
 from components.shared.registry import CHAMPION, PREVIOUS, check_name, find_model
 from components.shared.step import Progress, option, required
-
-AWAITS = "awaits approval"
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,8 @@ def promote(version: Path, evaluation: Path, promotion: Path, settings: PromoteS
         outcome = _act(told["version"], decision, settings)
         found = {"model": settings.name, "version": told["version"], **_told(outcome, settings.name)}
         draft.write_json("promotion.json", found)
+    told = {**found, "reasons": " ".join(found["reasons"]), "before": decision["champion"]}
+    records.leave(PipelineRun(settings.name, settings.pipeline_run), "promote", told)
     return PromoteReport(digest=draft.digest, **found)
 
 
@@ -109,7 +110,7 @@ def _act(version: str, decision: dict[str, Any], settings: PromoteSettings) -> O
     elif promotions.settle(name) == version:
         outcome = Outcome(promotions.ALREADY, (f"Version {version} is champion already.",))
     else:
-        verdicts = {REFUSE: promotions.REFUSED, AWAIT_APPROVAL: AWAITS}
+        verdicts = {REFUSE: promotions.REFUSED, AWAIT_APPROVAL: promotions.AWAITS}
         outcome = Outcome(verdicts[decision["verdict"]], reasons)
     for reason in outcome.reasons:
         progress.line(reason)

@@ -19,6 +19,9 @@ def register(
     from components.register import register as step
     from components.shared.step import run_step
 
-    settings = step.RegisterSettings(name=name, experiment=name, pipeline_run=pipeline_run)
-    report = run_step(lambda: step.register(Path(model.path), Path(evaluation.path), Path(version.path), settings))
+    places = {"model": model.uri, "evaluation": evaluation.uri}
+    settings = step.RegisterSettings(name=name, experiment=name, pipeline_run=pipeline_run, places=places)
+    report = run_step(
+        lambda: step.register(Path(model.path), Path(evaluation.path), Path(version.path), settings), "register"
+    )
     version.metadata.update(model=report.model, version=report.version, uri=report.uri)

@@ -74,9 +74,9 @@ def requirements(model: Artifact) -> list[str]:
 
 def _copy_predictor(family: str, folder: Path) -> Path:
     """Copies the files that a family predicts with, as they are now: the version goes on with them."""
-    folder.mkdir()
     for name in backbones.FAMILIES[family].files:
-        shutil.copyfile(Path(str(backbones.__file__)).with_name(name), folder / name)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Path(str(backbones.__file__)).parents[1] / name, folder / name)
     return folder
 
 

@@ -39,8 +39,9 @@ class RegisteredModel(PythonModel):
         folder = Path(context.artifacts["model"])
         package = _package(Path(context.artifacts["predictor"]))
         family = json.loads((folder / "model.json").read_text("utf-8"))["family"]
-        self.predictor = importlib.import_module(f"{package}.{family}").Predictor(folder)
-        self.pixels = None if (folder / "tokenizer.json").exists() else importlib.import_module(f"{package}.pixels")
+        self.predictor = importlib.import_module(f"{package}.backbones.{family}").Predictor(folder)
+        has_pictures = (folder / "preprocessing.json").exists()
+        self.pixels = importlib.import_module(f"{package}.backbones.pixels") if has_pictures else None
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None

@@ -1,6 +1,7 @@
 """A model and its evaluation into a version in the MLflow registry."""
 
 import dataclasses
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from components.register.package import requirements, write_package
 from components.register.tags import promotion_tags
 from components.register.versions import ensure_version
-from components.shared import tracking
+from components.shared import records, runs, tracking
 from components.shared.artifact import Artifact, open_artifact, write_artifact
 from components.shared.errors import InputError
 from components.shared.inventory import FOLDER
+from components.shared.records import PipelineRun
 from components.shared.registry import CHALLENGER, INVENTORY, check_name
 from components.shared.step import Progress, option, required
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _FOLDER = "model"  # in the run's artifacts
+_NO_NAME = re.compile(r"[^\w\-. :]", re.ASCII)  # what MLflow does not take in the name of a metric
 _LOGGED = "graft.logged_model"  # tag of the run: digest of the model that was logged to it as a whole
 
 
@@ -31,6 +34,7 @@ class RegisterSettings:
     name: str = required("the model's name in the registry")
     experiment: str = option("", "MLflow experiment of the run, where finetune opened none; empty: the model's name")
     pipeline_run: str = option("", "the run of the pipeline, which the version tells")
+    places: dict[str, str] = option({}, "addresses of the model and its evaluation, for who looks for them later")
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,16 @@ def register(model: Path, evaluation: Path, version: Path, settings: RegisterSet
     _check(source, scores)
     lineage = {**scores.inputs, **source.lineage(), "evaluation": scores.digest}
     with write_artifact(version, "version", dataclasses.asdict(settings), lineage) as draft:
+        decided = promotion_tags(scores)
         told = _publish(source, scores, settings)
         draft.producer["mlflow_run_id"] = told["run_id"]
         draft.write_json("version.json", told)
+    entry = {
+        **told,
+        "places": settings.places,
+        **{key: decided[key] for key in ("decision", "reasons", "compared_with")},
+    }
+    records.leave(PipelineRun(settings.name, settings.pipeline_run), "register", entry)
     return RegisterReport(digest=draft.digest, **told)
 
 
@@ -127,9 +138,9 @@ def _run(client: "MlflowClient", model: Artifact, settings: RegisterSettings) ->
     found = client.search_runs([experiment], f"tags.model_digest = '{model.digest}'", max_results=1)
     if found:
         return found[0]
-    run = client.create_run(experiment, run_name=settings.name, tags={"model_digest": model.digest})
-    client.set_terminated(run.info.run_id)
-    return run
+    made = runs.open_run(client, settings.experiment or settings.name, tags={"model_digest": model.digest})
+    client.set_terminated(made)
+    return client.get_run(made)
 
 
 def _log_model(client: "MlflowClient", run: "Run", model: Artifact) -> None:
@@ -151,7 +162,7 @@ def _log_evaluation(client: "MlflowClient", run: "Run", evaluation: Artifact) ->
             client.log_artifact(run.info.run_id, str(evaluation.file(name)), INVENTORY)
     values = {f"test/{name}": value for name, value in _metrics(evaluation).items()}
     for name, metrics in evaluation.read_json("evaluation.json")["baselines"].items():
-        values[f"baseline/{name}/accuracy"] = metrics["accuracy"]
+        values[f"baseline/{_NO_NAME.sub('', name)}/accuracy"] = metrics["accuracy"]
     for name, value in values.items():
         if name not in run.data.metrics:  # where the same model was registered before
             client.log_metric(run.info.run_id, name, value)

@@ -8,11 +8,17 @@ from components.shared.registry import versions_of
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_MAKER = {"pipeline_run", "run_id", "git_commit", "graft_version"}
+_DECISION = {"decision", "reasons", "compared_with"}
+
 
 def ensure_version(
     client: "MlflowClient", name: str, source: str, tags: Mapping[str, str], description: str
 ) -> tuple[str, bool]:
     """Returns the number of a model's version, and whether it was made now; an older one gets these tags.
+
+    Of an older one, what made it stays; and so does what was decided about it, where it is the champion and was
+    compared with itself: then another run trained the same model at the same time, or once more.
 
     Args:
         client: Of the registry.
@@ -33,11 +39,14 @@ def ensure_version(
         if found == number:
             return number, True
         client.delete_model_version(name, number)  # another process was faster, or the request was sent twice
-    for key, value in given.items():
-        client.set_model_version_tag(name, found, key, value)
-    for key in client.get_model_version(name, found).tags.keys() & tags.keys() - given.keys():
+    older = client.get_model_version(name, found).tags
+    kept = {key for key in _MAKER if key in older} | (_DECISION if tags.get("compared_with") == found else set())
+    for key in given.keys() - kept:
+        client.set_model_version_tag(name, found, key, given[key])
+    for key in older.keys() & tags.keys() - given.keys() - kept:
         client.delete_model_version_tag(name, found, key)
-    client.update_model_version(name, found, description)
+    if not kept & _DECISION:
+        client.update_model_version(name, found, description)
     return found, False
 
 

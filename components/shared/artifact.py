@@ -15,9 +15,9 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from components.shared.errors import InputError, ServiceError
@@ -123,12 +123,49 @@ def open_artifact(path: Path, kind: str) -> Artifact:
         InputError: It is no artifact of that kind, or a file is missing, changed or of another size (named).
     """
     manifest = _read_manifest(path, kind)
-    if manifest["kind"] != kind:
-        raise InputError(f"{path} holds a {manifest['kind']}; a {kind} was expected here.")
     for name, entry in manifest["files"].items():
         _verify(path, name, entry)
     told = (manifest[name] for name in ("inputs", "settings", "producer"))
     return Artifact(path, kind, manifest["digest"], tuple(manifest["files"]), *told)
+
+
+def copy_artifact(bring: Callable[[str, Path], None], path: Path, kind: str, digest: str) -> Artifact:
+    """Copies an artifact from elsewhere and verifies all of it, its digest too; whole, or not at all.
+
+    Args:
+        bring: Brings one of its files, by name, to a path.
+        path: The folder to write: absent, empty, or left over from a step that was killed.
+        kind: What it is expected to be.
+        digest: Likewise.
+
+    Raises:
+        InputError: It is another one, or damaged; or the folder holds something else.
+    """
+    _claim(path)
+    try:
+        (path / PARTIAL).unlink()
+        bring(MANIFEST, path / PARTIAL)
+        files = _parse_manifest(path / PARTIAL, kind)["files"]
+        for name in files:
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise InputError(f"A file of the {kind} is called {name!r}, which leads out of its folder.")
+            bring(name, path / name)
+        if _digest(kind, files) != digest:
+            raise InputError(f"Another {kind} was found ({_digest(kind, files)[:12]}) than expected ({digest[:12]}).")
+        (path / PARTIAL).replace(path / MANIFEST)
+        return open_artifact(path, kind)
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+def digest_of(path: Path, kind: str) -> str:
+    """Returns the digest that an artifact's manifest tells; its files are not looked at.
+
+    Raises:
+        InputError: There is no artifact of that kind.
+    """
+    return str(_read_manifest(path, kind)["digest"])
 
 
 def git_commit() -> str:
@@ -167,9 +204,7 @@ def _claim(path: Path) -> None:
 def _complete(draft: Draft, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
     paths = sorted(p for p in draft.path.rglob("*") if p.is_file() and p.name != PARTIAL)
     files = {p.relative_to(draft.path).as_posix(): {"sha256": sha256(p), "size": p.stat().st_size} for p in paths}
-    told = {name: entry["sha256"] for name, entry in files.items() if not name.startswith(NOTES)}
-    content = json.dumps([kind, told], sort_keys=True)
-    draft.digest = hashlib.sha256(content.encode()).hexdigest()
+    draft.digest = _digest(kind, files)
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
@@ -183,17 +218,28 @@ def _complete(draft: Draft, kind: str, settings: Mapping[str, Any], inputs: Mapp
     (draft.path / PARTIAL).replace(draft.path / MANIFEST)
 
 
+def _digest(kind: str, files: Mapping[str, Mapping[str, Any]]) -> str:
+    told = {name: entry["sha256"] for name, entry in files.items() if not name.startswith(NOTES)}
+    return hashlib.sha256(json.dumps([kind, told], sort_keys=True).encode()).hexdigest()
+
+
 def _read_manifest(path: Path, kind: str) -> dict[str, Any]:
     file = path / MANIFEST
     if not file.exists():
         state = "was never completed" if (path / PARTIAL).exists() else f"has no {MANIFEST}"
         raise InputError(f"A {kind} was expected at {path}, but that folder {state}. Run the step that makes it again.")
+    return _parse_manifest(file, kind)
+
+
+def _parse_manifest(file: Path, kind: str) -> dict[str, Any]:
     manifest: dict[str, Any] = json.loads(file.read_text("utf-8"))
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise InputError(
             f"{file} has schema version {manifest.get('schema_version')}; this graft reads {SCHEMA_VERSION}. "
             "Make the artifact again with this version."
         )
+    if manifest["kind"] != kind:
+        raise InputError(f"{file.parent} holds a {manifest['kind']}; a {kind} was expected here.")
     return manifest
 
 

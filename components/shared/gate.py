@@ -11,6 +11,8 @@ from components.shared.errors import InputError, did_you_mean, quote_all
 METRICS = ("accuracy", "macro_f1")
 APPROVALS = ("automatic", "manual")
 PROMOTE, REFUSE, AWAIT_APPROVAL = "promote", "refuse", "await approval"
+BETTER, WORDS_SUFFICE, NOTHING_LEARNED = "better", "the backbone adds nothing", "nothing was learned"
+"""Of the verdicts over the baselines those that the gate asks for, or refuses."""
 NOTE = "notes/decision.json"
 """Where an evaluation tells the decision: `verdict`, `reasons`, and the `champion` it was compared with."""
 
@@ -42,7 +44,8 @@ class Rules:
         min_value: Of the metric, on the test split.
         max_class_drop: The most recall that a class may lose.
         max_slice_drop: The most accuracy that a slice may lose.
-        must_beat_baseline: Whether every baseline must be beaten.
+        must_beat_baseline: Whether the strongest baseline must be beaten; a model of words alone, which has no backbone
+            that would have to pay, must not be worse than it. A model at chance is refused in any case.
         max_latency_ratio: The most time of a batch, as a multiple of the champion's.
         min_examples: Fewer test examples show nothing.
         approval: "automatic", or "manual": what passes waits for a person.
@@ -158,7 +161,9 @@ def _of_itself(evaluation: Found, rules: Rules) -> Iterator[str]:
         yield f"Its {name} of {value:.3f} is below the {rules.min_value:g} that is asked for (promotion.min_value)."
     if not _number(evaluation["metrics"].get("log_loss", 0.0)):
         yield "Its probabilities are not numbers."
-    if rules.must_beat_baseline and evaluation["verdict"] != "better":
+    if evaluation["verdict"] == NOTHING_LEARNED:  # whatever the rules: no champion by chance
+        yield evaluation["sentence"]
+    elif rules.must_beat_baseline and evaluation["verdict"] not in (BETTER, WORDS_SUFFICE):
         yield f"It did not beat every baseline (promotion.must_beat_baseline): {evaluation['sentence']}"
     examples = evaluation["difference"]["examples"]
     if not examples >= rules.min_examples:

@@ -16,6 +16,7 @@ from components.shared import tracking
 from components.shared.artifact import MANIFEST
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.packaged import Loaded, download_version, load_artifact, load_version
+from components.shared.patience import patiently
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -138,7 +139,7 @@ def download(model: str, folder: Path, patterns: Sequence[str]) -> Path:
     uri = resolve(model)
     tracking.prepare()
     with tracking.explained(f"downloading {uri}"):
-        download_version(uri, folder, patterns)
+        patiently(lambda: download_version(uri, folder, patterns), "MLflow, or its artifact store,")
     return folder
 
 

@@ -8,14 +8,19 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import logging
+import os
 import re
+import signal
 import sys
+import threading
 import time
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.shared import records
 from components.shared.errors import GraftError, InputError
 
 PROGRESS = re.compile(r"^\s*graft: (?P<step>\S+) +(?P<percent>\d+)% · (?P<message>.*)$")
@@ -59,29 +64,89 @@ class Progress:
             print(f"graft: {self.step} {round(100 * fraction):3d}% · {message}", flush=True)
 
 
-def run_step(step: Callable[[], Any]) -> Any:
+def run_step(step: Callable[[], Any], name: str = "") -> Any:
     """Runs a step in its own process; a failure ends that process with a message and an exit code, not a traceback.
 
+    SIGTERM, with which Kubernetes ends a pod that is cancelled, evicted or out of time, is taken as Ctrl-C: what is
+    half-written is removed, and what is open in MLflow is closed. Why the step failed is left for the run's last step.
+
+    Args:
+        step: Does the work.
+        name: The step's; without one, its failure is left for nobody.
+
     Raises:
-        SystemExit: 2 for an `InputError`, 1 for another `GraftError`, 130 for Ctrl-C.
+        SystemExit: 2 for an `InputError`, 1 for another `GraftError`, 130 for Ctrl-C and SIGTERM.
     """
+    _quieten()
     try:
-        return step()
+        with terminable():
+            result = step()
     except GraftError as error:
         kind = "wrong input" if isinstance(error, InputError) else "failure"
         for line in str(error).splitlines():
             print(f"graft: {kind}: {line}", flush=True)
+        _leave(name, {"failure": str(error)})
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         print("graft: interrupted", flush=True)
+        _leave(name, {"stopped": True})
         raise SystemExit(INTERRUPTED) from None
+    except Exception as error:
+        _leave(name, {"failure": f"a fault of its own, {type(error).__name__}: {error}"})
+        raise
+    if os.environ.get("KFP_RETRY_INDEX", "0") not in ("", "0") and (run := records.current()) and name:
+        records.take_back(run, records.failure_of(name))
+    return result
 
 
-def option(default: Any, help_text: str) -> Any:
-    """Returns a settings field with its default and the help that the step's own command shows."""
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Takes SIGTERM as Ctrl-C for the length of a block; a second one does not disturb the clearing up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(name: str, entry: Mapping[str, Any]) -> None:
+    """Leaves a step's failure for the run's last step; a fault in doing so hides no failure."""
+    run = records.current()
+    if not run or not name:
+        return
+    try:
+        records.leave(run, records.failure_of(name), {"step": name, **entry})
+    except Exception as error:
+        print(f"graft: warning: the failure could not be written down ({type(error).__name__})", flush=True)
+
+
+def _quieten() -> None:
+    """Keeps libraries from telling of credentials, connections and requests in the log of a step that is all right."""
+    for library in ("botocore", "boto3", "s3transfer", "urllib3", "httpx", "fsspec", "alembic", "mlflow"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+
+
+def option(default: Any, help_text: str, keyed: bool = True) -> Any:
+    """Returns a settings field with its default and the help that the step's own command shows.
+
+    Args:
+        default: Of the field.
+        help_text: What it means.
+        keyed: Whether what the step makes may depend on it: if so, what was made with another value is not taken from
+            the cache.
+    """
+    metadata = {"help": help_text, "keyed": keyed}
     if isinstance(default, list | dict):
-        return dataclasses.field(default_factory=lambda: default.copy(), metadata={"help": help_text})
-    return dataclasses.field(default=default, metadata={"help": help_text})
+        return dataclasses.field(default_factory=lambda: default.copy(), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def required(help_text: str) -> Any:
@@ -89,7 +154,9 @@ def required(help_text: str) -> Any:
     return dataclasses.field(metadata={"help": help_text})
 
 
-def command(step: Callable[..., Any], settings: type[Any], paths: Mapping[str, str], doc: str) -> None:
+def command(
+    step: Callable[..., Any], settings: type[Any], paths: Mapping[str, str], doc: str, optional: Sequence[str] = ()
+) -> None:
     """Runs a step from a shell: `paths` (folder arguments) and the settings' fields become its options.
 
     Args:
@@ -97,16 +164,17 @@ def command(step: Callable[..., Any], settings: type[Any], paths: Mapping[str, s
         settings: Its settings dataclass.
         paths: Help of each folder argument, by name.
         doc: What `--help` says first.
+        optional: Those of the paths that can be left out.
     """
     parser = argparse.ArgumentParser(prog=f"python -m components.{step.__name__}", description=doc)
     for name, text in paths.items():
-        parser.add_argument(_flag(name), type=Path, required=True, help=text, metavar="DIR")
+        parser.add_argument(_flag(name), type=Path, required=name not in optional, help=text, metavar="DIR")
     hints = typing.get_type_hints(settings)
     for field in dataclasses.fields(settings):
         _add_option(parser, field, hints[field.name])
     arguments = vars(parser.parse_args())
     folders = {name: arguments.pop(name) for name in paths}
-    report = run_step(lambda: step(**folders, settings=settings(**arguments)))
+    report = run_step(lambda: step(**folders, settings=settings(**arguments)), step.__name__)
     print(json.dumps(dataclasses.asdict(report), indent=1, ensure_ascii=False, default=str))
 
 

@@ -6,14 +6,19 @@ Credentials and endpoint come from the environment (`AWS_*`, `AWS_ENDPOINT_URL_S
 import contextlib
 import fnmatch
 import io
+import os
+import shutil
 import tempfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.shared import network
 from components.shared.ahead import map_ahead
 from components.shared.errors import GraftError, InputError, ServiceError
+from components.shared.patience import Result, patiently
+from components.shared.redaction import in_short
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -134,16 +139,81 @@ def download_folder(uri: str, folder: Path, patterns: Sequence[str]) -> None:
         _download(*_split(file.uri), path)
 
 
+def read_if_there(uri: str) -> bytes | None:
+    """Returns the content of a small file; None where there is none.
+
+    Raises:
+        InputError: There is no such bucket, or it may not be read.
+        ServiceError: The store did not answer.
+    """
+    if is_s3(uri):
+        return next((_get(_client(), *_split(file.uri)) for file in _list_s3(uri) if file.uri == uri), None)
+    with _readable(uri):
+        return Path(uri).read_bytes() if Path(uri).is_file() else None
+
+
+def write_whole(uri: str, content: bytes) -> None:
+    """Writes a small file: whoever reads it finds the old one or the new one, whole.
+
+    Raises:
+        InputError: There is no such bucket, or these credentials may not write there.
+        ServiceError: The store did not answer.
+        OSError: The disk took it not.
+    """
+    if is_s3(uri):
+        bucket, key = _split(uri)
+        with _explained(uri):
+            _client().put_object(Bucket=bucket, Key=key, Body=content)
+        return
+    path = Path(uri)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        file.write(content)
+    written = Path(file.name)
+    written.chmod(0o644)  # others may read it, as they may any file of a run
+    written.replace(path)
+
+
+def bring(uri: str, path: Path) -> None:
+    """Brings a file here: from S3, or as a hard link (a copy where the disk is another): a second name, no more space.
+
+    Raises:
+        InputError: There is no such file, or it may not be read.
+        ServiceError: The store did not answer.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if is_s3(uri):
+        _download(*_split(uri), path)
+        return
+    with _readable(uri):
+        try:
+            os.link(uri, path)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            shutil.copyfile(uri, path)
+
+
 def _list_local(uri: str) -> Iterator[File]:
     path = Path(uri).expanduser()
     if path.is_file():
         yield _local_file(path, path.name)
     elif path.is_dir():
-        for file in path.rglob("*"):
+        for file in _walk(path):
             if file.is_file():
                 yield _local_file(file, file.relative_to(path).as_posix())
     else:
         raise InputError(f"There is no file or folder {uri!r} (looked from {Path.cwd()}). Check the path.")
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yields the files below a folder; links to folders are followed, as of classes, but in no circle."""
+    for name, folders, files in os.walk(folder, followlinks=True):
+        place = Path(name)
+        if place != folder and place.is_symlink() and place.parent.resolve().is_relative_to(place.resolve()):
+            folders.clear()
+        else:
+            yield from (place / file for file in files)
 
 
 def _local_file(path: Path, name: str) -> File:
@@ -155,22 +225,30 @@ def _local_file(path: Path, name: str) -> File:
 def _list_s3(uri: str) -> Iterator[File]:
     bucket, key = _split(uri)
     prefix = key if not key or key.endswith("/") else key + "/"
-    with _explained(uri):
-        pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
-        for item in (item for page in pages for item in page.get("Contents", [])):
-            if item["Key"] == key:
-                yield File(uri, key.rsplit("/", 1)[-1], item["Size"], item.get("ETag", ""))
-            elif item["Key"].startswith(prefix) and not item["Key"].endswith("/"):
-                name = item["Key"][len(prefix) :]
-                yield File(f"s3://{bucket}/{item['Key']}", name, item["Size"], item.get("ETag", ""))
+
+    def listed() -> list[Any]:
+        with _explained(uri):
+            pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
+            return [item for page in pages for item in page.get("Contents", [])]
+
+    for item in _patiently(listed):
+        if item["Key"] == key:
+            yield File(uri, key.rsplit("/", 1)[-1], item["Size"], item.get("ETag", ""))
+        elif item["Key"].startswith(prefix) and not item["Key"].endswith("/"):
+            name = item["Key"][len(prefix) :]
+            yield File(f"s3://{bucket}/{item['Key']}", name, item["Size"], item.get("ETag", ""))
 
 
 def _download(bucket: str, key: str, path: Path) -> None:
     from boto3.s3.transfer import TransferConfig
 
     parts = TransferConfig(multipart_chunksize=32 << 20, multipart_threshold=32 << 20, max_concurrency=16)
-    with _explained(f"s3://{bucket}/{key}"):
-        _client().download_file(bucket, key, str(path), Config=parts)
+
+    def download() -> None:
+        with _explained(f"s3://{bucket}/{key}"):
+            _client().download_file(bucket, key, str(path), Config=parts)
+
+    _patiently(download)
 
 
 class _Stream(io.RawIOBase):
@@ -206,11 +284,19 @@ def _get(client: "S3Client", bucket: str, key: str, **options: Any) -> bytes:
     """Returns the bytes of an object, or of a `Range`; a body that breaks off is asked for again."""
     from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
-    with _explained(f"s3://{bucket}/{key}"):
-        for _ in range(_ATTEMPTS - 1):
-            with contextlib.suppress(IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
-                return client.get_object(Bucket=bucket, Key=key, **options)["Body"].read()
-        return client.get_object(Bucket=bucket, Key=key, **options)["Body"].read()
+    def get() -> bytes:
+        with _explained(f"s3://{bucket}/{key}"):
+            for _ in range(_ATTEMPTS - 1):
+                with contextlib.suppress(IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
+                    return client.get_object(Bucket=bucket, Key=key, **options)["Body"].read()
+            return client.get_object(Bucket=bucket, Key=key, **options)["Body"].read()
+
+    return _patiently(get)
+
+
+def _patiently(call: Callable[[], Result]) -> Result:
+    """Tries a call on while the store is away, where there is patience; what is wrong stays wrong."""
+    return patiently(call, "the object store", lambda error: isinstance(error, ServiceError))
 
 
 @contextlib.contextmanager
@@ -253,7 +339,8 @@ def _explained(uri: str) -> Iterator[None]:
         ) from error
     except BotoCoreError as error:
         raise ServiceError(
-            f"The object store did not answer for {uri}: {error}. Check AWS_ENDPOINT_URL_S3 and the network."
+            f"The object store did not answer for {uri}: {network.reason(error) or in_short(str(error))}. Check "
+            "AWS_ENDPOINT_URL_S3 and the network."
         ) from error
 
 

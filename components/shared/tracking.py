@@ -1,7 +1,7 @@
 """The connection to MLflow: one client with bounded retries, its errors told in our words.
 
 Address and credentials come from the environment (`MLFLOW_TRACKING_URI`, `MLFLOW_TRACKING_USERNAME`, …), as MLflow
-reads them. An address may hold a password: it is told only through `redact`.
+reads them. An address may hold a password: it is told only through `redaction.redact`.
 """
 
 import contextlib
@@ -9,9 +9,12 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from components.shared import network
 from components.shared.errors import GraftError, InputError, ServiceError
+from components.shared.patience import patience, patiently
+from components.shared.redaction import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,32 +28,58 @@ _DEFAULTS = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_UV_AUTO_DETECT": "false",  # a uv.lock in the working directory is not the model's
 }
+DEPLOYED = "GRAFT_MLFLOW"
+"""Variable: the MLflow server of a deployment, which goes before what others put into `MLFLOW_TRACKING_URI`."""
 _SQLITE = "sqlite:///"
+_LONGEST = 2000  # characters of what a server says
 _REFUSED = re.compile(
     r"UNAUTHENTICATED|PERMISSION_DENIED|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken"
     r"|InvalidToken|Unable to locate credentials|error code 40[13]\b|\b40[13] Client Error"
 )
 
 
-def client() -> "MlflowClient":
+def client(patient: bool = True) -> "MlflowClient":
     """Returns a client of the MLflow that `MLFLOW_TRACKING_URI` names; it gives up after half a minute of retries.
+
+    Where the environment says that there is more patience (`patience`), each call to a server is tried on for so long.
+
+    Args:
+        patient: Whether to have that patience: training does not wait for its curves to be taken.
 
     Raises:
         InputError: The variable is not set (MLflow would start a database in the working directory), or leads to a
             SQLite file that cannot be written.
     """
+    prepare()
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
         raise InputError(
             "MLFLOW_TRACKING_URI is not set, so there is no registry to speak to. Set it to the MLflow server "
             "(https://mlflow.example.com) or to a file (sqlite:////home/me/.graft/mlflow.db); `graft run` sets it."
         )
-    prepare()
     if uri.startswith(_SQLITE):
         _check_database(uri)
     from mlflow import MlflowClient
 
-    return MlflowClient()
+    made = MlflowClient()
+    return cast("MlflowClient", _Patient(made)) if patient and patience() and uri.startswith("http") else made
+
+
+class _Patient:
+    """A client whose calls are tried again while the server is away."""
+
+    def __init__(self, client: "MlflowClient") -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._client, name)
+        if not callable(call):
+            return call
+
+        def call_patiently(*arguments: Any, **options: Any) -> Any:
+            return patiently(lambda: call(*arguments, **options), "MLflow, or its artifact store,")
+
+        return call_patiently
 
 
 def use_embedded(root: Path) -> None:
@@ -60,10 +89,28 @@ def use_embedded(root: Path) -> None:
 
 def prepare() -> None:
     """Sets what MLflow reads from the environment: bounded retries where the user set none; no pickles, no chatter."""
+    _insist()
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # it would print the address with its password
+
+
+def _insist() -> None:
+    """Leads MLflow to the server of the deployment where Kubeflow's MLflow plugin has put another address in its place.
+
+    The plugin sets `MLFLOW_TRACKING_URI` of each task, whatever the pipeline has set.
+    """
+    own, given = (os.environ.get(name, "").strip() for name in (DEPLOYED, "MLFLOW_TRACKING_URI"))
+    if not own or given == own:
+        return
+    os.environ["MLFLOW_TRACKING_URI"] = own
+    if given and given.rstrip("/") != own.rstrip("/"):
+        print(
+            f"graft: warning: Kubeflow's MLflow plugin leads to {redact(given)}; the deployment's {redact(own)} is "
+            "used. Name the same server in both places to see Kubeflow's runs and graft's side by side.",
+            flush=True,
+        )
 
 
 def experiment_id(client: "MlflowClient", name: str) -> str:
@@ -114,14 +161,10 @@ def explained(doing: str) -> Iterator[None]:
         raise _explain(doing, error, "") from error
 
 
-def redact(text: str) -> str:
-    """Returns a text in which addresses hold no user or password any more."""
-    return re.sub(r"://[^/\s@]*@", "://***@", text)
-
-
 def _explain(doing: str, error: Exception, code: str) -> GraftError:
     where = redact(os.environ.get("MLFLOW_TRACKING_URI", ""))
     told = redact(f"{error}")
+    unreached = network.reason(error) if not code or "API request to" in told else ""
     if _REFUSED.search(f"{code} {told}"):
         return InputError(
             f"MLflow at {where}, or its artifact store, refused these credentials while {doing}: {told}. Set "
@@ -129,8 +172,14 @@ def _explain(doing: str, error: Exception, code: str) -> GraftError:
         )
     if code == "INVALID_PARAMETER_VALUE":
         return InputError(f"MLflow at {where} did not take a value while {doing}: {told}")
+    if unreached:
+        return ServiceError(
+            f"MLflow at {where} failed while {doing}: {unreached}. Check MLFLOW_TRACKING_URI, whether the server runs, "
+            "and its artifact store."
+        )
     return ServiceError(
-        f"MLflow at {where} failed while {doing}: {told}. Check MLFLOW_TRACKING_URI, and whether the server runs."
+        f"MLflow at {where} failed while {doing}: {told[:_LONGEST]}. Check MLFLOW_TRACKING_URI, and whether the server "
+        "runs."
     )
 
 

@@ -20,12 +20,19 @@ def transform(
     given = dict(locals())
     from pathlib import Path
 
+    from components.shared import cache
     from components.shared.parameters import restore
     from components.shared.step import run_step
     from components.transform import transform as step
 
-    source, target = (Path(given.pop(name).path) for name in ("snapshot", "features"))
-    report = run_step(lambda: step.transform(source, target, step.TransformSettings(**restore(given))))
+    def encode() -> tuple[step.TransformReport, dict[str, str]]:
+        source, target = (Path(given.pop(name).path) for name in ("snapshot", "features"))
+        settings = step.TransformSettings(**restore(given))
+        ways = ({"snapshot": source}, ("features", target), features.uri)
+        work = cache.Work("transform", *ways, settings, weights=False, report=step.TransformReport)
+        return cache.through(work, lambda: step.transform(source, target, settings))
+
+    report, taken = run_step(encode, "transform")
     features.metadata.update(digest=report.digest, rows=report.rows, mean_length=report.mean_length)
-    features.metadata.update(at_max_length=report.at_max_length)
+    features.metadata.update(at_max_length=report.at_max_length, **taken)
     return (report.backbone,)

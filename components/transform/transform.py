@@ -17,6 +17,7 @@ from components.shared.errors import InputError
 from components.shared.snapshot import SPLITS, read_batches
 from components.shared.step import Progress, option, required
 from components.shared.tasks import Encoder, Encoding
+from components.transform.sizes import arguments_for
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def transform(snapshot: Path, features: Path, settings: TransformSettings) -> Tr
     stored = dataclasses.asdict(settings)
     with tempfile.TemporaryDirectory(prefix="graft-transform-") as scratch:
         backbone = backbones.fetch(settings.backbone, Path(scratch), weights=False, args=settings.backbone_args)
+        backbone = dataclasses.replace(backbone, args=arguments_for(backbone, source))
         encoder = task.encoder(backbone, encoding)
         with write_artifact(features, "features", stored, source.lineage()) as draft:
             lengths = _encode_splits(source, draft, encoder, told["labels"])

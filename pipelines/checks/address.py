@@ -1,13 +1,13 @@
 """Whether anything answers at an address: told in seconds, before a client with retries of its own is asked."""
 
-import re
 import socket
 from urllib.parse import urlsplit
 
 import requests  # type: ignore[import-untyped]
 
-from components.shared import tracking
+from components.shared import network
 from components.shared.errors import InputError, ServiceError
+from components.shared.redaction import redact
 from pipelines.checks.finding import Finding, warning
 
 TIMEOUT = (3, 4)  # seconds to connect, and to wait for an answer
@@ -31,15 +31,14 @@ def reach(service: str, address: str, variable: str) -> None:
     except requests.exceptions.SSLError:
         return  # the service's own client may know other certificates: it will tell
     except (requests.ConnectionError, requests.Timeout) as error:
-        told = tracking.redact(address)
+        told = redact(address)
         raise ServiceError(
             f"{service} does not answer at {told}: {_reason(error)}. Check {variable}, whether the server runs, and "
             "the network."
         ) from error
     except requests.RequestException as error:
         raise InputError(
-            f"{tracking.redact(address)} is no address of {service}. Set {variable} to one such as "
-            "https://service.example.com."
+            f"{redact(address)} is no address of {service}. Set {variable} to one such as https://service.example.com."
         ) from error
 
 
@@ -65,7 +64,6 @@ def inside(subject: str, address: str) -> Finding:
 
 
 def _reason(error: Exception) -> str:
-    found = re.search(r"\[Errno -?\d+\] ([^'\")\]]+)", str(error))
     if isinstance(error, requests.Timeout):
         return f"nothing came within {TIMEOUT[isinstance(error, requests.ReadTimeout)]} s"
-    return found.group(1).lower() if found else "the connection broke"
+    return network.reason(error) or "the connection broke"

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from components.shared import tracking
+from components.shared.redaction import redact
 
 PASSED, WARNING, FAILED = "✓", "!", "✗"
 
@@ -27,8 +27,8 @@ class Finding:
     mend: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "found", tracking.redact(self.found))
-        object.__setattr__(self, "mend", tracking.redact(self.mend))
+        object.__setattr__(self, "found", redact(self.found))
+        object.__setattr__(self, "mend", redact(self.mend))
 
 
 Check = Callable[[], Iterator[Finding]]

@@ -75,8 +75,7 @@ def check_image(field: str, image: str) -> Iterator[Finding]:
     if "@" not in image:
         yield warning(
             field,
-            f"{image} has no digest: what a tag names can change, and Kubeflow's cache would not see it. Name it "
-            f"{image}@{digest}.",
+            f"{image} has no digest: what a tag names can change from one step to the next. Name it {image}@{digest}.",
         )
 
 

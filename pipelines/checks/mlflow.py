@@ -11,6 +11,7 @@ from pathlib import Path
 
 from components.shared import tracking
 from components.shared.errors import InputError
+from components.shared.redaction import redact
 from pipelines.checks.address import TIMEOUT, inside, is_hidden, reach
 from pipelines.checks.finding import Finding, passed, warning
 from pipelines.checks.modules import load
@@ -40,7 +41,7 @@ def check_mlflow(model: str | None) -> Iterator[Finding]:
     elif address.startswith(_SQLITE):
         yield _look_at_file(_file(address).absolute(), model)
     else:
-        told = tracking.redact(address)
+        told = redact(address)
         with reached_registry():
             version, outlook = _version(address), _look_up(model)
         if version and int(version.split(".")[0]) < _OLDEST:

@@ -53,6 +53,27 @@ def test_the_same_job_and_seed_give_the_same_content(results: dict[str, Any]) ->
     assert results["docker"]["version"] == "1"
 
 
+def test_the_same_job_again_trains_nothing_and_one_byte_is_enough_to_train(tmp_path: Path, backbone: Path) -> None:
+    """The runs' folders are other mounts to a container than this run's: what is taken is copied there."""
+    table = sample_csv(tmp_path / "data/topics.csv")
+    write_job(tmp_path / "job.yaml", "data", str(backbone))
+
+    def run() -> tuple[str, set[str]]:
+        done = graft("run", "job.yaml", "--runner", "docker", "--json", "result.json", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        taken = {line.split()[0] for line in done.stderr.splitlines() if ", taken from run 20" in line}
+        path = json.loads((tmp_path / "result.json").read_text())["artifacts"]["model"]
+        return open_artifact(Path(path), "model").digest, taken
+
+    first, second = run(), run()
+    assert first == (second[0], set())
+    assert second[1] == {"transform", "finetune"}
+    table.write_text(table.read_text().replace(",", ".,", 2).replace(".,", ",", 1))
+    changed, taken = run()
+    assert taken == set()
+    assert changed != second[0]
+
+
 def test_a_run_tells_its_steps_and_leaves_only_the_users_own_files(results: dict[str, Any], engine: Any) -> None:
     folder, log = results["docker"]["folder"], results["docker"]["log"]
     steps = [line.split()[0] for line in log.splitlines() if " done in " in line]

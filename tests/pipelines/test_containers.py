@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from components.shared.cache import CACHE
 from components.shared.errors import ServiceError
 from pipelines import containers
 
@@ -52,6 +53,14 @@ def test_data_and_backbone_are_mounted_where_they_are_for_reading(home: Path) ->
     given = {"HF_HOME": str(home / "hub"), "MLFLOW_TRACKING_URI": f"sqlite:///{work}/.graft/mlflow.db"}
     expected = {work / "data": False, work / "bert": False, home / "hub": True, work / ".graft": True}
     assert containers.mounts(arguments("data", "random:bert"), given) == expected
+
+
+def test_what_earlier_runs_left_is_mounted_for_reading_and_what_tells_of_it_for_writing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CACHE, str(Path.cwd() / ".graft/cache"))
+    found = containers.mounts(arguments("s3://b/p", "timm/vit"), {CACHE: containers.environment()[CACHE]})
+    assert found == {Path.cwd() / ".graft/runs": False, Path.cwd() / ".graft/cache": True}
 
 
 @pytest.mark.parametrize("source", ["s3://bucket/raw", "hf://owner/name"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.finetune.settings import STRATEGIES
+from components.finetune.settings import CHOICES
 from components.shared.errors import InputError, quote_all
 from pipelines.finetune import finetune_pipeline
 from pipelines.job import load_job
@@ -45,12 +45,12 @@ def refusal(path: Path, *changes: str) -> str:
 
 def test_a_short_job_has_a_default_for_all_the_rest(tmp_path: Path) -> None:
     job = load_job(write(tmp_path / "job.yaml"))
-    assert (job.strategy, job.training.epochs, job.data.max_rejects) == ("full", 3, 0.01)
+    assert (job.strategy, job.training.epochs, job.data.max_rejects) == ("auto", 0, 0.01)
 
 
 def test_all_faults_are_told_at_once_with_path_found_allowed_and_nearest(tmp_path: Path) -> None:
     data = {"source": 3, "inputs": "text", "lable": "topic", "splits": {"dev": "tset"}}
-    training = {"epoch": 3, "epochs": 0, "learning_rate": "fast", "pooling": "men"}
+    training = {"epoch": 3, "epochs": -1, "learning_rate": "fast", "pooling": "men"}
     path = write(tmp_path / "job.yaml", task="text-clasification", model="a/b", data=data, training=training)
     message = refusal(path)
     assert message.splitlines()[0] == f"{path} has 11 faults:"
@@ -62,8 +62,8 @@ def test_all_faults_are_told_at_once_with_path_found_allowed_and_nearest(tmp_pat
         "data.inputs: found 'text'; input should be a valid list",
         "data.label: is missing",
         "data.splits.dev: found 'tset'; input should be 'train', 'validation' or 'test'",
-        "training.epochs: found 0; input should be greater than or equal to 1",
-        "training.pooling: found 'men'; allowed: 'auto', 'first', 'last', 'mean'. Did you mean 'mean'?",
+        "training.epochs: found -1; input should be greater than or equal to 0",
+        "training.pooling: found 'men'; allowed: 'auto', 'first', 'last', 'mean', 'max'. Did you mean 'mean'?",
     ]:
         assert f"  {line}" in message.splitlines()
     assert "training.learning_rate: found 'fast'; input should be a valid number" in message
@@ -109,6 +109,14 @@ DATA: dict[str, Any] = {"source": "d", "inputs": ["a"], "label": "l"}
             {"backbone": "random:timm/resnet10t", "evaluation": {"transfer_check": True}},
             "evaluation.transfer_check: found True; a backbone with pretrained weights was expected",
         ),
+        (
+            {
+                "task": "image-classification",
+                "data": {"source": "d", "inputs": ["image"], "label": "l"},
+                "strategy": ["lexical", "probe"],
+            },
+            "strategy: found ['lexical', 'probe']; 'lexical' reads words, and image-classification has none",
+        ),
     ],
 )
 def test_values_that_do_not_fit_together(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -125,20 +133,21 @@ def test_labels_are_taken_as_written_and_codes_lead_to_them(tmp_path: Path) -> N
 
 
 FIELDS = [
-    ("training.learning_rate", [1e-6, 9], [0, 10, float("nan"), float("inf")]),
+    ("training.minutes", [0, 2.5], [-1, float("inf")]),
+    ("training.learning_rate", [0, 1e-6, 9], [-1, 10, float("nan"), float("inf")]),
     ("training.pixel_gib", [0, 0.5], [-1, float("inf")]),
     ("training.cache_gib", [0, 0.5], [-1, float("inf")]),
     ("training.trainable_blocks", [0, 12], [-1, 1.5]),
-    ("training.layer_decay", [0.65, 1], [0, 1.1]),
+    ("training.layer_decay", [0, 0.65, 1], [-0.1, 1.1]),
     ("training.head_factor", [0.1, 10], [0, -1]),
     ("training.lora_rank", [1, 64], [0, 2.5]),
     ("training.lora_alpha", [0.5, 32], [0, -1]),
     ("training.label_smoothing", [0, 0.1], [-0.1, 1]),
     ("training.crop_scale", [0.08, 1], [0, 1.1]),
-    ("training.flip", [0, 1], [-0.1, 1.1]),
+    ("training.flip", [-1, 0, 1], [-1.1, 1.1]),
     ("training.color_jitter", [0, 0.4], [-0.1, 1]),
     ("training.mixup", [0, 0.8], [-0.1, "some"]),
-    ("training.pooling", ["auto", "first", "last", "mean"], ["max"]),
+    ("training.pooling", ["auto", "first", "last", "mean", "max"], ["min"]),
     ("training.precision", ["auto", "float32", "bfloat16"], ["float16"]),
     ("data.max_pixels", [1, 10**9], [0, 2.5]),
     ("evaluation.transfer_check", [True, False], ["perhaps", 3]),
@@ -179,12 +188,21 @@ class TestStrategy:
             (["probe", 3], "found ['probe', 3]; allowed: {all}, or a list of them."),
             ([], "found []; allowed: {all}, or a list of them."),
             (["full", "probe", "full"], "found ['full', 'probe', 'full']; each strategy once was expected"),
+            (
+                ["auto", "probe"],
+                "found ['auto', 'probe']; auto alone was expected: it looks for the best strategy itself",
+            ),
             (3, "found 3; input should be a valid string"),
         ],
     )
     def test_others_are_refused(self, tmp_path: Path, strategy: Any, message: str) -> None:
         told = refusal(write(tmp_path / "job.yaml", strategy=strategy)).splitlines()
-        assert told[1:] == ["  strategy: " + message.format(all=quote_all(STRATEGIES))]
+        assert told[1:] == ["  strategy: " + message.format(all=quote_all(CHOICES))]
+
+
+@pytest.mark.parametrize(("given", "taken"), [(True, "true"), (False, "false"), ("auto", "auto")])
+def test_words_beside_the_backbone_can_be_switched(tmp_path: Path, given: Any, taken: str) -> None:
+    assert load_job(write(tmp_path / "job.yaml", training={"lexical": given})).arguments()["lexical"] == taken
 
 
 class TestBackboneArguments:
@@ -252,7 +270,7 @@ def test_faults_of_an_image_job_do_not_hide_each_other(tmp_path: Path) -> None:
         backbone="random:timm/resnet10t",
         backbone_args={"img_size": None},
         strategy=["probe", "ful"],
-        training={"epochs": 0, "max_length": 64, "flip": 2, "crop": 1},
+        training={"epochs": -1, "max_length": 64, "flip": 2, "crop": 1},
         evaluation={"transfer_check": True, "learning_curve": [8, 4], "learning_curv": [8]},
     )
     faulty = [line.strip().partition(":")[0] for line in refusal(path).splitlines()[1:]]

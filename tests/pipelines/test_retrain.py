@@ -11,7 +11,7 @@ import pytest
 from components.shared import tasks
 from components.shared.artifact import open_artifact
 from components.shared.snapshot import read_batches
-from tests.conftest import TRAINING, write_csv
+from tests.conftest import NUMBERS, write_csv
 from tests.pipelines.test_run import graft, write_job
 from tests.servers import webhook_server
 
@@ -35,7 +35,7 @@ class Diary:
     def __init__(self, folder: Path, backbone: Path, webhook: str) -> None:
         self.folder, self.environment = folder, {"GRAFT_NOTIFY_URL": webhook}
         self.job = write_job(
-            folder / "job.yaml", "data", str(backbone), training={**TRAINING, "epochs": 8, "patience": 8},
+            folder / "job.yaml", "data", str(backbone), training={**NUMBERS, "epochs": 8, "patience": 8},
             evaluation={"slices": ["source"]}, promotion={"min_gain": -0.5, "must_beat_baseline": False},
         )  # fmt: skip
 

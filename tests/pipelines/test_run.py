@@ -18,7 +18,7 @@ import yaml
 from components.shared import tasks
 from components.shared.artifact import open_artifact
 from tests.backbones import make_broken_bert
-from tests.conftest import TRAINING, s3_environment, write_csv
+from tests.conftest import NUMBERS, s3_environment, write_csv
 from tests.servers import s3_server, serving
 
 SECRET = "a-secret-key-that-nobody-may-see"
@@ -35,7 +35,8 @@ def graft(
 
 def write_job(path: Path, source: str, backbone: str, **changes: Any) -> Path:
     data = {"source": source, "inputs": ["text"], "label": "topic"}
-    job = {"model": "topics", "task": "text-classification", "data": data, "backbone": backbone, "training": TRAINING}
+    job = {"model": "topics", "task": "text-classification", "data": data, "backbone": backbone, "training": NUMBERS}
+    job["strategy"] = "full"
     path.write_text(yaml.safe_dump({**job, **changes}))
     return path
 
@@ -77,7 +78,12 @@ def test_the_result_is_written_as_json(finished: tuple[Path, Any]) -> None:
     result = json.loads((finished[0] / "result.json").read_text())
     assert (result["model"], result["version"], result["aliases"]) == ("topics", "1", ["challenger"])
     assert result["metrics"]["accuracy"] > 0.9
-    assert set(result["baselines"]) == {"Majority class", "TF-IDF"}
+    assert set(result["baselines"]) == {
+        "Majority class",
+        "SVM on words",
+        "Logistic regression on words",
+        "SVM on characters",
+    }
     assert result["promoted"] is False
     assert set(result["seconds"]) == {"ingest", "transform", "finetune", "evaluate", "register", "promote", "total"}
     for kind, path in result["artifacts"].items():
@@ -116,15 +122,39 @@ def test_a_file_of_rows_can_be_asked(finished: tuple[Path, Any]) -> None:
     assert sum(label == row["label"] for label, row in zip(labels, rows, strict=True)) > 25
 
 
-def test_the_same_job_gives_the_same_digests_and_no_second_version(finished: tuple[Path, Any]) -> None:
-    folder, _ = finished
-    assert graft("run", "job.yaml", "--json", "again.json", folder=folder).returncode == 0
-    first, second = (json.loads((folder / name).read_text()) for name in ("result.json", "again.json"))
+def again(folder: Path, *options: str) -> tuple[dict[str, Any], set[str]]:
+    """Runs the job again; returns its result, and the steps that took what was made before."""
+    done = graft("run", "job.yaml", "--json", "again.json", *options, folder=folder)
+    assert done.returncode == 0, done.stderr
+    taken = {line.split()[0] for line in done.stderr.splitlines() if re.search(r" done in .*, taken from run 20", line)}
+    result: dict[str, Any] = json.loads((folder / "again.json").read_text())
     (folder / "again.json").unlink()
+    return result, taken
+
+
+def test_the_same_job_trains_nothing_and_gives_the_same_digests_and_no_second_version(
+    finished: tuple[Path, Any],
+) -> None:
+    folder, _ = finished
+    first = json.loads((folder / "result.json").read_text())
+    second, taken = again(folder)
+    assert taken == {"transform", "finetune"}
+    assert second["seconds"]["finetune"] < first["seconds"]["finetune"] / 2
     for kind in ("snapshot", "features", "model"):
         digests = {open_artifact(Path(result["artifacts"][kind]), kind).digest for result in (first, second)}
         assert len(digests) == 1, kind
+    weights = [Path(result["artifacts"]["model"]) / "model.safetensors" for result in (first, second)]
+    assert weights[0].samefile(weights[1])  # no second copy
     assert second["version"] == "1"
+
+
+def test_one_byte_of_one_row_is_enough_to_train_again(finished: tuple[Path, Any]) -> None:
+    folder, _ = finished
+    header, first, *rest = (folder / "data/topics.csv").read_text().splitlines()
+    (folder / "data/topics.csv").write_text("\n".join([header, first.replace(",", ".,"), *rest]) + "\n")
+    changed, taken = again(folder)
+    assert taken == set()
+    assert changed["version"] == "2"
 
 
 IMAGES = {
@@ -133,7 +163,8 @@ IMAGES = {
     "data": {"source": "shapes"},
     "backbone": "random:timm/resnet10t",
     "backbone_args": {"img_size": 32, "stem_width": 8, "channels": [8, 8, 16, 32]},
-    "training": {**TRAINING, "epochs": 6, "learning_rate": 1e-2, "crop_scale": 0.8},
+    "strategy": "full",
+    "training": {**NUMBERS, "epochs": 6, "learning_rate": 1e-2, "crop_scale": 0.8},
 }
 
 
@@ -160,7 +191,7 @@ def test_a_job_on_images(images: tuple[Path, Any]) -> None:
     result = json.loads((folder / "result.json").read_text())
     assert (result["model"], result["version"], result["aliases"]) == ("shapes", "1", ["challenger"])
     assert result["metrics"]["accuracy"] > 0.8
-    assert set(result["baselines"]) == {"Majority class", "Pixels", "HOG"}
+    assert set(result["baselines"]) == {"Majority class", "SVM on HOG", "SVM on pixels", "Nearest class mean"}
     assert result["transfer"] is None
     assert "data:image/png" in Path(folder, result["report"]).read_text()  # the page shows pictures
     settings = open_artifact(Path(result["artifacts"]["model"]), "model").settings
@@ -299,7 +330,7 @@ def test_a_path_with_python3_in_it_reaches_the_steps(tmp_path: Path, backbone: P
 def interrupt_training(folder: Path, backbone: Path, *options: str) -> None:
     """Runs a job in a folder, presses Ctrl-C once it trains, and looks at how the command ends."""
     sample_csv(folder / "data/topics.csv")
-    write_job(folder / "job.yaml", "data", str(backbone), training={**TRAINING, "epochs": 5000, "patience": 5000})
+    write_job(folder / "job.yaml", "data", str(backbone), training={**NUMBERS, "epochs": 5000, "patience": 5000})
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # under nohup, children would take no SIGINT
     process = subprocess.Popen(
         [sys.executable, "-m", "pipelines.cli", "run", "job.yaml", *options],

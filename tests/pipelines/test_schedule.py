@@ -15,7 +15,7 @@ from pipelines.job import Job, load_job
 from pipelines.kubeflow import connect
 from tests.kubeflow_server import kubeflow_server
 from tests.kubeflow_state import TOKEN, Kubeflow
-from tests.pipelines.test_submit import JOB, deployment
+from tests.pipelines.clusters import JOB, deployment
 
 WINTER = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
 

@@ -1,33 +1,17 @@
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from components.shared.errors import InputError, ServiceError
+from components.shared.errors import InputError
 from pipelines import cli, kubeflow
-from pipelines.deployment import Deployment
 from pipelines.job import Job, load_job
 from pipelines.kubeflow import NoAnswerError, RefusalError, connect, probe
-from pipelines.submit import Run, StillRunningError, submit, upload, wait
+from pipelines.submit import submit, upload
 from tests.kubeflow_server import kubeflow_server
 from tests.kubeflow_state import TOKEN, Kubeflow
-
-JOB = Path(__file__).parent / "golden" / "job.yaml"
-DIGEST = "@sha256:" + 64 * "a"
-
-
-def deployment(url: str, **changes: Any) -> Deployment:
-    return Deployment.model_validate(
-        {
-            "kubeflow": {"endpoint": url, "namespace": "team-a", "service_account": "runner", **changes},
-            "images": {"light": f"registry/light{DIGEST}", "trainer": f"registry/trainer{DIGEST}"},
-            "pipeline_root": "s3://bucket/graft",
-            "mlflow": "https://mlflow.example.com",
-        }
-    )
+from tests.pipelines.clusters import JOB, deployment, start
 
 
 @pytest.fixture
@@ -42,11 +26,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kubeflow]:
 @pytest.fixture
 def job() -> Job:
     return load_job(JOB)
-
-
-def start(server: Kubeflow, job: Job, pipeline: str = "finetune") -> Run:
-    cluster = deployment(server.url)
-    return submit(connect(cluster), cluster, job, pipeline)
 
 
 def test_a_run_has_the_jobs_values_as_arguments_and_the_deployments_root_and_account(
@@ -125,8 +104,9 @@ def test_looks_are_repeated_and_what_stays_down_is_told(server: Kubeflow, job: J
 
 def test_nobody_listens() -> None:
     cluster = deployment("http://127.0.0.1:9/pipeline")
-    with pytest.raises(NoAnswerError, match=r"did not answer .*Check kubeflow.endpoint"):
+    with pytest.raises(NoAnswerError, match=r"did not answer: connection refused\. Check kubeflow\.endpoint") as caught:
         probe(connect(cluster, patient=False), cluster)
+    assert "HTTPConnectionPool" not in str(caught.value)
 
 
 def test_tokens_and_namespaces_that_are_refused(server: Kubeflow, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,103 +139,6 @@ def test_a_probe_asks_little_and_changes_nothing(server: Kubeflow) -> None:
     probe(connect(cluster), cluster)
     assert {call.partition(" ")[0] for call in server.calls} == {"GET"}
     assert len(server.calls) <= 5
-
-
-def script(server: Kubeflow, run: Run, *states: dict[str, str]) -> Callable[[Kubeflow], None]:
-    """Lets a run's state go on with each look at it; each begins with the run's own."""
-    left = itertools.chain(states)
-
-    def act(_: Kubeflow) -> None:
-        if server.calls[-1].endswith(run.id) and (state := next(left, None)):
-            run_state, *_ = state.values()
-            server.progress(run.id, run_state, **dict(list(state.items())[1:]))
-
-    return act
-
-
-def test_waiting_tells_each_steps_states_once_until_the_run_is_done(server: Kubeflow, job: Job) -> None:
-    run = start(server, job)
-    told: list[tuple[str, str]] = []
-    running = {"run": "RUNNING", "ingest": "RUNNING"}
-    server.watch = script(
-        server, run, running, running,
-        {"run": "RUNNING", "ingest": "SUCCEEDED", "transform": "RUNNING"},
-        {"run": "SUCCEEDED", "ingest": "SUCCEEDED", "transform": "SUCCEEDED"},
-    )  # fmt: skip
-    server.fail(f"GET .*/runs/{run.id}", "unavailable", times=2)
-    wait(connect(deployment(server.url)), run, lambda step, state: told.append((step, state)), interval=0.01)
-    assert told[:4] == [
-        ("ingest", "RUNNING"), ("ingest", "SUCCEEDED"), ("transform", "RUNNING"), ("transform", "SUCCEEDED"),
-    ]  # fmt: skip
-
-
-def test_steps_that_a_condition_left_out_are_told_and_so_are_those_from_the_cache(server: Kubeflow, job: Job) -> None:
-    """Kubeflow has no tasks for the former, and calls the latter skipped: no pod of theirs ran."""
-    client, told = connect(deployment(server.url)), []
-    run = start(server, job, "retrain")
-    assert run.version.steps == ("detect", "evaluate", "finetune", "ingest", "promote", "register", "transform")
-    server.progress(run.id, "SUCCEEDED", detect="SUCCEEDED", **{"condition-1": "SKIPPED"})
-    wait(client, run, lambda step, state: told.append((step, state)), interval=0.01)
-    assert told[0] == ("detect", "SUCCEEDED")
-    assert told[1:] == [(step, "SKIPPED") for step in run.version.steps if step != "detect"]
-
-    told.clear()
-    states = {**dict.fromkeys(run.version.steps, "SUCCEEDED"), "transform": "SKIPPED", "condition-1": "SUCCEEDED"}
-    server.progress(run.id, "SUCCEEDED", **states)
-    wait(client, run, lambda step, state: told.append((step, state)), interval=0.01)
-    assert dict(told) == {**dict.fromkeys(run.version.steps, "SUCCEEDED"), "transform": "CACHED"}
-    assert len(told) == len(run.version.steps)
-
-
-def test_of_a_retraining_that_fails_the_step_is_told_not_its_groups(server: Kubeflow, job: Job) -> None:
-    run = start(server, job, "retrain")
-    groups = {"condition-1": "FAILED", "exit-handler-1": "FAILED"}
-    server.progress(run.id, "FAILED", detect="SUCCEEDED", finetune="FAILED", **groups)
-    assert failure(server, run).startswith("finetune failed.")
-
-
-def failure(server: Kubeflow, run: Run) -> str:
-    with pytest.raises(ServiceError) as caught:
-        wait(connect(deployment(server.url)), run, lambda *_: None, interval=0.01)
-    return str(caught.value)
-
-
-def test_a_failed_run_tells_the_step_and_what_it_said(server: Kubeflow, job: Job) -> None:
-    run = start(server, job)
-    server.progress(run.id, "FAILED", ingest="SUCCEEDED", transform="FAILED")
-    assert failure(server, run) == f"transform failed.\nThe run: {run.url}"  # the pod is gone, its log with it
-    pod = "graft-finetune-xyz-system-container-impl-2"
-    server.logs[pod] = "\n".join(["one", *(f"line {number}" for number in range(30)), "Killed"])
-    told = failure(server, run)
-    assert told.splitlines()[:3] == ["transform failed.", "Its last lines:", "  line 16"]
-    assert "  Killed" in told
-    server.logs[pod] += "\ngraft: wrong input: There is no column 'txt'.\ngraft: wrong input: Rename it.\nexit 2\n"
-    assert failure(server, run) == f"transform failed.\nThere is no column 'txt'.\nRename it.\nThe run: {run.url}"
-
-
-def test_runs_that_fail_before_a_step_or_are_cancelled(server: Kubeflow, job: Job) -> None:
-    run = start(server, job)
-    server.progress(run.id, "FAILED")
-    server.runs[run.id]["error"] = {"code": 13, "message": "no such service account"}
-    assert failure(server, run).startswith("The run failed: no such service account")
-    server.progress(run.id, "CANCELED", ingest="CANCELED")
-    assert failure(server, run).startswith("The run was canceled.")
-
-
-def test_ctrl_c_and_a_server_that_goes_away_leave_the_run_going(server: Kubeflow, job: Job) -> None:
-    run = start(server, job)
-    server.progress(run.id, "RUNNING", ingest="RUNNING")
-
-    def interrupt(*_: str) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(StillRunningError, match=f"the run goes on: {run.url}") as caught:
-        wait(connect(deployment(server.url)), run, interrupt)
-    assert caught.value.exit_code == 130
-    server.fail("GET .*", "dead", times=99)
-    with pytest.raises(StillRunningError, match=r"did not answer[\s\S]*The run itself goes on"):
-        wait(connect(deployment(server.url)), run, interrupt)
-    assert server.runs[run.id]["state"] == "RUNNING"
 
 
 def test_the_command(server: Kubeflow, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

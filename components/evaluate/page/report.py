@@ -16,7 +16,8 @@ from components.evaluate.examples import has_pictures
 from components.evaluate.page import figures
 from components.evaluate.page.charts import Scale, interval, path
 from components.evaluate.page.pictures import example_grid, pictures_of
-from components.evaluate.page.promotion import Promotion, changes, promotion
+from components.evaluate.page.promotion import NAMES, Promotion, changes, promotion
+from components.evaluate.page.search import balance, cost, search, words
 from components.evaluate.predictions import Mistake
 from components.evaluate.sources import Sources
 from components.evaluate.transfer import p_value_of
@@ -34,6 +35,15 @@ HEADLINES = {
     "better": "Better than every baseline",
     "worse": "Worse than {name}: don’t use this model",
     "not shown": "No gain shown over {name}",
+    "the backbone adds nothing": "The backbone adds nothing here: the words alone are as good",
+    "nothing was learned": "Nothing was learned: don’t use this model",
+}
+TONES = {
+    "better": "better",
+    "worse": "worse",
+    "not shown": "open",
+    "the backbone adds nothing": "better",
+    "nothing was learned": "worse",
 }
 
 
@@ -64,11 +74,15 @@ def write_page(
         "title": title,
         "date": datetime.now(UTC).strftime("%-d %B %Y, %H:%M UTC"),
         "headline": HEADLINES[content["verdict"]].format(name=content["best_baseline"]),
+        "tone": TONES[content["verdict"]],
+        "metric_name": NAMES[content["difference"]["metric"]],
         "evaluation": content,
         "promotion": decided and promotion(decided, content, timing, sources.model.digest),
         "changes": changes(content["changes"]),
         "few": content["difference"]["examples"] < _FEW_EXAMPLES,
-        "rivals": _rivals(content),
+        "rivals": _rivals(content, timing, sources.model),
+        "search": search(sources.model),
+        "carried": words(sources.model),
         **_figures(sources.model, content, timing),
         "examples": example_grid(sources.snapshot) if has_pictures(sources.snapshot) else [],
         "matrix": _matrix(content),
@@ -78,6 +92,7 @@ def write_page(
         "mistakes": [_mistake(mistake) for mistake in mistakes],
         "wrong": round((1 - content["metrics"]["accuracy"]) * content["examples"]),
         "data": _data(sources.snapshot),
+        "balance": balance(sources.snapshot.read_json("snapshot.json")["classes"]["train"], sources.model),
         "timing": timing,
         "settings": _settings(sources, settings),
         "lineage": _lineage(sources),
@@ -104,7 +119,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.filters |= {"number": _number, "signed": _signed, "short": _short, "tick": _tick}
     environment.filters |= {"p_value": p_value_of, "size": _size, "duration": _duration}
-    environment.filters |= {"thousands": _thousands}
+    environment.filters |= {"thousands": _thousands, "span": _span}
     return environment
 
 
@@ -137,16 +152,37 @@ def _duration(seconds: float) -> str:
     return f"{1000 * seconds:.{0 if seconds >= 0.1 else 1}f} ms"
 
 
+def _span(seconds: float) -> str:
+    """Returns a length of time as one would say it: 0.4 s, 12 s, 3 min 20 s."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes:,} min {rest} s" if minutes else f"{rest} s"
+
+
 def _short(text: object, characters: int) -> str:
     whole = str(text)
     return whole if len(whole) <= characters else whole[: characters - 1].rstrip() + "…"
 
 
-def _rivals(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns the rows of the first table: the model, then the baselines, best first."""
-    baselines = sorted(content["baselines"].items(), key=lambda item: -(item[1]["accuracy"] or 0))
-    rows = [{"name": "This model", "model": True, **content["metrics"]}]
-    return rows + [{"name": name, "model": False, **metrics} for name, metrics in baselines]
+def _rivals(content: Mapping[str, Any], timing: Mapping[str, Any], model: Artifact) -> list[dict[str, Any]]:
+    """Returns the rows of the first table: the model, then the baselines, best first, with what each takes."""
+    metric, told = content["difference"]["metric"], content["baselines_told"]
+    baselines = sorted(content["baselines"].items(), key=lambda item: -(item[1][metric] or 0))
+    rows = [{"name": "This model", "what": "", "model": True, **content["metrics"], **cost(model)}]
+    for name, metrics in baselines:
+        row = {"name": name, "what": _what(told.get(name, {}), content), "model": False, **metrics}
+        seconds = timing.get("baselines", {}).get(name)
+        rows.append({**row, "seconds": seconds, "bytes": told.get(name, {}).get("bytes")})
+    return rows
+
+
+def _what(told: Mapping[str, Any], content: Mapping[str, Any]) -> str:
+    """Returns what a baseline is, and how many examples it learned from where these were not all."""
+    examples, what = told.get("examples"), str(told.get("what", ""))
+    if not what or not examples or examples >= content["baselines_train_examples"]:
+        return what
+    return f"{what}; from the first {examples:,} training examples"
 
 
 def _mistake(mistake: Mistake) -> dict[str, Any]:

@@ -29,9 +29,13 @@ _SMALL_FILES = [
     "modules.json", "sentence_bert_config.json", "1_Pooling/config.json",
     "preprocessor_config.json", "preprocessing.json", "model.json",
 ]  # fmt: skip
-_WEIGHTS = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
-_MODEL_FILES = ("network.py", "predictor.py", "pixels.py", "preprocessing.py")
-_REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "safetensors", "tokenizers", "torch", "transformers")
+_WEIGHTS = ["lexical.json", "model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
+_WORDS = tuple(f"lexical/{name}.py" for name in ("predictor", "terms", "vectorizer"))
+_MODEL_FILES = tuple(f"backbones/{name}.py" for name in ("network", "predictor", "pixels", "preprocessing")) + _WORDS
+_LIGHT = ("mlflow", "numpy", "pandas", "safetensors", "scipy")
+_REQUIREMENTS = (*_LIGHT, "pillow", "tokenizers", "torch", "transformers")
+LEXICAL = "lexical"
+"""The family of models that know words alone: they have no backbone, and need no torch."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Needs:
     """What a model of a family needs to predict, without graft.
 
     Attributes:
-        files: Of this folder, the family's own first: `register` puts copies beside the weights.
+        files: From `components/shared` on, the family's own first: `register` puts copies beside the weights.
         requirements: The distributions, which are pinned to the versions that trained the model.
     """
 
@@ -48,8 +52,9 @@ class Needs:
 
 
 FAMILIES = {
-    "transformers": Needs(("transformers.py", *_MODEL_FILES), _REQUIREMENTS),
-    "timm": Needs(("timm.py", *_MODEL_FILES), (*_REQUIREMENTS, "timm", "torchvision")),
+    "transformers": Needs(("backbones/transformers.py", *_MODEL_FILES), _REQUIREMENTS),
+    "timm": Needs(("backbones/timm.py", *_MODEL_FILES), (*_REQUIREMENTS, "timm", "torchvision")),
+    LEXICAL: Needs(("backbones/lexical.py", *_WORDS), _LIGHT),
 }
 
 
@@ -118,7 +123,8 @@ def fetch(backbone: str, scratch: Path, weights: bool = True, args: Mapping[str,
 
     Args:
         backbone: A path (also of a model artifact), `s3://bucket/prefix`, a name on the Hugging Face hub, `timm/NAME`
-            (with or without its tag), `models:/NAME@alias`, or `random:` and any of these.
+            (with or without its tag), `models:/NAME@alias`, or `random:` and any of these. A model of words alone
+            stands for the backbone that its job named.
         scratch: A folder to download to, where that is needed (the hub has a cache of its own).
         weights: Whether the weights are needed, or only configuration and preprocessing.
         args: What to build it with, on top of its configuration.
@@ -130,7 +136,7 @@ def fetch(backbone: str, scratch: Path, weights: bool = True, args: Mapping[str,
     pretrained = not backbone.startswith(RANDOM)
     name = backbone.removeprefix(RANDOM)
     weights = weights and pretrained
-    patterns = _SMALL_FILES + (_WEIGHTS if weights else [])
+    patterns = wanted(weights)
     path = Path(name).expanduser()
     if storage.is_s3(name):
         storage.download_folder(name, scratch, patterns)
@@ -149,8 +155,55 @@ def fetch(backbone: str, scratch: Path, weights: bool = True, args: Mapping[str,
         folder = _fetch_timm(name, scratch, patterns, pretrained)
     else:
         folder = _fetch_from_hub(name, patterns)
+    if (below := _remembered(folder)) is not None:
+        return _fetch_below(backbone, below, scratch / "below", weights, args)
     _check(name, folder, weights)
     return Backbone(backbone, folder, _family_of(folder), pretrained, args or {})
+
+
+def wanted(weights: bool) -> list[str]:
+    """Returns patterns of the names of a backbone's files, without or with its weights."""
+    return _SMALL_FILES + (_WEIGHTS if weights else [])
+
+
+def _remembered(folder: Path) -> str | None:
+    """Returns the backbone that a model of words alone would have had; None of anything else."""
+    file = folder / "model.json"
+    told = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    return str(told["backbone"]) if told.get("family") == LEXICAL else None
+
+
+def below(backbone: str, scratch: Path) -> str:
+    """Returns the backbone that a name leads to: of a model of words alone the one that its job named.
+
+    Args:
+        backbone: As `fetch` takes it; only a version of the registry or a folder can be such a model.
+        scratch: A folder to download to.
+
+    Raises:
+        InputError: There is no such version.
+        ServiceError: The registry did not answer.
+    """
+    name, folder = backbone.removeprefix(RANDOM), Path(backbone.removeprefix(RANDOM)).expanduser()
+    if name.startswith(REGISTRY):
+        from components.shared import registry
+
+        folder = registry.download(name, scratch, ["model.json"])
+    elif storage.is_s3(name):
+        storage.download_folder(name, scratch, ["model.json"])
+        folder = scratch
+    return _remembered(folder) or backbone
+
+
+def _fetch_below(model: str, below: str, scratch: Path, weights: bool, args: Mapping[str, Any] | None) -> Backbone:
+    """Brings the backbone here that a model of words alone remembers."""
+    start = RANDOM if model.startswith(RANDOM) else ""
+    try:
+        return fetch(start + below.removeprefix(start), scratch, weights, args)
+    except InputError as error:
+        raise InputError(
+            f"{model!r} knows words alone: it has no backbone, and remembers that its job named {below!r}. {error}"
+        ) from error
 
 
 def pinned(backbone: str) -> str:

@@ -4,6 +4,7 @@ This file and those that it imports need nothing else of graft: `register` puts 
 the registered model runs on them.
 """
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +16,34 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
+from ..lexical.predictor import VOCABULARY, load_vectorizer, save_vectorizer
+from ..lexical.vectorizer import Vectorizer
 from .pixels import open_image
 from .preprocessing import Preprocessing
 
+WIDE_IDS, WIDE_WEIGHTS = "wide_ids", "wide_weights"
+"""Columns of a batch: which words an example has (numbers of the vectorizer's columns), and how much each weighs."""
+_WITHOUT_WORDS = 0.5  # the part of the examples in training whose words are not seen: the backbone learns on its own
+
 
 class Network(nn.Module):
-    """A backbone (`encoder`), dropout and a linear `head`; a family says how the backbone becomes one vector."""
+    """A backbone (`encoder`), dropout and a linear `head`; a family says how the backbone becomes one vector.
+
+    Two things can be added, see `model.json`: with `normalized` the vector has the length √width whatever the backbone
+    makes of it, so that all its numbers are about 1. And `widen` lays a branch for the words of a text beside it, whose
+    logits are added (wide and deep, Cheng et al. 2016, 1606.07792).
+
+    Attributes:
+        pooling: How the backbone's output becomes one vector.
+    """
+
+    pooling = "auto"
+    wide: nn.EmbeddingBag | None
+    vectorizer: Vectorizer | None
 
     def __init__(self, encoder: nn.Module, width: int, labels: Sequence[str], dropout: float) -> None:
         super().__init__()
+        self.normalized, self.wide, self.vectorizer = False, None, None
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, len(labels))
@@ -34,19 +54,82 @@ class Network(nn.Module):
         """Returns one vector an example, float [batch, width]."""
         raise NotImplementedError
 
+    def summaries(self, **batch: Tensor) -> dict[str, Tensor]:
+        """Returns all vectors that one pass can make of an example, by pooling; the network's own is the first."""
+        return {self.pooling: self.pooled(**batch)}
+
+    def choose(self, pooling: str, normalized: bool) -> None:
+        """Sets how an example becomes one vector: `pooling` is one of those of `summaries`."""
+        self.pooling, self.normalized = pooling, normalized
+
+    def cool(self, temperature: float) -> None:
+        """Divides all logits by a temperature, for good."""
+        with torch.no_grad():
+            for part in (self.head.weight, self.head.bias, *([] if self.wide is None else [self.wide.weight])):
+                part.div_(temperature)
+
     def forward(self, **batch: Tensor) -> Tensor:
         """Takes a batch as `collate` makes it; returns logits [batch, classes]."""
-        logits: Tensor = self.head(self.dropout(self.pooled(**batch)))
+        words = {name: batch.pop(name) for name in (WIDE_IDS, WIDE_WEIGHTS) if name in batch}
+        return self.classify(self.pooled(**batch), **words)
+
+    def classify(self, pooled: Tensor, wide_ids: Tensor | None = None, wide_weights: Tensor | None = None) -> Tensor:
+        """Returns logits [batch, classes].
+
+        Args:
+            pooled: What the backbone makes of the examples, [batch, width].
+            wide_ids: Of a network with a branch for words: their columns, int64 [batch, words].
+            wide_weights: What each weighs, float32 [batch, words]; 0 where an example has fewer.
+        """
+        logits = self.deep(pooled)
+        if self.wide is None:
+            return logits
+        words: Tensor = self.wide(wide_ids, per_sample_weights=wide_weights)
+        if self.training:
+            words = words * (torch.rand(len(words), 1, device=words.device) >= _WITHOUT_WORDS)
+        return logits + words
+
+    def deep(self, pooled: Tensor) -> Tensor:
+        """Returns the logits [batch, classes] that the backbone's vectors [batch, width] alone bring."""
+        if self.normalized:
+            pooled = nn.functional.normalize(pooled.float(), dim=-1) * pooled.shape[-1] ** 0.5
+        logits: Tensor = self.head(self.dropout(pooled))
         return logits
 
+    def widen(self, vectorizer: Vectorizer, weight: Tensor | None = None) -> None:
+        """Adds the branch for words, or replaces it.
+
+        Args:
+            vectorizer: Makes the columns.
+            weight: [columns, classes]; None: 0.
+        """
+        device = self.head.weight.device
+        self.vectorizer = vectorizer
+        self.wide = nn.EmbeddingBag(vectorizer.width, self.head.out_features, mode="sum", device=device)
+        with torch.no_grad():
+            self.wide.weight.copy_(torch.zeros(()) if weight is None else weight)
+
+    def narrow(self) -> None:
+        """Removes the branch for words."""
+        self.wide, self.vectorizer = None, None
+
     def save(self, folder: Path) -> None:
-        """Writes the weights and the backbone's configuration."""
+        """Writes the weights, the backbone's configuration, and the terms of the branch for words."""
         save_model(self, str(folder / "model.safetensors"))
         self.save_configuration(folder)
+        if self.vectorizer is not None:
+            save_vectorizer(self.vectorizer, folder)
 
     def load(self, folder: Path) -> None:
-        """Reads the weights that `save` wrote."""
+        """Reads what `save` wrote."""
+        self.resemble(folder)
         load_model(self, str(folder / "model.safetensors"))
+
+    def resemble(self, folder: Path) -> None:
+        """Gets what the network of a model's folder has beside backbone and head, but not its weights."""
+        self.normalized = bool(json.loads((folder / "model.json").read_text("utf-8")).get("normalize"))
+        if (folder / VOCABULARY).exists():
+            self.widen(load_vectorizer(folder))
 
     def save_configuration(self, folder: Path) -> None:
         """Writes `config.json`: what the backbone is made from."""
@@ -54,18 +137,20 @@ class Network(nn.Module):
 
     def describe(self) -> dict[str, Any]:
         """Returns what `model.json` must tell beside, so that the family's `from_model` can make it again."""
-        raise NotImplementedError
+        wide = {"wide": self.wide.num_embeddings} if self.wide is not None else {}
+        return {**({"normalize": True} if self.normalized else {}), **wide}
 
 
-def keep_rows(head: nn.Linear, labels: Sequence[str], weights: Mapping[str, Tensor], known: Sequence[str]) -> None:
+def keep_rows(network: Network, labels: Sequence[str], weights: Mapping[str, Tensor], known: Sequence[str]) -> None:
     """Gives a head the rows of those labels that an older head knows; the others stay as they are.
 
     Args:
-        head: The new head, [labels, width].
+        network: The new one, with a branch for words where the older one has it: that gets the labels' columns.
         labels: Its labels.
-        weights: Of the older network: `head.weight` and `head.bias`.
+        weights: Of the older network: `head.weight` and `head.bias`, perhaps `wide.weight`.
         known: The older head's labels.
     """
+    head, wide = network.head, network.wide
     if weights["head.weight"].shape[1] != head.in_features:
         return
     rows = {label: number for number, label in enumerate(known)}
@@ -74,6 +159,8 @@ def keep_rows(head: nn.Linear, labels: Sequence[str], weights: Mapping[str, Tens
             if label in rows:
                 head.weight[number] = weights["head.weight"][rows[label]]
                 head.bias[number] = weights["head.bias"][rows[label]]
+                if wide is not None:
+                    wide.weight[:, number] = weights["wide.weight"][:, rows[label]]
 
 
 class Normalize(nn.Module):
@@ -111,7 +198,8 @@ def collate(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> dict[s
         `pixels`: uint8 [examples, side, side, 3].
     """
     if "input_ids" in columns:
-        return _pad(columns, padding)
+        deep = {name: rows for name, rows in columns.items() if name not in (WIDE_IDS, WIDE_WEIGHTS)}
+        return {**_pad(deep, padding), **(pad_words(columns) if WIDE_IDS in columns else {})}
     return {"pixels": torch.from_numpy(_squares(columns))}
 
 
@@ -132,6 +220,8 @@ def predict(network: Network, columns: Mapping[str, Sequence[np.ndarray]], paddi
 
 
 def _pad(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> dict[str, Tensor]:
+    if any(len(row) == 0 for row in columns["input_ids"]):
+        columns = _never_empty(columns, padding)
     lengths = np.array([len(row) for row in columns["input_ids"]])
     mask = np.arange(lengths.max()) < lengths[:, None]
     batch = {"attention_mask": torch.from_numpy(mask.astype(np.int64))}
@@ -140,6 +230,36 @@ def _pad(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> dict[str,
         padded[mask] = np.concatenate(rows)
         batch[name] = torch.from_numpy(padded)
     return batch
+
+
+def _never_empty(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> dict[str, list[np.ndarray]]:
+    """An example without a token (an empty text, and a tokenizer that adds none) is one padding token that is seen.
+
+    So its answer is the same whatever stands beside it.
+    """
+    alone = {name: np.array([padding if name == "input_ids" else 0]) for name in columns}
+    return {name: [row if len(row) else alone[name] for row in rows] for name, rows in columns.items()}
+
+
+def word_columns(vectorizer: Vectorizer, texts: Sequence[Sequence[str]]) -> dict[str, list[np.ndarray]]:
+    """Returns the columns of words that a network with a branch for them takes beside its other ones.
+
+    Args:
+        vectorizer: The network's.
+        texts: For each input its texts.
+    """
+    made = vectorizer.columns(texts)
+    cuts = made.indptr[1:-1]
+    return {WIDE_IDS: np.split(made.indices, cuts), WIDE_WEIGHTS: np.split(made.data, cuts)}
+
+
+def pad_words(columns: Mapping[str, Sequence[np.ndarray]]) -> dict[str, Tensor]:
+    """Makes a batch of columns of words, padded with what weighs nothing."""
+    lengths = np.array([len(row) for row in columns[WIDE_IDS]])
+    there = np.arange(max(1, int(lengths.max()))) < lengths[:, None]
+    ids, weights = np.zeros(there.shape, np.int64), np.zeros(there.shape, np.float32)
+    ids[there], weights[there] = np.concatenate(columns[WIDE_IDS]), np.concatenate(columns[WIDE_WEIGHTS])
+    return {WIDE_IDS: torch.from_numpy(ids), WIDE_WEIGHTS: torch.from_numpy(weights)}
 
 
 def _squares(columns: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:

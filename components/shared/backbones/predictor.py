@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .network import Network, predict
+from .network import Network, predict, word_columns
 from .pixels import open_image
 from .preprocessing import Preprocessing, prepare
 
@@ -19,7 +19,8 @@ class RawPredictor:
     """Predicts from raw input; a family's `Predictor` says how its networks are loaded.
 
     A model's folder holds `config.json` (the backbone's), `model.safetensors` (backbone and head), `model.json` (task,
-    labels, inputs, pooling), and either `tokenizer.json` (truncation set) or `preprocessing.json`.
+    labels, inputs, pooling), either `tokenizer.json` (truncation set) or `preprocessing.json`, and perhaps
+    `lexical.json` (the terms of the branch for words).
     """
 
     @staticmethod
@@ -51,6 +52,9 @@ class RawPredictor:
         for start in range(0, len(rows), _AT_ONCE):
             columns = self._encode(rows[start : start + _AT_ONCE])
             used = {name: columns[name] for name in (self.columns if "input_ids" in columns else columns)}
+            if (vectorizer := self.network.vectorizer) is not None:
+                texts: Any = list(zip(*rows[start : start + _AT_ONCE], strict=True))
+                used |= word_columns(vectorizer, texts)
             parts.append(predict(self.network, used, self.padding, batch_size))
         return np.concatenate(parts)
 

@@ -19,6 +19,7 @@ from .preprocessing import Preprocessing, preprocessing_of
 if TYPE_CHECKING:
     from . import Backbone
 
+_LUMA = (0.299, 0.587, 0.114)  # what red, green and blue add to the grey of a picture (ITU-R BT.601)
 _LOADED = 0.8  # the part of the matrices that must come from the file
 
 __all__ = ["Predictor", "TimmNetwork", "collate", "from_backbone", "from_model", "padding_of", "predict"]
@@ -30,10 +31,16 @@ class TimmNetwork(Network):
     def __init__(self, encoder: Any, config: Mapping[str, Any], labels: Sequence[str], normalize: Normalize) -> None:
         super().__init__(encoder, encoder.head_hidden_size, labels, 0.0)
         self.config, self.normalize = dict(config), normalize
+        self.channels = int(self.config.get("model_args", {}).get("in_chans", 3))
+        if self.channels not in (1, 3):
+            raise ValueError(f"it takes pictures of {self.channels} channels; 3 (colours) or 1 (grey) were expected")
 
     def pooled(self, **batch: Tensor) -> Tensor:
         """Takes `pixels` [batch, side, side, 3], 0 to 255."""
-        vectors: Tensor = self.encoder(self.normalize(batch["pixels"]))  # it has no classifier: `num_classes=0`
+        pixels = self.normalize(batch["pixels"])
+        if self.channels == 1:
+            pixels = (pixels * pixels.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        vectors: Tensor = self.encoder(pixels)  # it has no classifier: `num_classes=0`
         return vectors
 
     def save_configuration(self, folder: Path) -> None:
@@ -42,7 +49,7 @@ class TimmNetwork(Network):
 
     def describe(self) -> dict[str, Any]:
         """Returns the pooling, which is the architecture's own."""
-        return {"pooling": "auto"}
+        return {**super().describe(), "pooling": "auto"}
 
 
 class Predictor(RawPredictor):
@@ -76,7 +83,8 @@ def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> 
     kept = {"architecture": config["architecture"], "model_args": arguments, **told}
     network = TimmNetwork(encoder, kept, labels, Normalize(preprocessing))
     if own and weights:
-        keep_rows(network.head, labels, weights, own["labels"])
+        network.resemble(backbone.folder)
+        keep_rows(network, labels, weights, own["labels"])
     return network
 
 

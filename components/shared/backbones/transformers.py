@@ -30,7 +30,8 @@ class TransformersNetwork(Network):
     """A model of transformers without its own head; of its outputs one vector an example.
 
     `pooling` is "first" (the first token, through the model's own pooler where it is pretrained), "last" (the last
-    real token, as for decoders: no earlier one has seen the whole text) or "mean" (of the real tokens).
+    real token, as for decoders: no earlier one has seen the whole text), "mean" (of the real tokens) or "max" (the
+    largest value of each dimension).
     """
 
     def __init__(self, encoder: Any, pooling: str, labels: Sequence[str], normalize: Normalize | None) -> None:
@@ -45,10 +46,27 @@ class TransformersNetwork(Network):
 
     def pooled(self, **batch: Tensor) -> Tensor:
         """Takes `input_ids` and `attention_mask` [batch, tokens], or `pixels` [batch, side, side, 3]."""
+        return _summary(self._encoded(batch), self.pooling, batch.get("attention_mask"))
+
+    def summaries(self, **batch: Tensor) -> dict[str, Tensor]:
+        """Returns the vectors of its own pooling, and of those that ask for no weights of their own."""
+        encoded, mask = self._encoded(batch), batch.get("attention_mask")
+        found = {self.pooling: _summary(encoded, self.pooling, mask)}
+        if encoded.last_hidden_state.ndim == 3:
+            found |= {name: _summary(encoded, name, mask) for name in ("mean", "max") if name not in found}
+        return found
+
+    def choose(self, pooling: str, normalized: bool) -> None:
+        """Sets how an example becomes one vector; a pooler that is not used is gone."""
+        super().choose(pooling, normalized)
+        if pooling != "first" and _has_pooler(self.encoder):
+            encoder: Any = self.encoder
+            encoder.pooler = None
+
+    def _encoded(self, batch: Mapping[str, Tensor]) -> Any:
         if self.normalize is not None:
-            encoded = self.encoder(pixel_values=self.normalize(batch["pixels"]))
-            return _summary(encoded, self.pooling, None)
-        return _summary(self.encoder(**batch), self.pooling, batch["attention_mask"])
+            return self.encoder(pixel_values=self.normalize(batch["pixels"]))
+        return self.encoder(**batch)
 
     def save_configuration(self, folder: Path) -> None:
         """Writes `config.json` in transformers' layout."""
@@ -57,7 +75,7 @@ class TransformersNetwork(Network):
 
     def describe(self) -> dict[str, Any]:
         """Returns pooling, and whether the model's own pooler is part of it."""
-        return {"pooling": self.pooling, "pooler": _has_pooler(self.encoder)}
+        return {**super().describe(), "pooling": self.pooling, "pooler": _has_pooler(self.encoder)}
 
 
 class Predictor(RawPredictor):
@@ -91,6 +109,8 @@ def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> 
     if normalize is not None:
         config = getattr(config, "vision_config", config)  # of CLIP and its like, the part that sees
     config.update(overrides)
+    if normalize is not None and (channels := getattr(config, "num_channels", 3)) != 3:
+        raise ValueError(f"it takes pictures of {channels} channels; 3 (colours) were expected")
     weights = load_file(backbone.folder / "model.safetensors") if told and backbone.pretrained else {}
     if weights or not backbone.pretrained:
         encoder = _empty(config, told.get("pooler", True) if weights else bool(told.get("pooler")))
@@ -102,7 +122,8 @@ def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> 
         pooling = backbone_pooling(encoder)
     network = TransformersNetwork(encoder, pooling, labels, normalize)
     if weights:
-        keep_rows(network.head, labels, weights, told["labels"])
+        network.resemble(backbone.folder)
+        keep_rows(network, labels, weights, told["labels"])
     return network
 
 
@@ -142,6 +163,8 @@ def _summary(encoded: Any, pooling: str, mask: Tensor | None) -> Tensor:
     if pooling == "mean":
         weights = mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * weights).sum(1) / weights.sum(1)
+    if pooling == "max":
+        return hidden.masked_fill(mask.unsqueeze(-1) == 0, -torch.inf).amax(1)
     if pooling == "last":
         return hidden[torch.arange(len(hidden), device=hidden.device), mask.long().sum(1) - 1]
     pooled = getattr(encoded, "pooler_output", None)

@@ -18,7 +18,7 @@ from components.shared.promotions.log import DONE, UNDONE, Entry, find_log, open
 from components.shared.registry import PREVIOUS, find_model, find_version
 
 PROMOTION, APPROVAL, ROLLBACK, BY_HAND = "promotion", "approval", "rollback", "by hand"
-PROMOTED, REFUSED, ALREADY = "promoted", "refused", "already champion"
+PROMOTED, REFUSED, ALREADY, AWAITS = "promoted", "refused", "already champion", "awaits approval"
 _TRIES = 20
 
 

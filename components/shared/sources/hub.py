@@ -1,14 +1,20 @@
 """Rows of a dataset on the Hugging Face hub (`hf://owner/name` or `hf://owner/name/config`), streamed."""
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.shared.errors import InputError, ServiceError, quote_all
-from components.shared.snapshot import SPLITS
-from components.shared.sources.rows import Row, check_columns, class_name
+from components.shared.sources.columns import check_columns, class_name
+from components.shared.sources.rows import Row
+from components.shared.sources.splits import given_split
+from components.shared.sources.trees import MOST
 
 PREFIX = "hf://"
+
+_OWN = re.compile(r"((zip|gzip|xz|bz2|zstd|tar)://[^:]*::)*hf://datasets/(?!.*\.\./).*", re.DOTALL)
+"""A file of a dataset's repository, or in an archive there."""
 
 
 def read_hub(source: str, columns: Sequence[str], label: str, splits: dict[str, str]) -> Iterator[Row]:
@@ -43,7 +49,7 @@ def rows_of(
     dataset: Mapping[str, Any], source: str, columns: Sequence[str], label: str, splits: dict[str, str]
 ) -> Iterator[Row]:
     """Yields the rows of a loaded dataset: for each split, an iterable of rows with `features`."""
-    chosen = splits or {name: name for name in SPLITS if name in dataset}
+    chosen = splits or {name: split for name in dataset if (split := given_split(name))}
     for name in chosen:
         if name not in dataset:
             raise InputError(f"{source} has no split {name!r}; it has {quote_all(dataset)}. Set data.splits.")
@@ -53,10 +59,12 @@ def rows_of(
         names = getattr((dataset[name].features or {}).get(label), "names", None)
         for number, values in enumerate(_undecoded(dataset[name]), 1):
             check_columns(source, list(values), columns)
-            wanted = {column: _content(values[column]) for column in columns}
+            wanted = {column: _content(values[column]) for column in columns or values}
             if names is not None:
                 wanted[label] = class_name(wanted[label], names)
-            yield Row(f"{source} {name}:{number}", source, split, wanted)
+            fault = next((value.reason for value in wanted.values() if isinstance(value, _Unread)), None)
+            given = {column: None if isinstance(value, _Unread) else value for column, value in wanted.items()}
+            yield Row(f"{source} {name}:{number}", source, split, given, fault)
 
 
 def _undecoded(split: Any) -> Any:
@@ -67,15 +75,29 @@ def _undecoded(split: Any) -> Any:
     return split
 
 
+@dataclasses.dataclass(frozen=True)
+class _Unread:
+    """A file that is not opened, and why."""
+
+    reason: str
+
+
 def _content(value: Any) -> Any:
-    """Returns the bytes of a file that datasets give as bytes, or as the path or address that it lies at."""
+    """Returns the bytes of a file that datasets give as bytes, or as the address in its repository.
+
+    A row may hold any path or address: what is not on the hub, or in an archive there, is this machine's or its
+    network's, and is not opened.
+    """
     if not isinstance(value, dict) or value.keys() != {"bytes", "path"}:
         return value
     if value["bytes"] is None and value["path"]:
+        if not _OWN.fullmatch(str(value["path"])):
+            return _Unread("file outside of the dataset")
         from datasets.utils.file_utils import xopen
 
         with xopen(value["path"], "rb") as file:
-            return file.read()
+            data = file.read(MOST + 1)
+        return data if len(data) <= MOST else _Unread(f"file larger than {MOST:,} bytes")
     return value["bytes"]
 
 

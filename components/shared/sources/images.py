@@ -1,161 +1,147 @@
-"""Images with their labels: a tree with a folder a class, tar archives of such a tree, or Parquet with an image column.
+"""Images with their labels: a tree with a folder a class, archives of such a tree, or a table of them.
 
-In a tree the name of a file's folder is its label, and a folder train, validation or test above gives its split.
+A folder train, validation or test above the classes gives the split; which folder is the class says `layout`. An
+archive may hold tables, too, or labels beside each image (`1.jpg` and `1.cls`, as webdataset has them).
 """
 
-import gzip
-import tarfile
-import zlib
-from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
-from typing import Self
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from components.shared import storage
 from components.shared.errors import InputError, quote_all
-from components.shared.snapshot import SPLITS
-from components.shared.sources.rows import Row, check_columns, found, given_split, read_rows, refuse_mixed
+from components.shared.sources import packed
+from components.shared.sources.layout import Layout, layout_of
+from components.shared.sources.listing import found, list_source
+from components.shared.sources.rows import is_data
+from components.shared.sources.splits import refuse_mixed
 
-_SUFFIXES = {
-    "image files": (
-        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",
-        ".pbm", ".pnm", ".jp2", ".j2k", ".avif",
-    ),
-    "tar archives": (".tar", ".tar.gz", ".tgz"),
-    "Parquet files": (".parquet",),
-}  # fmt: skip
-_COLUMNS = ("image", "label")
-_MOST = 1 << 30  # bytes of a file
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",
+    ".pbm", ".pnm", ".jp2", ".j2k", ".avif",
+)  # fmt: skip
+_OTHERS = (
+    ".heic", ".heif", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raw", ".eps",
+    ".ico", ".exr", ".hdr", ".dcm", ".pdf",
+)  # fmt: skip
+"""Pictures that are not read."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """How the images of a source are found.
+
+    Attributes:
+        kind: "tree", "archives" or "tables".
+        files: What is read, and its stamps tell whether it is new.
+        layout: Of a tree; of archives what is known before they are read.
+        images: The image files beside tables, by name.
+    """
+
+    kind: str
+    files: list[storage.File]
+    layout: Layout
+    images: Mapping[str, storage.File] = field(default_factory=dict)
 
 
 def image_files(source: str) -> list[storage.File]:
-    """Lists the image files, tar archives or Parquet files of a path or S3 address; other files are left out.
-
-    Raises:
-        InputError: There is none, or more than one of these kinds, or some are given splits and some are not.
-    """
-    files = storage.list_files(source)
-    by_kind = {kind: [file for file in files if _kind_of(file.name) == kind] for kind in _SUFFIXES}
-    kinds = [kind for kind, some in by_kind.items() if some]
-    if not kinds:
-        raise InputError(
-            f"{source} holds no images: {found(files)}. Expected a folder a class with image files in it (.jpg, .png, "
-            "…), .tar or .tgz archives of such folders, or .parquet files with a column of images."
-        )
-    if len(kinds) > 1:
-        some = [by_kind[kind][0].name for kind in kinds]
-        raise InputError(
-            f"{source} holds {' and '.join(kinds)} (such as {quote_all(some)}); one of them was expected. Give the "
-            "folder that holds only what is to be read."
-        )
-    data = by_kind[kinds[0]]
-    if kinds[0] == "Parquet files":
-        refuse_mixed(source, {file.name: given_split(file.name) for file in data})
-    elif kinds[0] == "image files":
-        sorted_in = {file.name: _sort_in(file.name) for file in data}
-        refuse_mixed(source, {name: split for name, (split, label) in sorted_in.items() if label})
-    return data
+    """Lists what holds the images of a source: see `find_images`."""
+    return find_images(source, list_source(source), Layout(0), lambda _: None).files
 
 
-def read_images(files: Sequence[storage.File], columns: Sequence[str], splits: dict[str, str]) -> Iterator[Row]:
-    """Reads the images of all files in turn; those of a tree have the columns `image` (bytes) and `label`.
+def find_images(source: str, files: Sequence[storage.File], asked: Layout, tell: Callable[[str], None]) -> Pictures:
+    """Sorts the files of a source: images in folders, archives, or tables with image files beside them.
 
     Args:
-        files: From `image_files`: all of one kind.
-        columns: The columns that are needed.
-        splits: For a given split's name, which split it is to be (the same, where not told).
+        source: What people know it by.
+        files: All its files.
+        asked: The level of the class (0: to be found out), and which split is to be which.
+        tell: Takes a sentence on what is left out.
 
     Raises:
-        InputError: A file is damaged, holds no images, or lacks a column; or archives mix given splits with none.
+        InputError: There is none, or archives beside images; a class holds only pictures that are not read; or the
+            classes cannot be told.
     """
-    kind = _kind_of(files[0].name)
-    if kind == "Parquet files":
-        yield from read_rows(files, columns, splits)
-        return
-    check_columns("A tree of image files", _COLUMNS, columns)
-    for file, place, (given, label), data in _read_tars(files) if kind == "tar archives" else _read_tree(files):
-        split = splits.get(given, given) if given else None
-        fault = f"file larger than {_MOST:,} bytes" if data is None else None
-        yield Row(storage.printable(place), storage.printable(file), split, {"image": data, "label": label}, fault)
-
-
-_Read = Iterator[tuple[str, str, tuple[str | None, str | None], bytes | None]]
-"""File, place, (split, label) and content of images, one after the other; no content where a file is too large."""
-
-
-def _read_tree(files: Sequence[storage.File]) -> _Read:
-    contents = storage.read_all([file for file in files if file.size <= _MOST])
-    for file in files:
-        yield file.name, file.name, _sort_in(file.name), next(contents) if file.size <= _MOST else None
-
-
-def _read_tars(files: Sequence[storage.File]) -> _Read:
-    first: dict[bool, tuple[str, str | None]] = {}  # an image in a given split, and one in none
-    for file in files:
-        for path, data in _read_tar(file):
-            place = f"{file.name}:{path}"
-            split, label = _sort_in(path)
-            split = given_split(file.name) or split
-            if label:
-                first.setdefault(bool(split), (place, split))
-                refuse_mixed(file.name, dict(first.values()))
-            yield file.name, place, (split, label), data
-
-
-def _read_tar(file: storage.File) -> Iterator[tuple[str, bytes | None]]:
-    """Yields path and content of the images in an archive, as it streams by; links and the like are left out."""
-    count = 0
-    try:
-        with storage.open_stream(file) as stream:
-            plain = gzip.GzipFile(fileobj=stream) if stream.peek(2)[:2] == b"\x1f\x8b" else stream
-            with tarfile.open(fileobj=plain, mode="r|", tarinfo=_Member) as archive:
-                while (member := archive.next()) is not None:
-                    archive.members.clear()  # type: ignore[attr-defined]  # it would remember them all
-                    content = archive.extractfile(member) if _is_image(member) else None
-                    if content is not None:
-                        count += 1
-                        yield _path_of(member), content.read() if member.size <= _MOST else None
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+    images = [file for file in files if file.name.lower().endswith(SUFFIXES)]
+    archives = [file for file in files if file.name.lower().endswith(packed.ARCHIVES)]
+    tables = [file for file in files if is_data(file.name)]
+    if not images and not archives and not tables:
+        _refuse_unread(source, files, {})
         raise InputError(
-            f"{file.name} is a damaged or truncated archive (it broke off after {count} images: {error}). "
-            "Copy it again."
-        ) from error
-    if not count:
-        raise InputError(
-            f"{file.name} holds no images. Expected a folder a class with image files in it (.jpg, .png, …)."
+            f"{source} holds no images: {found(files)}. Expected a folder a class with image files in it (.jpg, .png, "
+            "…), .tar or .zip archives of such folders, or a table with a column of images, or of their paths."
         )
+    if archives and (images or tables):
+        some = [archives[0].name, (images or tables)[0].name]
+        raise InputError(
+            f"{source} holds archives and {'image files' if images else 'tables'} (such as {quote_all(some)}); one of "
+            "them was expected. Give the folder that holds only what is to be read."
+        )
+    if archives:
+        return Pictures("archives", archives, asked)
+    if tables and (not images or any(_is_metadata(file.name) for file in tables)):
+        return _tables(tables, images, asked, tell)
+    layout = layout_of(source, [file.name for file in images], asked.level, asked.splits)
+    labels = {label for file in images if (label := layout.sort_in(file.name)[1])}
+    if tables and len(labels) < 2:
+        return _tables(tables, images, asked, tell)
+    if not labels:
+        raise InputError(
+            f"{source} holds {len(images):,} images, none of them in the folder of a class (such as "
+            f"{images[0].name!r}). Expected a folder a class (cat/1.jpg), or a table beside them with the columns "
+            "file_name and label."
+        )
+    _check_tree(source, files, images, layout, tell)
+    return Pictures("tree", images, layout)
 
 
-class _Member(tarfile.TarInfo):
-    """A member with a whole header: tarfile itself takes a damaged one for the end of the archive."""
-
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
-        try:
-            return super().fromtarfile(archive)
-        except tarfile.HeaderError as error:
-            if isinstance(error, tarfile.EOFHeaderError):  # type: ignore[attr-defined]  # zeros: the archive's end
-                raise
-            raise tarfile.ReadError(str(error)) from error
+def _is_metadata(name: str) -> bool:
+    return name.rpartition("/")[2].lower().startswith("metadata.")
 
 
-def _is_image(member: tarfile.TarInfo) -> bool:
-    path = _path_of(member)
-    safe = not path.startswith("/") and not storage.is_hidden(path)  # ".." is hidden, too
-    return member.isfile() and safe and _kind_of(path) == "image files"
+def _tables(
+    tables: Sequence[storage.File], images: Sequence[storage.File], asked: Layout, tell: Callable[[str], None]
+) -> Pictures:
+    """Where an image changes, so does what its table holds: the table's stamp tells of both."""
+    chosen = [file for file in tables if _is_metadata(file.name)] or list(tables)
+    if len(chosen) < len(tables):
+        tell(f"left out {quote_all(file.name for file in tables if file not in chosen)}: metadata tells the labels")
+    stamps = hashlib.blake2b("\n".join(file.stamp for file in images).encode(), digest_size=16).hexdigest()
+    stamped = [
+        storage.File(file.uri, file.name, file.size, f"{file.stamp} {stamps}" if images and file.stamp else file.stamp)
+        for file in chosen
+    ]
+    return Pictures("tables", stamped, asked, {file.name: file for file in images})
 
 
-def _path_of(member: tarfile.TarInfo) -> str:
-    return PurePosixPath(member.name).as_posix()  # without "./"
+def _check_tree(
+    source: str,
+    files: Sequence[storage.File],
+    images: Sequence[storage.File],
+    layout: Layout,
+    tell: Callable[[str], None],
+) -> None:
+    sorted_in = {file.name: layout.sort_in(file.name) for file in images}
+    refuse_mixed(source, {name: split for name, (split, label) in sorted_in.items() if label})
+    others = [file for file in files if file.name not in sorted_in]
+    kept = {label for _, label in sorted_in.values()}
+    lost = {label: file.name for file in others if (label := layout.sort_in(file.name)[1]) and label not in kept}
+    if lost:
+        _refuse_unread(source, others, lost)
+    if others:
+        kinds = Counter(f".{file.name.rpartition('.')[2].lower()}" for file in others)
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(5))
+        tell(f"left out {len(others):,} files that are no images ({counts}), such as {others[0].name!r}")
 
 
-def _kind_of(name: str) -> str | None:
-    return next((kind for kind, suffixes in _SUFFIXES.items() if name.lower().endswith(suffixes)), None)
-
-
-def _sort_in(path: str) -> tuple[str | None, str | None]:
-    """Returns the split and the label that an image's path gives it ("train/cat/1.jpg"), None where it gives none."""
-    folders = path.split("/")[:-1]
-    split = given_split("/".join(folders[:-1]))
-    if not split and folders and folders[-1] in SPLITS:
-        return folders[-1], None
-    return split, folders[-1] if folders else None
+def _refuse_unread(source: str, others: Sequence[storage.File], lost: Mapping[str, str]) -> None:
+    """Refuses a source without images, or a class of one, whose pictures are all of a kind that is not read."""
+    names = list(lost.values()) or [file.name for file in others]
+    unread = [name for name in names if name.lower().endswith(_OTHERS)]
+    if unread:
+        of = f" of {quote_all(sorted(label for label, name in lost.items() if name in unread))}" if lost else ""
+        raise InputError(
+            f"{source}: nothing that can be read is left{of}. It holds pictures such as {unread[0]!r}: convert them to "
+            "JPEG or PNG."
+        )

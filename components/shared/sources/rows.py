@@ -1,34 +1,28 @@
-"""Rows of labelled data, one after the other, out of files (CSV, JSON Lines, Parquet; gzip too) or a hub dataset."""
+"""Rows of labelled data, one after the other, out of files of any format, packed or not, or a hub dataset."""
 
-import csv
-import gzip
-import io
 import itertools
-import json
-import re
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from components.shared import storage
-from components.shared.errors import InputError, did_you_mean, quote_all
+from components.shared.errors import InputError, quote_all
+from components.shared.sources import packed
+from components.shared.sources.columns import Batch, MissingColumnError, Values, check_columns, class_name
+from components.shared.sources.listing import found, list_source
+from components.shared.sources.packed import Packed
+from components.shared.sources.readers import Dialect, Reader, reader_of, readers, suffixes
+from components.shared.sources.splits import given_split, refuse_mixed
 
-_GIVEN = re.compile(r"^(train|validation|test)(?![a-zA-Z0-9])")
-_FIELD_LIMIT = 1 << 26  # characters; beyond it a quote was never closed
-_PEEK = 100  # rows whose keys tell the columns of a JSON Lines file
-_BATCH_ROWS, _BATCH_BYTES = 4096, 32 << 20  # of Parquet that are read at once
+__all__ = ["Row", "check_columns", "class_name", "data_files", "found", "given_split", "read_rows", "refuse_mixed"]
 
-Values = dict[str, Any]
+_STRAYS = {
+    "dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json", "config.json", "package.json",
+    "croissant.json", "tokenizer.json", "schema.json", "manifest.json",
+}  # fmt: skip
+_CACHES = ("cache-", "indices-")  # of Hugging Face's datasets, beside what `save_to_disk` wrote
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A row as it was read.
 
     Attributes:
@@ -46,183 +40,202 @@ class Row:
     fault: str | None = None
 
 
-def read_rows(files: Sequence[storage.File], columns: Sequence[str], splits: dict[str, str]) -> Iterator[Row]:
-    """Reads the rows of all files in turn.
+class Part(NamedTuple):
+    """Some rows of a file.
+
+    Attributes:
+        place: The file, and a member of an archive, for people.
+        file: Name of the file in its source.
+        split: The split that its rows are given for, or None.
+        batch: The rows.
+    """
+
+    place: str
+    file: str
+    split: str | None
+    batch: Batch
+
+    def rows(self) -> Iterator[Row]:
+        """Yields the rows one by one."""
+        names, faults = list(self.batch.columns), self.batch.faults
+        for at, values in enumerate(zip(*self.batch.columns.values(), strict=True)):
+            place = f"{self.place}:{self.batch.numbers[at]}"
+            yield Row(place, self.file, self.split, dict(zip(names, values, strict=True)), faults.get(at))
+
+
+def read_rows(
+    files: Sequence[storage.File],
+    columns: Sequence[str],
+    splits: dict[str, str],
+    dialect: Dialect | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Iterator[Row]:
+    """Reads the rows of all files in turn; see `read_parts`."""
+    for part in read_parts(files, columns, splits, dialect, tell):
+        yield from part.rows()
+
+
+def read_parts(
+    files: Sequence[storage.File],
+    columns: Sequence[str],
+    splits: dict[str, str],
+    dialect: Dialect | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Iterator[Part]:
+    """Reads the rows of all files in turn, many at once.
 
     Args:
         files: Data files, from `data_files`.
-        columns: The columns that are needed.
+        columns: The columns that are needed; empty: all.
         splits: For a given split's name, which split it is to be (the same, where not told).
+        dialect: How they are read where what they hold is not to decide.
+        tell: Takes a sentence on each thing that was found out.
 
     Raises:
-        InputError: A file is empty, damaged, or lacks a column.
+        InputError: A file is empty, damaged, or lacks a column; or archives mix given splits with none.
     """
+    first: dict[bool, tuple[str, str | None]] = {}
     for file in files:
-        given = given_split(file.name)
-        split = splits.get(given, given) if given else None
-        with storage.local_copy(file.uri) as path:
-            yield from _read_file(path, file.name, split, columns)
+        if file.size == 0:
+            raise InputError(f"{file.name} is empty. Remove it, or write it again.")
+        for content in _contents(file):
+            rows = 0
+            for part in read_content(content, file.name, columns, splits, dialect or Dialect(), tell or _silent):
+                first.setdefault(bool(part.split), (content.name, part.split))
+                refuse_mixed(file.name, dict(first.values()))
+                rows += len(part.batch.numbers)
+                yield part
+            if not rows:
+                raise InputError(f"{content.name} holds no rows. Remove it, or write it again.")
+
+
+def read_content(
+    content: Packed,
+    file: str,
+    columns: Sequence[str],
+    splits: dict[str, str],
+    dialect: Dialect,
+    tell: Callable[[str], None],
+) -> Iterator[Part]:
+    """Reads the rows of one file, or of one in an archive; see `read_parts`."""
+    split = given_split(file, splits) or given_split(content.inner, splits)
+    place, own = storage.printable(content.name), storage.printable(file)
+    for batch in _read(content, columns, split, dialect, tell):
+        yield Part(place, own, split, batch)
+
+
+def _silent(_: str) -> None:
+    """Tells nobody."""
+
+
+def _contents(file: storage.File) -> Iterator[Packed]:
+    """Yields what lies in a file: itself, or the members of an archive that hold rows."""
+    with packed.opened(file) as whole:
+        if not packed.is_archive(whole):
+            yield whole
+            return
+        found_some = False
+        for member in packed.members(whole, lambda name: is_data(name) and not is_stray(name)):
+            found_some = True
+            yield member
+        if not found_some:
+            names = list(itertools.islice(packed.names_in(whole), 100))
+            raise InputError(f"{file.name} holds no data: found {quote_all(names)}. Expected {_formats()} in it.")
+
+
+def _read(
+    content: Packed, columns: Sequence[str], split: str | None, dialect: Dialect, tell: Callable[[str], None]
+) -> Iterator[Batch]:
+    reader = _reader(content)
+    try:
+        yield from reader.read(content, columns, dialect, tell)
+    except MissingColumnError as error:
+        advice = ""
+        if is_stray(content.inner):
+            advice = " Such a file describes data and holds no rows: name the file that does in data.source."
+        if split == "test" and columns and error.column == columns[-1]:
+            advice = (
+                f" If {content.inner} has no labels because they are to be predicted, name only the labelled files in "
+                f"data.source; afterwards `graft predict MODEL {content.inner}` takes it."
+            )
+        raise InputError(f"{error}{advice}") from error
+
+
+def _reader(content: Packed) -> Reader:
+    """Returns the reader of what a file holds; among formats of text the name decides where the beginning does not."""
+    if not content.head:
+        raise InputError(f"{content.name} is empty. Remove it, or write it again.")
+    reader = reader_of(content.head)
+    named = [one for one in readers() if content.inner.lower().endswith(tuple(one.suffixes))]
+    if reader is readers()[-1] and named and named[0] is not reader:
+        reader = named[0] if b"\n{" in content.head else None  # JSON Lines whose first line is damaged
+    if reader is None:
+        expected = f"{named[0].name} file" if named else f"data: expected {_formats()}"
+        raise InputError(
+            f"{content.name} is no readable {expected} (it begins with {content.head[:16]!r}). Write it again."
+        )
+    return reader
+
+
+def columns_of(file: storage.File, dialect: Dialect) -> list[str]:
+    """Returns the names of the columns of a file's first rows."""
+    for content in _contents(file):
+        for batch in _reader(content).read(content, (), dialect, lambda _: None):
+            return list(batch.columns)
+    return []
 
 
 def data_files(source: str) -> list[storage.File]:
-    """Lists the data files of a path or S3 address; other files in a folder are left out.
+    """Lists the data files of a source; other files in a folder are left out.
 
     Raises:
-        InputError: There is none, or some are given splits and some are not.
+        InputError: There is none.
     """
-    files = storage.list_files(source)
-    data = [file for file in files if _reader_of(file.name)]
+    return sort_out(source, list_source(source), lambda _: None)
+
+
+def sort_out(source: str, files: Sequence[storage.File], tell: Callable[[str], None]) -> list[storage.File]:
+    """Returns those files of a source that hold rows; tells which look as if they did, and do not.
+
+    A single file is data whatever it is called.
+    """
+    if len(files) == 1 and "/" not in files[0].name and _holds_rows(files[0]):
+        return list(files)
+    data = [file for file in files if is_data(file.name) or file.name.lower().endswith(packed.ARCHIVES)]
+    strays = [file for file in data if is_stray(file.name)]
+    data = [file for file in data if file not in strays]
     if not data:
         raise InputError(
-            f"{source} holds no data: {found(files)}. Expected .csv, .tsv, .jsonl or .parquet files (.csv.gz, "
-            ".jsonl.gz too); pictures are read for tasks such as image-classification."
+            f"{source} holds no data: {found(files)}. Expected {_formats()}; pictures are read for tasks such as "
+            "image-classification."
         )
-    refuse_mixed(source, {file.name: given_split(file.name) for file in data})
+    if strays:
+        tell(f"left out {quote_all(file.name for file in strays)}: such files describe data, and hold no rows")
     return data
 
 
-def found(files: Sequence[storage.File]) -> str:
-    """Returns what was found instead of data, for a message."""
-    return f"found {quote_all([file.name for file in files])}" if files else "found no file"
+def _holds_rows(file: storage.File) -> bool:
+    if is_data(file.name) or file.name.lower().endswith(packed.ARCHIVES):
+        return True
+    if file.size == 0:
+        return False
+    with packed.opened(file) as content:
+        return packed.is_archive(content) or reader_of(content.head) is not None
 
 
-def refuse_mixed(source: str, splits: Mapping[str, str | None]) -> None:
-    """Raises `InputError` where some of the named files are given splits and some are not."""
-    given = [name for name, split in splits.items() if split]
-    if given and len(given) < len(splits):
-        others = [name for name, split in splits.items() if not split]
-        raise InputError(
-            f"{source} mixes given splits ({quote_all(given)}) with files of no split ({quote_all(others)}). "
-            "Name every file or folder train, validation or test, or none of them."
-        )
+def is_data(name: str) -> bool:
+    lower = name.lower()
+    for suffix in packed.SUFFIXES:
+        lower = lower.removesuffix(suffix)
+    return lower.endswith(tuple(suffixes()))
 
 
-def given_split(name: str) -> str | None:
-    """Returns the split that a file's name or folder gives ("train-00000.parquet", "test/part.csv"), or None."""
-    for part in name.split("/"):
-        if match := _GIVEN.match(part):
-            return match.group(1)
-    return None
+def is_stray(name: str) -> bool:
+    last = name.rpartition("/")[2]
+    return last in _STRAYS or (last.startswith(_CACHES) and last.endswith(".arrow"))
 
 
-def _reader_of(name: str) -> Callable[..., Iterator[tuple[int, Values, str | None]]] | None:
-    suffixes = Path(name.removesuffix(".gz")).suffix.lower()
-    readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_json, ".ndjson": _read_json, ".json": _read_json}
-    if suffixes == ".parquet" and not name.endswith(".gz"):
-        return _read_parquet
-    return readers.get(suffixes)
-
-
-def _read_file(path: Path, name: str, split: str | None, columns: Sequence[str]) -> Iterator[Row]:
-    reader = _reader_of(name)
-    assert reader is not None, f"{name} was not checked"
-    if path.stat().st_size == 0:
-        raise InputError(f"{name} is empty. Remove it, or write it again.")
-    number, printed = 0, storage.printable(name)
-    try:
-        for number, values, fault in reader(path, name, columns):
-            yield Row(f"{printed}:{number}", printed, split, values, fault)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(
-            f"{name} is a damaged or truncated gzip file (it broke off after line {number}: {error}). Copy it again."
-        ) from error
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{name} is no readable Parquet file ({error}). Write it again.") from error
-    except csv.Error as error:
-        raise InputError(f"{name}, after line {number}: {error}. Is a quote never closed?") from error
-    if number == 0:
-        raise InputError(f"{name} holds no rows. Remove it, or write it again.")
-
-
-def _open_text(path: Path, name: str) -> io.TextIOWrapper:
-    opener: Callable[..., Any] = gzip.open if name.endswith(".gz") else open
-    return io.TextIOWrapper(opener(path, "rb"), "utf-8-sig", errors="surrogateescape", newline="")
-
-
-def _read_csv(path: Path, name: str, columns: Sequence[str]) -> Iterator[tuple[int, Values, str | None]]:
-    csv.field_size_limit(_FIELD_LIMIT)
-    delimiter = "\t" if name.removesuffix(".gz").endswith(".tsv") else ","
-    with _open_text(path, name) as text:
-        rows = csv.reader((line.replace("\0", "\ufffd") for line in text), delimiter=delimiter)
-        header = next(rows, [])
-        check_columns(name, header, columns)
-        for fields in rows:
-            if not fields:
-                continue
-            fault = None
-            if len(fields) != len(header):
-                kind = "too many" if len(fields) > len(header) else "too few"
-                fault = f"{kind} fields ({len(fields)}, the header has {len(header)})"
-            yield rows.line_num, dict(zip(header, fields, strict=False)), fault
-
-
-def _read_json(path: Path, name: str, columns: Sequence[str]) -> Iterator[tuple[int, Values, str | None]]:
-    with _open_text(path, name) as text:
-        rows = (_parse_json(number, line) for number, line in enumerate(text, 1) if line.strip())
-        first = list(itertools.islice(rows, _PEEK))
-        check_columns(name, list(dict.fromkeys(key for _, values, _ in first for key in values)), columns)
-        yield from itertools.chain(first, rows)
-
-
-def _parse_json(number: int, line: str) -> tuple[int, Values, str | None]:
-    try:
-        values = json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
-        return number, {}, "invalid JSON"
-    return (number, values, None) if isinstance(values, dict) else (number, {}, "JSON, but no object")
-
-
-def _read_parquet(path: Path, name: str, columns: Sequence[str]) -> Iterator[tuple[int, Values, str | None]]:
-    with pq.ParquetFile(path, buffer_size=1 << 20) as file:
-        check_columns(name, file.schema_arrow.names, columns)
-        names = _class_names(file.schema_arrow)
-        number = 0
-        for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), columns=list(columns)):
-            lists = {column: _values(batch.column(column), names.get(column)) for column in columns}
-            for row in zip(*lists.values(), strict=True):
-                number += 1
-                yield number, dict(zip(lists, row, strict=True)), None
-
-
-def _batch_rows(metadata: pq.FileMetaData) -> int:
-    size: int = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-    rows: int = metadata.num_rows
-    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * rows // max(size, 1)))
-
-
-def _class_names(schema: pa.Schema) -> dict[str, Sequence[str]]:
-    """Returns the names of class numbers, by column, of a file that Hugging Face's datasets wrote."""
-    told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = told.get("info", {}).get("features", {}).items()
-    return {
-        column: feature["names"]
-        for column, feature in features
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-    }
-
-
-def _values(array: pa.Array, names: Sequence[str] | None) -> list[Any]:
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if pa.types.is_struct(array.type) and {field.name for field in array.type} == {"bytes", "path"}:
-        array = pc.struct_field(array, "bytes")  # a file, as Hugging Face's datasets write it
-    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-        raw = array.cast(pa.large_binary()).to_pylist()
-        return [None if value is None else value.decode("utf-8", "surrogateescape") for value in raw]
-    values: list[Any] = array.to_pylist()
-    return [class_name(value, names) for value in values] if names else values
-
-
-def class_name(value: Any, names: Sequence[str]) -> str | None:
-    """Returns the name of a class number; None for -1, which stands for "not labelled"."""
-    return names[int(value)] if value is not None and 0 <= int(value) < len(names) else None
-
-
-def check_columns(name: str, found: Sequence[str], columns: Sequence[str]) -> None:
-    """Raises `InputError` where a column that is needed is not among those found."""
-    for column in columns:
-        if column not in found:
-            raise InputError(
-                f"{name} has no column {column!r}; it has {quote_all(found)}.{did_you_mean(column, found)} "
-                "Set data.inputs and data.label in the job."
-            )
+def _formats() -> str:
+    """Returns the formats that are read, for a message."""
+    known = [suffix for reader in reversed(readers()) for suffix in reader.suffixes]
+    return f"{', '.join(known)} files (also packed: {', '.join(packed.SUFFIXES)}, .zip, .tar)"

@@ -1,6 +1,5 @@
 """A source of labelled data: which files it has, and the examples in them, each row checked as its task wants it."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +8,24 @@ from typing import Any
 import pyarrow as pa
 
 from components.shared import tasks
-from components.shared.ahead import map_ahead
+from components.shared.ahead import cores, map_ahead
+from components.shared.backbones.pixels import decoded_bytes
 from components.shared.errors import InputError, quote_all
 from components.shared.snapshot import SPLITS
 from components.shared.sources.buckets import Buckets, Example, identity
+from components.shared.sources.columns import check_columns
 from components.shared.sources.hub import PREFIX, read_hub, revision
-from components.shared.sources.images import image_files, read_images
+from components.shared.sources.images import Pictures, find_images
 from components.shared.sources.labels import LONGEST, LabelReader, text_of
-from components.shared.sources.rows import Row, data_files, read_rows
+from components.shared.sources.layout import Layout
+from components.shared.sources.listing import list_source, sources_of
+from components.shared.sources.packed import ARCHIVES, SUFFIXES
+from components.shared.sources.paths import ImageTable
+from components.shared.sources.readers import Dialect
+from components.shared.sources.rows import Row, given_split, read_rows, refuse_mixed, sort_out
+from components.shared.sources.sql import check_sql, is_sql, read_sql, sql_file
 from components.shared.sources.times import time_of
+from components.shared.sources.trees import COLUMNS, read_archives, read_tree
 from components.shared.step import option, required
 from components.shared.storage import File
 
@@ -29,7 +37,9 @@ _HUB_BYTES = 4 << 30  # assumed where the size is not known
 class SourceSettings:
     """Where labelled data is and how it is read; fields of `data` in a job."""
 
-    source: str = required("where the data is: a path, s3://bucket/prefix, or hf://owner/name[/config]")
+    source: str = required(
+        "where the data is: a path, s3://bucket/prefix, hf://owner/name[/config], a pattern or a JSON array of such"
+    )
     inputs: list[str] = required("the columns that hold the input")
     label: str = required("the column that holds the label")
     task: str = option("text-classification", "what is to be learned")
@@ -42,6 +52,13 @@ class SourceSettings:
     group: str = option("", "the column that says whose an example is (a user, a document): never parted")
     time: str = option("", "the column that says when an example was made: the newest are the test")
     slices: list[str] = option([], "the columns whose values evaluation looks at apart")
+    encoding: str = option("", "the encoding of text files, such as cp1252; empty: what their bytes speak for")
+    delimiter: str = option("", "what parts the fields of CSV files; empty: what their first lines show")
+    sheet: str = option("", "the sheet of an Excel workbook; empty: the first")
+    class_level: int = option(
+        0, "which folder below the split is the class, -1 a file's own; 0: the first that differs"
+    )
+    query: str = option("", "what a database is asked for, where the source is one (postgresql://…, sqlite:///…)")
     max_characters: int = option(100_000, "the longest text that is taken for one")
     max_pixels: int = option(100_000_000, "the largest image, width x height, that is decoded")
 
@@ -51,7 +68,10 @@ class SourceSettings:
         What was not there in the first inventories is left out where it is at its default: they are as good as new.
         """
         names = ("inputs", "label", "task", "labels", "splits", "slices", "max_characters", "max_pixels")
-        later = ("label_codes", "normalize_labels", "group", "time")
+        later = (
+            *("encoding", "delimiter", "sheet", "class_level", "query"),
+            *("label_codes", "normalize_labels", "group", "time"),
+        )
         told = {name: getattr(self, name) for name in names}
         return told | {name: value for name in later if (value := getattr(self, name))}
 
@@ -66,13 +86,19 @@ class Source:
     Attributes:
         task: What is to be learned from it.
         input_types: Of each input column.
+        told: Sentences on how files are read and which are left out; more come as files are read.
 
     Raises:
-        InputError: There is no such task, it takes another number of inputs, or `splits` leads to no split.
+        InputError: There is no such task, it takes another number of inputs, `splits` leads to no split, or the source
+            is a database without query, or with a password.
     """
 
     def __init__(self, settings: SourceSettings) -> None:
         self.settings = settings
+        self.told: list[str] = []
+        self._pictures: Pictures | None = None
+        self._dialect = Dialect(settings.encoding, settings.delimiter, settings.sheet)
+        _check_address(settings)
         self.task = tasks.get(settings.task)
         if len(settings.inputs) not in self.task.input_counts:
             allowed = " or ".join(str(count) for count in self.task.input_counts)
@@ -95,7 +121,7 @@ class Source:
         return self.settings.source.startswith(PREFIX)
 
     def files(self) -> list[File]:
-        """Lists the files that hold data, sorted by name; a hub dataset is one file.
+        """Lists the files that hold data, sorted by name; a hub dataset, or a query of a database, is one file.
 
         Raises:
             InputError: There is none, or no access.
@@ -104,11 +130,26 @@ class Source:
         source = self.settings.source
         if self.is_hub:
             return [File(source, source, _HUB_BYTES, revision(source))]
-        return image_files(source) if self.binary else data_files(source)
+        if self.is_sql:
+            return [sql_file(source)]
+        listed = list_source(source)
+        if self.binary:
+            asked = Layout(self.settings.class_level, self.settings.splits)
+            self._pictures = find_images(source, listed, asked, self._tell)
+            return self._pictures.files
+        files = sort_out(source, listed, self._tell)
+        if not any(file.name.lower().endswith(ARCHIVES) for file in files):
+            refuse_mixed(source, {file.name: given_split(file.name, self.settings.splits) for file in files})
+        return files
+
+    @property
+    def is_sql(self) -> bool:
+        """Whether it is a query of a database."""
+        return is_sql(self.settings.source)
 
     def buckets(self, files: Sequence[File], folder: Path) -> Buckets:
         """Returns empty buckets in a folder, so many that one bucket of these files' examples fits into memory."""
-        packed = () if self.binary else (".gz", ".parquet")
+        packed = () if self.binary else (".parquet", ".xlsx", *ARCHIVES, *SUFFIXES)
         size = sum(file.size * (4 if file.name.endswith(packed) else 1) for file in files)
         bits = min(8, max(0, (size // _BUCKET_BYTES).bit_length()))
         return Buckets(folder, self.input_types, len(self.settings.slices), bits)
@@ -122,7 +163,7 @@ class Source:
         """
         rows = self._rows(files)
         if self.binary:  # files are decoded to be checked, on all cores
-            return map_ahead(self._check, rows, os.cpu_count() or 1, self._size)
+            return map_ahead(self._check, rows, cores(), self._size)
         return map(self._check, rows)
 
     def inputs(self, row: Row) -> tuple[Any, ...]:
@@ -135,7 +176,31 @@ class Source:
         settings = self.settings
         if self.is_hub:
             return read_hub(settings.source, self._columns, settings.label, settings.splits)
-        return (read_images if self.binary else read_rows)(files, self._columns, settings.splits)
+        if self.is_sql:
+            return read_sql(settings.source, settings.query, self._columns)
+        return self._images(files) if self.binary else self._tables(files)
+
+    def _tables(self, files: Sequence[File]) -> Iterator[Row]:
+        return read_rows(files, self._columns, self.settings.splits, self._dialect, self._tell)
+
+    def _images(self, files: Sequence[File]) -> Iterator[Row]:
+        settings = self.settings
+        if self._pictures is None:
+            self.files()
+        pictures = self._pictures
+        assert pictures is not None, "the source was listed"
+        if pictures.kind == "tables":
+            table = ImageTable(files, pictures.images)
+            return table.rows(settings.inputs[0], self._columns, settings.splits, self._dialect)
+        check_columns("A tree of image files", COLUMNS, self._columns)
+        if pictures.kind == "archives":
+            return read_archives(files, pictures.layout, settings.label)
+        return read_tree(files, pictures.layout)
+
+    def _tell(self, sentence: str) -> None:
+        """Keeps what was found out, each thing once."""
+        if sentence not in self.told:
+            self.told.append(sentence)
 
     def _check(self, row: Row) -> tuple[Row, Example | str]:
         inputs = self.inputs(row)
@@ -179,4 +244,17 @@ class Source:
         return [*found, repr(time[0])]
 
     def _size(self, row: Row) -> int:
-        return sum(len(value) for value in self.inputs(row) if isinstance(value, bytes))
+        """Returns what a row takes while it is checked: its files, and the largest of them decoded."""
+        files = [value for value in self.inputs(row) if isinstance(value, bytes)]
+        return sum(map(len, files)) + max((decoded_bytes(data) for data in files), default=0)
+
+
+def _check_address(settings: SourceSettings) -> None:
+    """Raises `InputError` where a source is a database that cannot be asked, or a list of what cannot be listed."""
+    if is_sql(settings.source):
+        check_sql(settings.source, settings.query)
+    elif settings.query:
+        raise InputError(f"data.query is for databases (postgresql://…, sqlite:///…); {settings.source} is none.")
+    sources = sources_of(settings.source)
+    if len(sources) > 1 and (odd := [one for one in sources if one.startswith(PREFIX) or is_sql(one)]):
+        raise InputError(f"data.source is a list with {quote_all(odd)}: only files can be several. Name it alone.")

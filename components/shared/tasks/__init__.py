@@ -5,15 +5,15 @@ No file here imports torch at its top: light steps read the registry too.
 
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import pyarrow as pa
 
 from components.shared.backbones import Backbone
+from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.errors import InputError, did_you_mean, quote_all
 
 
@@ -91,12 +91,18 @@ class Task(Protocol):
         """
 
     def baselines(
-        self, train: Sequence[Sequence[Any]], labels: np.ndarray, test: Sequence[Sequence[Any]], seed: int
-    ) -> Mapping[str, np.ndarray]:
-        """Fits classical models on raw inputs (a sequence for each column) and integer labels.
+        self, train: Labelled, validation: Labelled, test: Sequence[Sequence[Any]], terms: Terms
+    ) -> Iterator[Baseline]:
+        """Fits classical models on raw inputs; what there is to choose is chosen on validation examples.
 
-        Returns:
-            For each baseline, by name: probabilities of shape [test examples, classes], float64.
+        Args:
+            train: What they learn from.
+            validation: What is chosen and calibrated on; there may be none.
+            test: Raw inputs (a sequence for each column) of the examples that are predicted.
+            terms: By what they are fitted.
+
+        Yields:
+            One after the other, so that one that fails does not lose those before it.
         """
 
     def sample(self, count: int, seed: int) -> list[dict[str, Any]]:

@@ -4,8 +4,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,11 @@ from PIL import Image, ImageDraw
 from components.shared.backbones import Backbone
 from components.shared.backbones.pixels import check_image, open_image
 from components.shared.backbones.preprocessing import FILE, Preprocessing, prepare, preprocessing_of
+from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.errors import InputError
-from components.shared.linear import logistic_regression
 from components.shared.tasks import Encoding, Limits, register
 
 _QUALITY = 95  # of JPEG
-_THUMBNAIL, _HOG = 16, 64  # pixels, sides of what the baselines look at
 
 
 class ImageClassification:
@@ -56,16 +54,12 @@ class ImageClassification:
         return ImageEncoder(preprocessing, encoding)
 
     def baselines(
-        self, train: Sequence[Sequence[bytes]], labels: np.ndarray, test: Sequence[Sequence[bytes]], seed: int
-    ) -> Mapping[str, np.ndarray]:
-        """Logistic regression on standardised pixels, and on histograms of oriented gradients (Dalal & Triggs 2005)."""
-        seen, unseen = _describe(train[0]), _describe(test[0])
-        mean, deviation = seen[0].mean(0), seen[0].std(0) + 1e-3
-        pixels = [(part[0] - mean) / deviation for part in (seen, unseen)]
-        return {
-            "Pixels": logistic_regression(pixels[0], labels, pixels[1], seed, strength=0.1, steps=200),
-            "HOG": logistic_regression(seen[1], labels, unseen[1], seed, steps=200),
-        }
+        self, train: Labelled, validation: Labelled, test: Sequence[Sequence[bytes]], terms: Terms
+    ) -> Iterator[Baseline]:
+        """Gradients, colours, pixels, and the nearest class mean. See `components.shared.baselines`."""
+        from components.shared.baselines.pictures import picture_baselines  # scikit-learn
+
+        return picture_baselines(train, validation, test, terms)
 
     def sample(self, count: int, seed: int) -> list[dict[str, Any]]:
         """PNG pictures of 32 x 32 pixels: a disc or a cross of any colour, anywhere on a noisy background."""
@@ -132,21 +126,6 @@ def _to_jpeg(square: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(square).save(file, "JPEG", quality=_QUALITY, subsampling=0)
     return file.getvalue()
-
-
-def _describe(files: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns thumbnails and HOG vectors, float32 [files, values] each; on all cores, one picture a core at a time."""
-    from skimage.feature import hog
-
-    def look(data: bytes) -> tuple[np.ndarray, np.ndarray]:
-        image = open_image(data, sys.maxsize)
-        thumbnail = np.asarray(image.resize((_THUMBNAIL, _THUMBNAIL)), np.float32).reshape(-1) / 255
-        gradients = hog(np.asarray(image.convert("L").resize((_HOG, _HOG))), cells_per_block=(2, 2))
-        return thumbnail, gradients.astype(np.float32)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pixels, gradients = zip(*pool.map(look, files), strict=True)
-    return np.stack(pixels), np.stack(gradients)
 
 
 register(ImageClassification())

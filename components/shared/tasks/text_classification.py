@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from components.shared.backbones import Backbone
 from components.shared.backbones.tokenizer import load_tokenizer, max_length_of
+from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.errors import InputError
-from components.shared.linear import logistic_regression
 from components.shared.tasks import Encoding, Limits, register
 
 
@@ -47,22 +47,12 @@ class TextClassification:
         return TextEncoder(backbone.folder, encoding.inputs, encoding.max_length)
 
     def baselines(
-        self, train: Sequence[Sequence[str]], labels: np.ndarray, test: Sequence[Sequence[str]], seed: int
-    ) -> Mapping[str, np.ndarray]:
-        """TF-IDF (words and pairs of words) with logistic regression; for pairs also on the two vectors' cosine."""
-        from scipy.sparse import hstack
-        from sklearn.feature_extraction.text import TfidfVectorizer
+        self, train: Labelled, validation: Labelled, test: Sequence[Sequence[str]], terms: Terms
+    ) -> Iterator[Baseline]:
+        """TF-IDF of words and of characters; for pairs what they share beside it. See `components.shared.baselines`."""
+        from components.shared.baselines.texts import text_baselines  # scikit-learn
 
-        # The fit keeps some 20 float64 copies of the coefficients, features times classes: bound their product.
-        most = min(200_000, max(1_000, 10_000_000 // (int(labels.max()) + 1)))
-        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=most, dtype=np.float32)
-        words.fit([text for column in train for text in column])
-        seen, unseen = ([words.transform(column) for column in part] for part in (train, test))
-        results = {"TF-IDF": logistic_regression(hstack(seen, "csr"), labels, hstack(unseen, "csr"), seed)}
-        if len(train) == 2:
-            cosines = [np.asarray(left.multiply(right).sum(axis=1)) for left, right in (seen, unseen)]
-            results["TF-IDF cosine"] = logistic_regression(cosines[0], labels, cosines[1], seed)
-        return results
+        return text_baselines(train, validation, test, terms)
 
     def sample(self, count: int, seed: int) -> list[dict[str, Any]]:
         """Short sentences about kitchens or ships: the class is told by two words out of eight."""

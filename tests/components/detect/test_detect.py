@@ -13,11 +13,11 @@ import pytest
 
 from components.detect.detect import DetectReport, DetectSettings, detect
 from components.ingest.ingest import IngestSettings, ingest
-from components.shared import unchanged
+from components.shared import records
 from components.shared.artifact import open_artifact
 from components.shared.errors import InputError, ServiceError
 from components.shared.inventory import FOLDER
-from components.shared.registry import show_model
+from components.shared.records import PipelineRun
 from tests.conftest import write_csv
 
 NAME = "topics"
@@ -93,19 +93,17 @@ def test_nothing_new_is_told_without_reading_a_file(data: Path, look: Any, monke
     assert told["champion"] == "1"
 
 
-def test_a_run_that_finds_nothing_is_marked_so_that_a_notice_does_not_take_it_for_a_failure(
-    data: Path, look: Any
-) -> None:
-    def is_marked(run: str) -> bool:
-        (version,) = show_model(NAME)
-        return unchanged.is_marked(version.tags, run)
+def test_each_run_writes_down_for_itself_whether_it_found_anything_new(data: Path, look: Any) -> None:
+    """A notice would take it for a failure else; and runs of one model at once do not overwrite one another's."""
 
-    look(data)
-    assert not look(data, pipeline_run="run-1").changed
-    assert is_marked("run-1")
+    def told(run: str) -> Any:
+        return records.read(PipelineRun(NAME, run))["detect"]["changed"]
+
+    for run in ("run-1", "run-2"):
+        assert not look(data, pipeline_run=run).changed
     write_csv(data / "c.csv", rows(30, seed=2))
-    assert look(data, pipeline_run="run-2").changed
-    assert not is_marked("run-2")
+    assert look(data, pipeline_run="run-3").changed
+    assert [told(run) for run in ("run-1", "run-2", "run-3")] == [False, False, True]
 
 
 class TestNoChange:

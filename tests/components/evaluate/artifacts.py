@@ -98,13 +98,15 @@ def with_notes(model: Path, features: Path, folder: Path, notes: Mapping[str, An
 
 
 def write_notes(folder: Path, notes: Mapping[str, Any], labels: np.ndarray, classes: int) -> None:
-    """Writes `history` as it is, and of `arms` and `curve` what finetune writes of its comparison.
+    """Writes `history` and `lexical` as they are, and of `arms` and `curve` what finetune writes of its comparison.
 
     Each arm and each point says with `accuracy` how many of its made-up predictions are right.
     """
     (folder / "notes").mkdir(exist_ok=True)
     if "history" in notes:
         (folder / "notes/history.json").write_text(json.dumps(notes["history"]), "utf-8")
+    if "lexical" in notes:
+        (folder / "notes/lexical.json").write_text(json.dumps(notes["lexical"]), "utf-8")
     if "arms" not in notes:
         return
     curve = [{**point, "name": f"curve {point['labels_per_class']}"} for point in notes["curve"]]

@@ -87,7 +87,11 @@ def hostile_report(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> 
     source = write_csv(folder / "data.csv", rows)
     ingest(folder / "snapshot", IngestSettings(str(source), ["text"], "label"))
     transform(folder / "snapshot", folder / "features", TransformSettings(str(backbone)))
-    finetune(folder / "features", folder / "model", FinetuneSettings(str(backbone), epochs=1, learning_rate=1e-6))
+    finetune(
+        folder / "features",
+        folder / "model",
+        FinetuneSettings(str(backbone), strategy="full", epochs=1, learning_rate=1e-6),
+    )
     folders = [folder / name for name in ("snapshot", "features", "model", "evaluation")]
     return evaluate(*folders, EvaluateSettings(title="<b>title</b>"))
 

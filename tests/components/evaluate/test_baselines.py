@@ -24,16 +24,13 @@ def test_baselines_of_single_texts(snapshot: Path) -> None:
     source = open_artifact(snapshot, "snapshot")
     found = fit_baselines(source, true_labels(source), 1000, 1000, seed=0)
     told = source.read_json("snapshot.json")
-    assert set(found.outcomes) == {MAJORITY, "TF-IDF"}
+    assert set(found.outcomes) == {MAJORITY, "SVM on words", "Logistic regression on words", "SVM on characters"}
     assert (found.train_examples, found.test_examples) == (told["rows"]["train"], told["rows"]["test"])
     largest = max(told["labels"], key=lambda label: told["classes"]["train"][label])
     assert found.outcomes[MAJORITY].right.sum() == told["classes"]["test"][largest]
-    assert found.outcomes["TF-IDF"].right.mean() > 0.9
-
-
-def test_pairs_have_their_cosine_too(pair_snapshot: Path) -> None:
-    source = open_artifact(pair_snapshot, "snapshot")
-    assert "TF-IDF cosine" in fit_baselines(source, true_labels(source), 1000, 1000, seed=0).outcomes
+    assert found.outcomes["SVM on words"].right.mean() > 0.9
+    assert set(found.told) == set(found.outcomes)
+    assert set(found.seconds) == set(found.classical)
 
 
 def test_sample_is_bounded_and_holds_every_class(tmp_path: Path) -> None:
@@ -45,7 +42,7 @@ def test_sample_is_bounded_and_holds_every_class(tmp_path: Path) -> None:
     found = fit_baselines(opened, true_labels(opened), train_most=1, test_most=5, seed=0)
     assert found.failure == ""
     assert found.train_examples == 2  # the first, and the first of the other class
-    assert found.test_examples == len(found.outcomes["TF-IDF"].right) == 5
+    assert found.test_examples == len(found.outcomes["SVM on words"].right) == 5
 
 
 def test_failing_baseline_is_told_and_loses_nothing(

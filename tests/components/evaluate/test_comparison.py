@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from components.evaluate import comparison
-from components.evaluate.comparison import mcnemar, paired_difference, sentence_of, verdict_of
+from components.evaluate.comparison import mcnemar, paired_difference, verdict_of
 
 
 def rights(both: int, model_only: int, baseline_only: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,28 +56,11 @@ def test_better_is_not_shown_while_a_baseline_is_missing() -> None:
     assert verdict_of(loss, complete=False) == "worse"
 
 
-@pytest.mark.parametrize(
-    ("counts", "says"),
-    [
-        ((300, 80, 20, 0), "better than every baseline: accuracy 0.950 against 0.800 (TF-IDF), a difference of +0.150"),
-        ((300, 20, 80, 0), "Don't use it."),
-        ((300, 52, 48, 0), "No gain over the best baseline was shown"),
-    ],
-)
-def test_sentence_says_the_verdict_with_its_numbers(counts: tuple[int, int, int, int], says: str) -> None:
-    model, baseline = rights(*counts)
-    difference = paired_difference(model, baseline, seed=0)
-    accuracy = (float(model.mean()), float(baseline.mean()))
-    sentence = sentence_of(verdict_of(difference), difference, accuracy, "TF-IDF", complete=True)
-    assert says in sentence
-    assert f"{difference.low:+.3f} to {difference.high:+.3f}" in sentence
-    assert "on 400 test examples" in sentence
-
-
-def test_best_baseline_is_the_most_accurate_then_the_surest() -> None:
+def test_strongest_baseline_is_that_by_the_metric_that_decides_then_the_surest() -> None:
     told = {
-        "a": {"accuracy": 0.7, "log_loss": 0.9},
-        "b": {"accuracy": 0.8, "log_loss": 0.9},
-        "c": {"accuracy": 0.8, "log_loss": 0.5},
+        "a": {"accuracy": 0.7, "macro_f1": 0.6, "log_loss": 0.9},
+        "b": {"accuracy": 0.8, "macro_f1": 0.5, "log_loss": 0.9},
+        "c": {"accuracy": 0.8, "macro_f1": 0.5, "log_loss": 0.5},
     }
     assert comparison.best_of(told) == "c"
+    assert comparison.best_of(told, "macro_f1") == "a"

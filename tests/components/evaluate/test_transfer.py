@@ -12,10 +12,13 @@ from components.evaluate.evaluate import EvaluateReport, EvaluateSettings, evalu
 from components.evaluate.transfer import p_value_of, read_comparison, sentence_of_curve, transfer_of
 from components.shared import tasks
 from components.shared.artifact import open_artifact
+from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
 from components.shared.outcomes import Outcome, outcome_of
 from tests.components.evaluate.artifacts import point, with_notes
+
+CLASSICAL = ("SVM on HOG", "SVM on pixels", "Nearest class mean")
 
 
 def evaluation_of(report: EvaluateReport) -> dict[str, Any]:
@@ -81,8 +84,8 @@ def test_curve_compares_model_and_baselines_on_as_many_labels(digits_report: Eva
     assert [(point["labels_per_class"], point["examples"]) for point in curve] == [(8, 80), (32, 320), (60, 600)]
     assert [point["model"]["accuracy"] for point in curve[:2]] == pytest.approx([0.4, 0.6])
     assert curve[-1]["model"] == told["metrics"]
-    assert curve[-1]["baselines"] == {name: told["baselines"][name] for name in ("Pixels", "HOG")}
-    assert curve[0]["baselines"]["HOG"]["accuracy"] < curve[-1]["baselines"]["HOG"]["accuracy"]
+    assert curve[-1]["baselines"] == {name: told["baselines"][name] for name in CLASSICAL}
+    assert curve[0]["baselines"]["SVM on HOG"]["accuracy"] < curve[-1]["baselines"]["SVM on HOG"]["accuracy"]
 
 
 def test_baselines_of_a_point_learn_from_the_first_examples_of_each_class(
@@ -90,9 +93,10 @@ def test_baselines_of_a_point_learn_from_the_first_examples_of_each_class(
 ) -> None:
     fitted = []
 
-    def remember(_: object, train: list[list[bytes]], labels: np.ndarray, test: list[list[bytes]], seed: int) -> Any:
-        fitted.append(list(zip(train[0], labels.tolist(), strict=True)))
-        return {"a guess": np.full((len(test[0]), 10), 0.1)}
+    def remember(_: object, train: Labelled, held: Labelled, test: list[list[bytes]], terms: Terms) -> Any:
+        fitted.append(list(zip(train.inputs[0], train.labels.tolist(), strict=True)))
+        assert len(held) == 100  # all of validation
+        yield Baseline("a guess", "", np.full((len(test[0]), terms.classes), 0.1), 0, 0.0, len(train))
 
     monkeypatch.setattr(type(tasks.get("image-classification")), "baselines", remember)
     snapshot = open_artifact(digits["snapshot"], "snapshot")

@@ -56,6 +56,6 @@ def test_evaluate_tells_whether_transfer_helped(compared: Path, features: Path, 
 
 
 def test_without_pretrained_weights_nothing_is_transferred(features: Path, backbone: Path, tmp_path: Path) -> None:
-    settings = FinetuneSettings(f"random:{backbone}", transfer_check=True)
+    settings = FinetuneSettings(f"random:{backbone}", strategy="full", transfer_check=True)
     with pytest.raises(InputError, match="transfer_check asks whether transfer helped, but 'random:"):
         finetune(features, tmp_path / "model", settings)

@@ -49,7 +49,7 @@ def test_what_one_process_refuses_ends_all_and_is_told(
     monkeypatch.setenv(parallel.PROCESSES, "2")
     backbone = make_broken_bert(tmp_path / "backbone")
     with pytest.raises(InputError, match="The loss is no longer a number at step 1"):
-        finetune(features, tmp_path / "model", FinetuneSettings(str(backbone)))
+        finetune(features, tmp_path / "model", FinetuneSettings(str(backbone), strategy="full"))
     assert not (tmp_path / "model").exists()
 
 

@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from components.finetune.cache import States
-from components.finetune.probe import PENALTIES, Vectors, fit_probe
+from components.finetune.probe import Vectors, View, fit_path, fit_probe
+from components.shared.backbones.network import Network
+from components.shared.errors import InputError
+from components.shared.linear import LOGISTIC, SQUARED_HINGE, softmax
 
 CPU = torch.device("cpu")
 
@@ -21,41 +24,88 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def vectors(path: Path, values: np.ndarray, labels: np.ndarray) -> Vectors:
-    states = States(path, np.ones(len(values), np.int64), values.shape[1:], torch.float32)
-    states.write(np.arange(len(values)), torch.from_numpy(values)[:, None])
+    return stacked(path, values[:, None], labels)
+
+
+def stacked(path: Path, values: np.ndarray, labels: np.ndarray) -> Vectors:
+    """Vectors of several poolings, [examples, poolings, width]."""
+    states = States(path, np.full(len(values), values.shape[1]), values.shape[2:], torch.float32)
+    states.write(np.arange(len(values)), torch.from_numpy(values))
     return Vectors(states, np.arange(len(values)), labels, CPU)
 
 
-def test_it_is_the_logistic_regression_of_scikit_learn(digits: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+def small_network() -> Network:
+    return Network(torch.nn.Identity(), 64, [str(digit) for digit in range(10)], 0.0).eval()
+
+
+@pytest.mark.parametrize("unit", [False, True])
+@pytest.mark.parametrize("loss", [LOGISTIC, SQUARED_HINGE])
+def test_it_is_the_linear_model_of_scikit_learn(
+    digits: tuple[np.ndarray, np.ndarray], tmp_path: Path, loss: str, unit: bool
+) -> None:
     from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import LinearSVC
 
     values, labels = digits
-    train, test = slice(0, 1000), slice(1000, None)
-    told: list[str] = []
-    probe = fit_probe(
-        vectors(tmp_path / "a", values[train], labels[train]),
-        vectors(tmp_path / "b", values[test], labels[test]),
-        10,
-        told.append,
+    parts = [slice(0, 600), slice(600, 1000)]
+    view = View(0, "auto", unit)
+    train, validation = (vectors(tmp_path / str(part.start), values[part], labels[part]).seen(view) for part in parts)
+    penalty = 1e-2
+    probe = fit_path(train, validation, 10, loss, False, [penalty], "accuracy")
+    seen = [values / np.linalg.norm(values, axis=1, keepdims=True) if unit else values][0]
+    center, scale = seen[parts[0]].mean(0), seen[parts[0]].std(0)
+    scale = np.ones(64) if unit else np.where(scale > 1e-6, scale, 1.0)
+    known, asked = ((seen[part] - center) / scale for part in parts)
+    strength = 1 / (penalty * float((known**2).sum(1).mean()) * 600)
+    model: Any = (
+        LogisticRegression(C=strength, max_iter=5000)
+        if loss == LOGISTIC
+        else LinearSVC(C=strength, intercept_scaling=100, max_iter=50_000)
     )
-    assert len(told) == len(probe.losses) == len(probe.penalties)
-    scale = values[train].std(0)
-    scaler = StandardScaler().fit(values[train])
-    scaler.scale_ = np.where(scale > 1e-6, scale, 1.0)
-    for penalty, loss in zip(probe.penalties, probe.losses, strict=True):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = LogisticRegression(C=1 / (penalty * 1000), max_iter=5000, tol=1e-6)
-            model.fit(scaler.transform(values[train]), labels[train])
-        expected = model.predict_log_proba(scaler.transform(values[test]))[np.arange(797), labels[test]]
-        assert loss == pytest.approx(-expected.mean(), abs=0.02), penalty
-    assert probe.chosen == PENALTIES[int(np.argmin(probe.losses))]
-    # What it says of vectors as they come is what it was chosen for.
-    head = torch.nn.Linear(64, 10)
-    probe.load_into(head)
-    found = head(torch.from_numpy(values[test])).log_softmax(1)[torch.arange(797), torch.from_numpy(labels[test])]
-    assert float(-found.mean().detach()) == pytest.approx(min(probe.losses), abs=1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(known, labels[parts[0]])
+    # What it says of vectors as they come is what scikit-learn says of standardised ones, but for the temperature.
+    network = small_network()
+    network.normalized = unit
+    probe.load_into(network)
+    with torch.no_grad():
+        found = network.deep(torch.from_numpy(values[parts[1]])).numpy()
+    expected = model.decision_function(asked)
+    assert (found.argmax(1) == expected.argmax(1)).mean() > 0.99
+    assert (
+        np.corrcoef(
+            (found - found.mean(1, keepdims=True)).ravel(), (expected - expected.mean(1, keepdims=True)).ravel()
+        )[0, 1]
+        > 0.99
+    )
+    losses = -np.log(softmax(found))[np.arange(400), labels[parts[1]]]
+    assert float(losses.mean()) == pytest.approx(probe.validation["validation_loss"], abs=1e-3)
+
+
+def test_everything_is_chosen_on_validation(digits: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    """Uneven classes, and a view that tells nothing beside one that tells all."""
+    values, labels = digits
+    few = np.concatenate([np.flatnonzero(labels == label)[: 10 if label else 150] for label in range(10)])
+    rest = np.setdiff1d(np.arange(len(labels)), few)[:400]
+    noise = np.random.default_rng(0).normal(size=values.shape).astype(np.float32)
+    both = np.stack([noise, values], 1)
+    train, validation = (stacked(tmp_path / str(n), both[part], labels[part]) for n, part in enumerate((few, rest)))
+    views = [View(row, name, unit) for row, name in enumerate(("first", "mean")) for unit in (False, True)]
+    told: list[str] = []
+    probe = fit_probe(train, validation, 10, told.append, views)
+    assert probe.view.pooling == "mean"
+    assert probe.words in told[0]
+    assert probe.validation["macro_f1"] > 0.7
+    assert probe.fits > len(probe.tried) > 5, "a dense grid near the best penalty"
+
+
+def test_vectors_that_are_no_numbers_are_refused(digits: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    values, labels = digits[0][:50].copy(), digits[1][:50]
+    values[7, 3] = np.nan
+    made = vectors(tmp_path / "a", values, labels)
+    with pytest.raises(InputError, match="not a number: its weights are damaged"):
+        fit_probe(made, made, 10, lambda _: None)
 
 
 def test_in_chunks_it_is_the_same(
@@ -68,8 +118,8 @@ def test_in_chunks_it_is_the_same(
         monkeypatch.setattr("components.finetune.probe._KEPT", kept)
         train = vectors(tmp_path / f"{name}-a", values[:500], labels[:500])
         validation = vectors(tmp_path / f"{name}-b", values[500:700], labels[500:700])
-        probes.append(fit_probe(train, validation, 10, lambda _: None))
-    np.testing.assert_allclose(probes[0].losses[:3], probes[1].losses[:3], atol=2e-3)
+        probes.append(fit_path(train, validation, 10, SQUARED_HINGE, False, [1e-1, 1e-2], "accuracy"))
+    np.testing.assert_allclose(list(probes[0].tried.values()), list(probes[1].tried.values()), atol=2e-3)
 
 
 def test_states_of_texts_come_back_as_they_were(tmp_path: Path) -> None:

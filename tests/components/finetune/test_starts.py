@@ -25,6 +25,11 @@ from tests.conftest import TRAINING, write_csv
 @pytest.fixture
 def known(snapshot: Path, registry: str) -> str:
     """A version that tells it was trained on the session's snapshot."""
+    return make_version(snapshot)
+
+
+def make_version(snapshot: Path) -> str:
+    """Registers a version that tells it was trained on a snapshot; returns its address."""
     client = mlflow.MlflowClient()
     run = client.create_run("0").info.run_id
     client.log_artifacts(run, str(snapshot / FOLDER), "inventory")

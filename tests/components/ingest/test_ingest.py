@@ -184,8 +184,8 @@ class TestRefusals:
         self.refuse(tmp_path, tmp_path / "d", "holds no data: found no file")
 
     def test_unknown_file_type(self, tmp_path: Path) -> None:
-        (tmp_path / "d.xlsx").write_bytes(b"PK")
-        self.refuse(tmp_path, tmp_path / "d.xlsx", r"found 'd.xlsx'. Expected .csv")
+        (tmp_path / "d.docx").write_bytes(b"PK\0")
+        self.refuse(tmp_path, tmp_path / "d.docx", r"found 'd.docx'. Expected .csv")
 
     def test_empty_file(self, tmp_path: Path) -> None:
         (tmp_path / "d.csv").touch()
@@ -208,7 +208,7 @@ class TestRefusals:
     def test_truncated_gzip(self, tmp_path: Path) -> None:
         whole = gzip.compress(write_csv(tmp_path / "d.csv", rows(5000)).read_bytes())
         (tmp_path / "d.csv.gz").write_bytes(whole[: len(whole) // 2])
-        self.refuse(tmp_path, tmp_path / "d.csv.gz", r"damaged or truncated gzip file \(it broke off after line \d+")
+        self.refuse(tmp_path, tmp_path / "d.csv.gz", r"damaged or truncated gzip file \(it broke off: ")
 
     def test_damaged_parquet(self, tmp_path: Path) -> None:
         (tmp_path / "d.parquet").write_bytes(b"PAR1 and no more")
@@ -234,7 +234,7 @@ class TestRefusals:
         self.refuse(tmp_path, tmp_path / "d", "mixes given splits")
 
     def test_quote_that_is_never_closed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("components.shared.sources.rows._FIELD_LIMIT", 1000)
+        monkeypatch.setattr("components.shared.sources.readers.delimited._FIELD_LIMIT", 1000)
         path = write_csv(tmp_path / "d.csv", rows(200))
         path.write_text(path.read_text().replace("text,label\n", 'text,label\n"open'))
         self.refuse(tmp_path, path, "Is a quote never closed")

@@ -10,8 +10,11 @@ import pytest
 
 from components.notify import webhook
 from components.notify.notify import NotifyReport, NotifySettings, notify
-from components.shared import unchanged
-from components.shared.registry import show_model
+from components.shared import records
+from components.shared.errors import InputError
+from components.shared.records import PipelineRun
+from components.shared.step import run_step
+from tests.kubeflow_server import kubeflow_server
 from tests.servers import WEBHOOK_TOKEN, Webhook, free_port, webhook_server
 
 RUN = "run-7"
@@ -106,6 +109,126 @@ class TestVerdicts:
         assert server.requests == 0
 
 
+def write(step: str, run: str = RUN, **entry: Any) -> None:
+    """Writes down what a step of a run came to."""
+    records.leave(PipelineRun("topics", run), step, entry)
+
+
+class TestSeveralRunsAtOnce:
+    """Of one model: what one writes down is its own."""
+
+    def test_of_three_that_found_nothing_new_nobody_is_told(self, registry: str, server: Webhook) -> None:
+        register({"pipeline_run": "run-6"}, champion=True)
+        for run in ("run-7", "run-8", "run-9"):
+            write("detect", run, changed=False)
+        assert [tell("RUNNING", pipeline_run=run).event for run in ("run-7", "run-8", "run-9")] == ["", "", ""]
+        assert server.requests == 0
+
+    def test_of_those_that_trained_the_same_model_one_promoted_it(self, registry: str, server: Webhook) -> None:
+        register({"pipeline_run": "run-7", "promoted_by": "run-8"}, champion=True)
+        for run in ("run-7", "run-8", "run-9"):
+            write("register", run, version="1", decision="promote", reasons="It is better.")
+            verdict = "promoted" if run == "run-8" else "already champion"
+            write("promote", run, verdict=verdict, version="1", before="", champion="1", reasons="It is better.")
+        for state in ("SUCCEEDED", "RUNNING"):
+            events = [tell(state, pipeline_run=run).event for run in ("run-7", "run-8", "run-9")]
+            assert events == ["", "promotion", ""]
+        assert {body["text"] for body in server.taken} == {"topics: version 1 is the champion. It is better."}
+
+    def test_a_promotion_whose_step_was_killed_before_it_wrote_that_down(self, registry: str, server: Webhook) -> None:
+        register({"pipeline_run": RUN, "promoted_by": RUN, "promotion_reason": "It is better."}, champion=True)
+        write("register", version="1", decision="promote")
+        write("promote", verdict="already champion", version="1", before="", champion="1", reasons="It was already.")
+        assert tell().event == "promotion"
+        assert text(server) == "topics: version 1 is the champion. It is better."
+
+    def test_one_was_compared_with_a_champion_that_is_none_any_more(self, registry: str, server: Webhook) -> None:
+        register({"pipeline_run": RUN, "decision": "promote"})
+        told = "Version 1 was compared with no champion, since there was none, but version 2 is champion now."
+        write("promote", verdict="refused", version="1", before="", champion="2", reasons=told)
+        assert tell().event == "refusal"
+        assert text(server) == f"topics: version 1 was not promoted; version 2 stays champion. {told}"
+
+
+class TestFailures:
+    def test_the_step_and_its_sentence_are_told(
+        self, registry: str, server: Webhook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The step knows its run by the environment; the webhook hears no secret, and nothing endless."""
+        monkeypatch.setenv(records.MODEL, "topics")
+        monkeypatch.setenv(records.RUN, "7f3a")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "sEcr3t/with+signs")
+        wrong = "t.jsonl has no column 'nolabel'. http://a:b@host/ sEcr3t/with+signs " + "x" * 9999
+        fail(InputError(wrong), "ingest")
+        assert tell("FAILED").sent
+        told = text(server)
+        assert told.startswith(
+            "topics: the run failed. ingest: t.jsonl has no column 'nolabel'. http://***@host/ *** x"
+        )
+        assert len(told) < 1500
+
+    def test_a_fault_and_a_stop_are_told_as_such(
+        self, registry: str, server: Webhook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(records.MODEL, "topics")
+        monkeypatch.setenv(records.RUN, RUN)
+        fail(ZeroDivisionError("division by zero"), "finetune", ZeroDivisionError)
+        tell("FAILED", template={"text": "$step: $error"})
+        fail(KeyboardInterrupt(), "finetune")
+        assert tell("RUNNING").event == "failure"
+        assert [body["text"] for body in server.taken] == [
+            "finetune: finetune: a fault of its own, ZeroDivisionError: division by zero",
+            "topics: the run was stopped. finetune was told to end: somebody cancelled the run, its node was needed, "
+            "or its time was over.",
+        ]
+
+    def test_what_a_second_attempt_made_good_is_forgotten(
+        self, registry: str, server: Webhook, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(records.MODEL, "topics")
+        monkeypatch.setenv(records.RUN, RUN)
+        fail(KeyboardInterrupt(), "finetune")
+        monkeypatch.setenv("KFP_RETRY_INDEX", "1")
+        run_step(lambda: None, "finetune")
+        assert tell("RUNNING").event == "failure"
+        assert text(server).startswith("topics: the run failed. One of its steps did not end")
+
+    @pytest.mark.parametrize("state", ["RUNNING", "FAILED"])
+    def test_a_run_that_somebody_cancelled(
+        self, registry: str, server: Webhook, state: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(records.MODEL, "topics")
+        monkeypatch.setenv(records.RUN, RUN)
+        fail(KeyboardInterrupt(), "finetune")
+        with kubeflow_server(token=None) as kubeflow:
+            kubeflow.runs[RUN] = {"run_id": RUN, "state": "RUNNING"}
+            kubeflow.terminate(RUN)
+            page = f"{kubeflow.url}/#/runs/details/"
+            tell(state, page=page)
+            told = "topics: the run was stopped. Somebody cancelled it while finetune was at work."
+            assert text(server) == f"{told} {page}{RUN}"
+
+    def test_what_killed_steps_left_open_in_mlflow_is_ended(self, registry: str, server: Webhook) -> None:
+        from mlflow import MlflowClient
+
+        client = MlflowClient()
+        experiment = client.create_experiment("topics")
+        left, other = (client.create_run(experiment, tags={"graft.pipeline_run": run}) for run in (RUN, "run-8"))
+        tell("FAILED")
+        assert client.get_run(left.info.run_id).info.status == "KILLED"
+        assert client.get_run(other.info.run_id).info.status == "RUNNING"
+
+
+def fail(error: BaseException, step: str, kind: type[BaseException] = SystemExit) -> None:
+    """Lets a step fail."""
+
+    def break_down() -> None:
+        raise error
+
+    with pytest.raises(kind):
+        run_step(break_down, step)
+
+
 class TestStates:
     """As kfp.local and Kubeflow's own server name them."""
 
@@ -124,9 +247,9 @@ class TestStates:
         assert second == "topics: the run failed after it had registered version 1. One of its steps failed."
 
     def test_a_run_left_open_found_nothing_new_or_was_killed(self, registry: str, server: Webhook) -> None:
-        """Kubeflow leaves it so after a condition that does not hold; `detect` marks the version, where it is that."""
+        """Kubeflow leaves it so after a condition that does not hold; `detect` writes down, where it is that."""
         register({})
-        unchanged.mark(show_model("topics")[0], RUN)
+        write("detect", changed=False)
         assert tell("RUNNING").event == ""
         assert tell("RUNNING", pipeline_run="run-8").event == "failure"
         assert text(server).startswith("topics: the run failed. One of its steps did not end: its pod may have been")

@@ -73,7 +73,7 @@ def test_signature_example_and_code(shades: str, tmp_path: Path) -> None:
     assert Image.open(io.BytesIO(example)).format == "PNG"
     assert len(model.predict(model.input_example)) == 1
     code = Path(mlflow.artifacts.download_artifacts(f"{shades}/artifacts/predictor", dst_path=str(tmp_path)))
-    assert {file.name for file in code.glob("*.py")} == set(backbones.FAMILIES["timm"].files)
+    assert {str(file.relative_to(code)) for file in code.rglob("*.py")} == set(backbones.FAMILIES["timm"].files)
 
 
 def test_bytes_and_paths_predict_the_same(shades: str, image_model: Path, tmp_path: Path) -> None:
@@ -159,9 +159,9 @@ def test_two_versions_of_the_code_live_side_by_side(tmp_path: Path) -> None:
         (folder / "model").mkdir(parents=True)
         (folder / "model/model.json").write_text(json.dumps({"family": "stub"}))
         (folder / "model/tokenizer.json").write_text("{}")
-        (folder / "predictor").mkdir()
-        (folder / "predictor/stub.py").write_text(STUB)
-        (folder / "predictor/network.py").write_text(f"LABELS = [{version!r}]\n")
+        (folder / "predictor/backbones").mkdir(parents=True)
+        (folder / "predictor/backbones/stub.py").write_text(STUB)
+        (folder / "predictor/backbones/network.py").write_text(f"LABELS = [{version!r}]\n")
         artifacts = {name: str(folder / name) for name in ("model", "predictor")}
         models.append(RegisteredModel())
         models[-1].load_context(PythonModelContext(artifacts, {}))

@@ -11,6 +11,7 @@ from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
 from components.shared import backbones, tasks
 from components.shared.artifact import open_artifact
+from components.shared.baselines import Labelled, Terms
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
 from components.shared.tasks import Limits
@@ -53,11 +54,16 @@ def test_its_baselines_give_probabilities(task: Any) -> None:
     numbers = np.array([labels.index(row["label"]) for row in rows])
     for count in task.input_counts:
         inputs = [[row["input_1"] for row in rows]] * count
-        found = task.baselines([c[:150] for c in inputs], numbers[:150], [c[150:] for c in inputs], seed=0)
+        train, held = (Labelled([c[part] for c in inputs], numbers[part]) for part in (slice(100), slice(100, 150)))
+        found = list(task.baselines(train, held, [c[150:] for c in inputs], Terms(len(labels))))
         assert found
-        for probabilities in found.values():
-            assert probabilities.shape == (50, len(labels))
-            np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
+        for baseline in found:
+            assert baseline.probabilities.shape == (50, len(labels))
+            np.testing.assert_allclose(baseline.probabilities.sum(1), 1, atol=1e-5)
+            assert baseline.examples == 100
+            assert 0 < baseline.bytes < 10_000_000
+            assert baseline.seconds > 0
+        assert max((b.probabilities.argmax(1) == numbers[150:]).mean() for b in found) > 0.8
 
 
 def test_it_rejects_what_is_no_input(task: Any) -> None:

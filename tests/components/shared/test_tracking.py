@@ -24,8 +24,3 @@ def test_a_database_in_a_folder_that_is_not_there_yet(tmp_path: Path, monkeypatc
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
     with pytest.raises(InputError, match="cannot be made"):
         tracking.client()
-
-
-def test_passwords_are_not_told() -> None:
-    told = tracking.redact("GET https://ada:secret@mlflow.example.com/a and postgresql://bob:p@host/db failed")
-    assert told == "GET https://***@mlflow.example.com/a and postgresql://***@host/db failed"

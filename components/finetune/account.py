@@ -1,0 +1,63 @@
+"""What is told of a trained model: whether it learned anything, how sure it may be, how it was chosen."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from components.finetune.calibration import calibrate
+from components.finetune.learned import verdict_of
+from components.finetune.study import Trained
+from components.shared.linear import softmax
+from components.shared.selection import selection_of
+
+RECIPE = ("learning_rate", "epochs", "batch_size", "layer_decay", "logit_adjustment", "flip")
+"""Settings that a later training needs to repeat this one."""
+_TOLD = ("strategy", "frozen", "probe", "sweep", "starts", "candidates", "headline")
+
+
+def judge(trained: Trained, logits: np.ndarray, truth: np.ndarray, labels: np.ndarray) -> None:
+    """Adds to a model whether anything was learned, and makes probabilities of its logits by a temperature.
+
+    Args:
+        trained: The model.
+        logits: What it makes of validation examples, [examples, classes].
+        truth: Their classes.
+        labels: The classes of the training examples.
+    """
+    counts = np.bincount(labels, minlength=logits.shape[1])
+    losses = [entry["loss"] for entry in trained.history.steps]
+    tries = len(trained.history.epochs) + max(0, len(trained.candidates or ()) - 1)
+    verdict = verdict_of(softmax(logits), truth, counts, losses, tries)
+    told = calibrate(trained.network, logits, truth)
+    trained.judgement = {
+        **dataclasses.asdict(verdict),
+        "selection": selection_of(counts),
+        "calibration": told,
+        "temperature": told["temperature"],
+    }
+
+
+def recipe_of(trained: Trained, examples: int, classes: int) -> dict[str, Any]:
+    """Returns what a later training needs to repeat this one: it stands in `model.json`."""
+    assert trained.settings is not None, "it learned by some"
+    kept = {name: getattr(trained.settings, name) for name in RECIPE}
+    return {**kept, "strategy": trained.strategy, "classes": classes, "examples": examples}
+
+
+def history_of(trained: Trained, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the content of `notes/history.json`.
+
+    Args:
+        trained: The model.
+        more: What else is told.
+    """
+    told = {name: getattr(trained, name) for name in _TOLD}
+    return {**dataclasses.asdict(trained.history), **told, **trained.judgement, **more}
+
+
+def words_of(judgement: Mapping[str, Any]) -> str:
+    """Returns whether anything was learned, as a line."""
+    start = "learned" if judgement["learned"] else "NOTHING WAS LEARNED"
+    return f"{start}: {judgement['reason']} {judgement['advice']}".strip()

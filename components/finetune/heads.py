@@ -1,0 +1,140 @@
+"""What is fitted on a frozen backbone, and beside it: a linear head, words alone, one head that sees both."""
+
+import copy
+import functools
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from components.finetune.joint import fit_joint
+from components.finetune.learners import Pooled, predict, scores_of
+from components.finetune.lexical import LexicalFit, fit_lexical
+from components.finetune.probe import Probe, Vectors, View, fit_probe
+from components.finetune.training import History
+from components.finetune.wide import JointHead
+from components.finetune.words import Words
+from components.shared.backbones.network import Network
+from components.shared.selection import rank
+
+if TYPE_CHECKING:
+    from components.finetune.study import Study
+
+PROBE, WITH_WORDS = "probe", "probe with words"
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head that was fitted on a frozen backbone.
+
+    Attributes:
+        name: "probe", or "probe with words".
+        what: Was chosen, in words.
+        fitted: The weights.
+        view: Of the backbone's vectors that it was fitted on.
+        history: One epoch without steps.
+    """
+
+    name: str
+    what: str
+    fitted: Probe | JointHead
+    view: View
+    history: History
+
+    def load_into(self, network: Network) -> None:
+        """Gives a network this head, with what it looks at."""
+        network.narrow()
+        network.choose(self.view.pooling, self.view.unit)
+        self.fitted.load_into(network)
+
+    def to_json(self) -> dict[str, Any] | None:
+        """Returns what the history tells of a probe; None of one with words."""
+        return self.fitted.to_json() if isinstance(self.fitted, Probe) else None
+
+
+class Heads:
+    """The heads of one study; each is fitted once, when it is asked for."""
+
+    def __init__(self, study: "Study") -> None:
+        self.study = study
+
+    @functools.cached_property
+    def lexical(self) -> tuple[Words, LexicalFit] | None:
+        """The texts, and the model of the words alone; None where nothing is to be looked at, or found."""
+        study = self.study
+        if study.raw is None:
+            return None
+        words = study.raw.words(study.train.numbers)
+        fit = fit_lexical(words, study.settings.seed, study.selection)
+        if fit is None:
+            return None
+        told = fit.validation
+        study.tell(
+            f"words alone ({fit.words}): validation loss {told['validation_loss']:.4f}, accuracy "
+            f"{told['accuracy']:.4f}, in {fit.seconds:.1f} s"
+        )
+        return words, fit
+
+    @functools.cached_property
+    def probe(self) -> Head:
+        """A head on the pooled vectors of the frozen backbone, once `Study.prepare` has computed them."""
+        study, began = self.study, time.perf_counter()
+        vectors = [self._vectors(name) for name in ("train", "validation")]
+        probe = fit_probe(vectors[0], vectors[1], study.network.head.out_features, study.tell, self._views())
+        entry = {"train_loss": probe.train_loss, **probe.validation}
+        return Head(PROBE, probe.words, probe, probe.view, self._history(entry, began))
+
+    @functools.cached_property
+    def with_words(self) -> Head | None:
+        """A head on the same vectors and on the words beside them; None where there are none."""
+        if self.lexical is None:
+            return None
+        (words, fit), study, began = self.lexical, self.study, time.perf_counter()
+        stage, chosen = study.anatomy.head, self.probe.view
+        train, validation = (
+            study.states[split][stage].read(numbers)[:, chosen.row].float().numpy()
+            for split, numbers in (("train", words.numbers), ("validation", words.validation_numbers))
+        )
+        joint = fit_joint(train, validation, fit, words, study.settings.seed, study.selection)
+        told = joint.validation
+        what = f"{chosen.pooling} pooling, vector times {joint.scale:g} beside {fit.reading}, {joint.linear.words}"
+        study.tell(
+            f"probe with words ({what}): validation loss {told['validation_loss']:.4f}, accuracy "
+            f"{told['accuracy']:.4f}, in {joint.seconds:.1f} s"
+        )
+        head = JointHead(fit.vectorizer, joint)
+        view = View(chosen.row, chosen.pooling, unit=True)
+        unscored = Head(WITH_WORDS, what, head, view, History())
+        entry = {"train_loss": joint.train_loss, **self._scores(unscored)}
+        return Head(WITH_WORDS, what, head, view, self._history(entry, began))
+
+    @functools.cached_property
+    def best(self) -> Head:
+        """The better of both on validation, as far as `lexical` leaves it open."""
+        joint = self.with_words
+        if joint is None or self.study.settings.lexical == "true":
+            return joint or self.probe
+        return max((self.probe, joint), key=lambda head: rank(head.history.best, self.study.selection))
+
+    def _vectors(self, split: str) -> Vectors:
+        study = self.study
+        examples = study.train if split == "train" else study.validation
+        return Vectors(study.states[split][study.anatomy.head], examples.numbers, examples.labels, examples.device)
+
+    def _views(self) -> list[View]:
+        """Returns the views that a probe can choose from: where no pooling is asked for, all that one pass gives."""
+        names = self.study.poolings if self.study.settings.pooling == "auto" else self.study.poolings[:1]
+        return [View(row, name, unit) for row, name in enumerate(names) for unit in (False, True)]
+
+    def _scores(self, head: Head) -> dict[str, float]:
+        study = self.study
+        network = copy.deepcopy(study.network)
+        head.load_into(network)
+        examples = study.with_words(study.validation, "validation", network)
+        learner = Pooled(examples, study.states["validation"][study.anatomy.head], head.view.row)
+        return scores_of(predict(network, learner, 1024, study.autocast), study.validation.labels)
+
+    def _history(self, scores: dict[str, float], began: float) -> History:
+        seconds = time.perf_counter() - began
+        entry = {"epoch": 1, "step": 0, **scores, "seconds": seconds}
+        rate = len(self.study.train) / max(seconds, 1e-9)
+        return History(epochs=[entry], best_epoch=1, seconds=seconds, examples_per_second=rate)

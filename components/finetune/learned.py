@@ -1,0 +1,89 @@
+"""Whether training learned anything: a verdict from what the model makes of validation examples, in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_ERROR = 0.05  # how often labels that are noise may pass for learned
+_STUCK = 0.98  # a training loss above this part of what guessing gives has not left it
+_LAST = 5  # entries of the training loss that are looked at
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said of a training.
+
+    Attributes:
+        learned: Whether the model knows more than how frequent the classes are.
+        reason: Why it is thought so.
+        advice: What to change where nothing was learned, else "".
+    """
+
+    learned: bool
+    reason: str
+    advice: str = ""
+
+
+def verdict_of(
+    probabilities: np.ndarray, truth: np.ndarray, counts: np.ndarray, losses: Sequence[float], tries: int
+) -> Verdict:
+    """Judges a model by its validation examples.
+
+    It is asked whether more of them are right than if the same predictions had been dealt out blindly (what Cohen's
+    kappa corrects for; a model that always says the largest class is right often, and knows nothing). As the best of
+    several tries is judged, each must show more (Bonferroni).
+
+    Args:
+        probabilities: Of the validation examples, [examples, classes].
+        truth: Their classes, int [examples].
+        counts: int [classes], training examples of each.
+        losses: Of training, in order; none for a head that was fitted.
+        tries: Epochs and candidates that this is the best of.
+    """
+    if not np.isfinite(probabilities).all():
+        return Verdict(False, "what the model says is no longer a number.", _LOWER)
+    classes, total = probabilities.shape[1], len(truth)
+    predicted = probabilities.argmax(1)
+    right = int((predicted == truth).sum())
+    shares = [np.bincount(values, minlength=classes) / max(total, 1) for values in (predicted, truth)]
+    allowed = _ERROR / max(tries, 1)
+    if not total or float((shares[1] ** 2).sum()) ** total > allowed:
+        return Verdict(True, f"{total} validation examples are too few to tell whether anything was.")
+    blind = float((shares[0] * shares[1]).sum())
+    if _at_least(right, total, blind) <= allowed:
+        return Verdict(
+            True, f"{right:,} of {total:,} validation examples are right, {blind * total:,.0f} would be blindly."
+        )
+    reason = (
+        f"{right:,} of {total:,} validation examples are right; {blind * total:,.0f} would be if the predictions had "
+        "been dealt out blindly, which is no difference that could be shown."
+    )
+    return _why_not(reason, counts, losses)
+
+
+def _at_least(right: int, total: int, chance: float) -> float:
+    """Returns how often so many or more of `total` are right, each by chance."""
+    from scipy.special import betainc
+
+    return float(betainc(right, total - right + 1, chance)) if right else 1.0
+
+
+def _why_not(reason: str, counts: np.ndarray, losses: Sequence[float]) -> Verdict:
+    shares = counts[counts > 0] / max(1, counts.sum())
+    guessing = float(-(shares * np.log(shares)).sum())
+    last = float(np.mean(losses[-_LAST:])) if len(losses) else 0.0
+    if last > _STUCK * guessing:
+        stuck = f"The training loss ended at {last:.3f}; guessing by the classes' shares gives {guessing:.3f}."
+        return Verdict(False, f"{reason} {stuck}", _LOWER)
+    return Verdict(False, reason, _NOISE)
+
+
+_LOWER = (
+    "Change training.learning_rate, a tenth first (or strategy: auto, which looks for one), or train longer "
+    "(training.epochs)."
+)
+_NOISE = (
+    "What the training examples have in common does not hold for others: look at the labels (are they those of these "
+    "inputs?), give more examples, or name another backbone."
+)

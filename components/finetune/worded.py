@@ -1,0 +1,94 @@
+"""One run of the step on the words alone (`strategy: lexical`): no backbone is brought here, none computes anything."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.finetune import alone
+from components.finetune.account import history_of, judge
+from components.finetune.curves import Curves
+from components.finetune.lexical import fit_lexical
+from components.finetune.settings import LEXICAL, FinetuneSettings
+from components.finetune.starts import numbers_of
+from components.finetune.study import Trained, candidate
+from components.finetune.telling import Telling
+from components.finetune.wide import NOTE, RawTexts
+from components.shared import backbones
+from components.shared.artifact import Artifact, Draft
+from components.shared.errors import InputError
+
+
+class WordsAlone:
+    """One run of the step: texts are read, and a linear model fitted on their words."""
+
+    def __init__(self, source: Artifact, texts: RawTexts | None, settings: FinetuneSettings, scratch: Path) -> None:
+        if texts is None:
+            raise alone.no_words(without_texts=True)
+        if settings.transfer_check or settings.learning_curve:
+            raise InputError(
+                "strategy: lexical has no backbone, so that evaluation.transfer_check and evaluation.learning_curve "
+                "have nothing to train. Leave them out, or name a strategy with a backbone beside it."
+            )
+        self.source, self.texts, self.settings = source, texts, settings
+        self.numbers = numbers_of(source, settings, scratch)
+
+    def train(self, curves: Curves | None) -> Trained:
+        """Fits the model; without curves it is silent."""
+        telling = Telling(self.settings, curves, len(self.numbers)) if curves else None
+        if telling:
+            telling.begin(f"{len(self.numbers):,} examples, {LEXICAL}")
+        words = self.texts.words(self.numbers)
+        fit = fit_lexical(words, self.settings.seed)
+        if fit is None:
+            raise alone.no_words(without_texts=False)
+        history = alone.history_of(fit)
+        if telling:
+            telling.entry(LEXICAL, "epoch", history.epochs[0])
+            telling.end(f"kept {fit.words}")
+        note = alone.note_alone(fit, self.texts.labels)
+        line = candidate(LEXICAL, fit.words, history.best, kept=True)
+        trained = Trained(alone.model_of(fit), LEXICAL, history, alone.FROZEN, candidates=[line], words=note)
+        judge(trained, fit.linear.logits(fit.validation_columns), words.truth, words.labels)
+        return trained
+
+    def save(self, trained: Trained, draft: Draft) -> None:
+        """Writes all that prediction from raw input needs, and the backbone that the job named."""
+        save_alone(trained, self.source, _backbone_of(self.settings.backbone), draft)
+
+
+def save_alone(
+    trained: Trained, features: Artifact, backbone: str, draft: Draft, more: Mapping[str, Any] | None = None
+) -> None:
+    """Writes a model of the words alone, see `components.finetune.finetune.finetune`.
+
+    Args:
+        trained: The model.
+        features: Tell task, inputs and labels.
+        backbone: What the job named: later strategies that need one start from it.
+        draft: Where it is written.
+        more: What else the history tells.
+    """
+    model = trained.network
+    assert isinstance(model, alone.WordsModel), "it learned the words alone"
+    model.save(draft.path)
+    told = features.read_json("features.json")
+    kept = {name: told[name] for name in ("task", "inputs", "labels")}
+    draft.write_json("model.json", {**kept, "family": backbones.LEXICAL, "backbone": backbone, **model.describe()})
+    notes: dict[str, Any] = {"device": "CPU", "precision": "float32", **model.describe(), "pooling": "none"}
+    notes |= {"examples": (trained.words or {}).get("examples", {}).get("of"), "parameters": model.parameters}
+    notes |= more or {}
+    draft.write_json("notes/history.json", history_of(trained, notes))
+    draft.write_json(NOTE, trained.words)
+
+
+def family_of(trained: Trained, features: Artifact) -> str:
+    """Returns the family that a trained model is of, as `model.json` tells it."""
+    told: str = features.read_json("features.json")["family"]
+    return backbones.LEXICAL if isinstance(trained.network, alone.WordsModel) else told
+
+
+def _backbone_of(name: str) -> str:
+    """Returns the backbone that a job named, where training starts from a champion of words alone."""
+    with tempfile.TemporaryDirectory(prefix="graft-finetune-") as scratch:
+        return backbones.below(name, Path(scratch))

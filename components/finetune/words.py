@@ -1,0 +1,140 @@
+"""The raw texts of a snapshot, read for what words tell: all of them, or a fair sample that fits into memory."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from components.shared.artifact import Artifact
+from components.shared.backbones.network import WIDE_IDS, WIDE_WEIGHTS
+from components.shared.lexical.vectorizer import Vectorizer
+from components.shared.selection import selection_of
+from components.shared.snapshot import read_batches
+
+MOST_TRAIN, MOST_VALIDATION = 200_000, 20_000
+_MOST_CHARACTERS = 200_000_000  # of a sample: long texts must not fill the memory
+
+
+@dataclass(frozen=True)
+class Words:
+    """Raw texts of the training and the validation split: all, or a fair sample that fits into memory.
+
+    Attributes:
+        train: For each input the texts of the training examples.
+        labels: int64 [training examples], their classes.
+        numbers: int64 [training examples], which of the split's examples they are.
+        validation: For each input the texts of the validation examples.
+        truth: int64 [validation examples].
+        validation_numbers: int64 [validation examples], which of the split's examples they are.
+        classes: How many there are.
+        total: How many training examples the sample is from.
+    """
+
+    train: list[list[str]]
+    labels: np.ndarray
+    numbers: np.ndarray
+    validation: list[list[str]]
+    truth: np.ndarray
+    validation_numbers: np.ndarray
+    classes: int
+    total: int
+
+    @property
+    def selection(self) -> str:
+        """The metric to choose by."""
+        return selection_of(np.bincount(self.labels, minlength=self.classes))
+
+
+class WordColumns:
+    """The words of all texts of a split as columns, on the disk: which ones each example has, and what they weigh."""
+
+    def __init__(self, snapshot: Artifact, split: str, vectorizer: Vectorizer, file: Path) -> None:
+        """Makes the columns, in bounded memory.
+
+        Args:
+            snapshot: Where the texts are, in the features' order.
+            split: One of its splits.
+            vectorizer: Makes the columns.
+            file: Where they go, with two endings.
+        """
+        files = [file.with_suffix(ending) for ending in (".ids", ".weights")]
+        sizes = [np.zeros(1, np.int64)]
+        with files[0].open("wb") as ids, files[1].open("wb") as weights:
+            for batch in read_batches(snapshot, split):
+                texts = [batch.column(f"input_{number + 1}").to_pylist() for number in range(vectorizer.inputs)]
+                made = vectorizer.columns(texts)
+                ids.write(made.indices.astype(np.int32).tobytes())
+                weights.write(made.data.astype(np.float32).tobytes())
+                sizes.append(np.diff(made.indptr).astype(np.int64))
+        self._starts = np.cumsum(np.concatenate(sizes))
+        shape = (int(self._starts[-1]),)
+        none = not shape[0]  # nothing cannot be mapped
+        self._ids, self._weights = (
+            np.zeros(0, kind) if none else np.memmap(path, kind, "r", shape=shape)
+            for path, kind in zip(files, (np.int32, np.float32), strict=True)
+        )
+
+    def take(self, indices: np.ndarray) -> Mapping[str, list[np.ndarray]]:
+        """Returns the columns of some of the split's examples, a list of arrays for each."""
+        cuts = [slice(self._starts[number], self._starts[number + 1]) for number in indices.tolist()]
+        return {WIDE_IDS: [self._ids[cut] for cut in cuts], WIDE_WEIGHTS: [self._weights[cut] for cut in cuts]}
+
+
+def read_words(snapshot: Artifact, labels: Sequence[str], seed: int, numbers: np.ndarray | None = None) -> Words:
+    """Reads the raw texts of a snapshot in bounded memory.
+
+    Args:
+        snapshot: Its examples are in the features' order.
+        labels: The classes, in the features' order.
+        seed: Of the sample, where there are more than fit.
+        numbers: int [examples], which of the training examples are trained on; None: all.
+    """
+    rows = snapshot.read_json("snapshot.json")["rows"]
+    given = np.arange(rows["train"]) if numbers is None else np.unique(numbers)
+    train = _read(snapshot, "train", labels, sample(given, MOST_TRAIN, seed))
+    validation = _read(snapshot, "validation", labels, sample(np.arange(rows["validation"]), MOST_VALIDATION, seed))
+    return Words(
+        train=train.texts,
+        labels=np.array(train.labels, np.int64),
+        numbers=np.array(train.numbers, np.int64),
+        validation=validation.texts,
+        truth=np.array(validation.labels, np.int64),
+        validation_numbers=np.array(validation.numbers, np.int64),
+        classes=len(labels),
+        total=len(given),
+    )
+
+
+@dataclass
+class _Read:
+    texts: list[list[str]]
+    labels: list[int] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+
+
+def _read(snapshot: Artifact, split: str, labels: Sequence[str], wanted: np.ndarray) -> _Read:
+    index = {label: number for number, label in enumerate(labels)}
+    found = _Read([[] for _ in snapshot.read_json("snapshot.json")["inputs"]])
+    start = characters = 0
+    for batch in read_batches(snapshot, split):
+        first, last = np.searchsorted(wanted, [start, start + batch.num_rows])
+        places = wanted[first:last] - start
+        chosen = batch.take(places.tolist()) if len(places) < batch.num_rows else batch
+        for number, side in enumerate(found.texts, 1):
+            texts = chosen.column(f"input_{number}").to_pylist()
+            side += texts
+            characters += sum(map(len, texts))
+        found.labels += [index[label] for label in chosen.column("label").to_pylist()]
+        found.numbers += wanted[first:last].tolist()
+        start += batch.num_rows
+        if characters > _MOST_CHARACTERS:
+            break
+    return found
+
+
+def sample(numbers: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Returns at most so many of the numbers, ascending."""
+    if len(numbers) <= most:
+        return numbers
+    return np.sort(np.random.default_rng(seed).choice(numbers, most, replace=False))

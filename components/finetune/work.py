@@ -1,0 +1,307 @@
+"""One run of the step: a backbone is brought here, studied on the features, and what it learned is saved."""
+
+import contextlib
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+
+from components.finetune import comparison, defaults, parallel
+from components.finetune.account import history_of, judge, recipe_of
+from components.finetune.account import words_of as verdict_in_words
+from components.finetune.alone import WordsModel
+from components.finetune.augmentation import augmentation
+from components.finetune.budget import Budget, minutes_for
+from components.finetune.comparison import Comparisons
+from components.finetune.curves import Curves
+from components.finetune.examples import Examples
+from components.finetune.mirroring import keeps_class
+from components.finetune.search import Search
+from components.finetune.settings import AUTO, LEXICAL, FinetuneSettings, strategies_of
+from components.finetune.starts import better_of, check_reads_alike, numbers_of, words_of
+from components.finetune.study import Study, StudyListener, Trained
+from components.finetune.telling import Telling
+from components.finetune.wide import NOTE, RawTexts
+from components.finetune.worded import save_alone
+from components.shared import backbones
+from components.shared.artifact import Artifact, Draft
+from components.shared.backbones import RANDOM, Backbone
+from components.shared.backbones.network import Network
+from components.shared.backbones.preprocessing import FILE as PREPROCESSING
+from components.shared.errors import InputError
+from components.shared.features import FeatureSplit
+from components.shared.selection import rank
+
+_CHEAP = 0.05  # a comparison that costs this part of the training is made unasked
+
+
+class Work:
+    """One run of the step: a backbone is brought here, and studied on the features."""
+
+    def __init__(self, source: Artifact, texts: RawTexts | None, settings: FinetuneSettings, scratch: Path) -> None:
+        self.source, self.texts, self.settings, self.scratch = source, texts, settings, scratch
+        self.minutes = 0.0
+        self.told = source.read_json("features.json")
+        self.backbone = self._fetch(settings.backbone, "fetched")
+        self.starts = {"champion" if settings.known else "backbone": self.backbone}
+        if self.backbone.family != self.told["family"]:
+            raise InputError(
+                f"The features at {source.path} were made for a backbone of the family {self.told['family']!r}, but "
+                f"{settings.backbone!r} is of {self.backbone.family!r}. Run transform with the same backbone."
+            )
+        if settings.transfer_check and not self.backbone.pretrained:
+            raise InputError(
+                f"evaluation.transfer_check asks whether transfer helped, but {settings.backbone!r} has no pretrained "
+                "weights: nothing is transferred. Leave it out, or name a pretrained backbone."
+            )
+        if settings.alternative:
+            other = self._alternative(settings.alternative)
+            if other.name != self.backbone.name:  # a champion of words alone stands for the backbone of its job
+                self.starts["backbone" if settings.known else "alternative"] = other
+        self.numbers = numbers_of(source, settings, scratch)
+        self.family = backbones.family(self.backbone.family)
+        self.device = parallel.device()
+        torch.use_deterministic_algorithms(self.device.type == "cpu")
+        self.precision = _precision(settings.precision, self.device)
+        self.strategies = strategies_of(settings.strategy)
+        self.open_rate = not settings.learning_rate
+        self._made: Network | None = self._make(self.backbone)
+        self._check_vocabulary(self._made)
+        self.settings, self.why = self._resolved(self._made)
+
+    def train(self, curves: Curves | None) -> Trained:
+        """Trains by the strategies that are asked for, then what is to be compared; without curves it is silent."""
+        telling = Telling(self.settings, curves, len(self.numbers)) if curves else None
+        if telling:
+            words = f"{len(self.numbers):,} examples, {_name(self.device)}, {self.precision}, {self.settings.strategy}"
+            telling.begin(words)
+            if self.why:
+                telling.line(f"chosen: {self.why}")
+        study, trained = better_of({name: self._run(name, telling) for name in self.starts})
+        judge(trained, *study.logits(trained), study.train.labels)
+        self._compare(study, trained)
+        if telling:
+            telling.line(verdict_in_words(trained.judgement))
+            told = f"kept {trained.strategy}{words_of(trained.starts)}, epoch {trained.history.best_epoch}"
+            telling.end(told)
+        return trained
+
+    def _run(self, start: str, telling: Telling | None) -> tuple[Study, Trained]:
+        """Studies one start by all strategies."""
+
+        def listen(strategy: str, event: str, entry: dict[str, float]) -> None:
+            if telling:
+                telling.entry(f"{start}/{strategy}" if len(self.starts) > 1 else strategy, event, entry)
+
+        def line(text: str) -> None:
+            if telling:
+                telling.line(text)
+
+        study = self.study(self.starts[start], self.scratch / start, listen, line)
+        return study, self._search(study, self.starts[start]) if AUTO in self.strategies else study.run(self.strategies)
+
+    def _search(self, study: Study, backbone: Backbone) -> Trained:
+        """Looks for the best model within the minutes, of which each start has its part."""
+        settings = study.settings
+        minutes = settings.minutes or minutes_for(
+            study.network, study.train, study.validation, settings.epochs, settings.batch_size
+        )
+        self.minutes = minutes / len(self.starts)
+        given = "as asked for" if settings.minutes else "by device, backbone and data; training.minutes sets another"
+        study.tell(f"searching for {self.minutes:g} minutes ({given})")
+        recipe = backbone.read_json("model.json").get("recipe") if self.settings.known else None
+        return Search(study, Budget(self.minutes), backbone.pretrained, self.open_rate, recipe).run()
+
+    def study(self, backbone: Backbone, scratch: Path, listener: StudyListener, tell: Callable[[str], None]) -> Study:
+        """Returns the study of a backbone on the features.
+
+        Args:
+            backbone: This one, or the same without its weights.
+            scratch: A folder for what frozen parts make of the examples.
+            listener: Is told every entry of a history: strategy, "step" or "epoch", entry.
+            tell: Is told lines.
+        """
+        train = dataclasses.replace(self._examples("train"), numbers=self.numbers)
+        if normalize := getattr(self._made or self._make(backbone), "normalize", None):
+            augment = augmentation(self.settings, normalize.size, len(self.told["labels"]))
+            train = dataclasses.replace(train, augment=augment)
+        return Study(
+            make=lambda: self._network(backbone),
+            train=train,
+            validation=self._examples("validation"),
+            settings=self.settings,
+            autocast=lambda: _autocast(self.device, self.precision),
+            listener=listener,
+            tell=tell,
+            scratch=scratch,
+            raw=None if self.texts is None else dataclasses.replace(self.texts, scratch=scratch / self._of("words")),
+        )
+
+    def save(self, trained: Trained, draft: Draft) -> None:
+        """Writes weights and configuration, and of the features what encoded them: all that prediction needs."""
+        if isinstance(trained.network, WordsModel):
+            save_alone(trained, self.source, self.backbone.name, draft, {"budget_minutes": self.minutes})
+            return
+        network = trained.network.cpu()
+        network.save(draft.path)
+        for name in self.source.files:
+            if name != "features.json" and not name.endswith(".arrow"):
+                shutil.copyfile(self.source.file(name), draft.path / name)
+        kept = {name: self.told[name] for name in ("task", "family", "inputs", "labels", "columns")}
+        recipe = recipe_of(trained, len(self.numbers), len(self.told["labels"]))
+        draft.write_json("model.json", {**kept, **network.describe(), "recipe": recipe})
+        notes = {"device": _name(self.device), "precision": self.precision, **network.describe(), "recipe": recipe}
+        notes |= {"budget_minutes": self.minutes, "defaults": self.why, "examples": len(self.numbers)}
+        notes["parameters"] = sum(parameter.numel() for parameter in network.parameters())
+        draft.write_json("notes/history.json", history_of(trained, notes))
+        if trained.words:
+            draft.write_json(NOTE, trained.words)
+        if self._compared.exists():
+            for name in (comparison.PREDICTIONS, comparison.SUMMARY):
+                shutil.copyfile(self.scratch / name, draft.path / name)
+
+    @property
+    def _compared(self) -> Path:
+        return self.scratch / comparison.SUMMARY
+
+    def _compare(self, study: Study, trained: Trained) -> None:
+        settings, frozen = self.settings, self._has_frozen_baseline(study, trained)
+        if not settings.transfer_check and not settings.learning_curve and not frozen:
+            return
+        random = None
+        if settings.transfer_check:
+            empty = self._fetch(RANDOM + settings.backbone, "empty")
+            random = self.study(empty, self.scratch / "random", study.listener, study.tell)
+        compared = Comparisons(study, random, self._examples("test"), self._of_network(trained), frozen)
+        folder = self.scratch / self._of(".")
+        told = compared.write(folder, settings.learning_curve)
+        (folder / comparison.SUMMARY).write_text(json.dumps(told), "utf-8")
+
+    def _has_frozen_baseline(self, study: Study, trained: Trained) -> bool:
+        """Whether the frozen backbone with a linear head is told beside the model: where it is another, and cheap."""
+        if not self.backbone.pretrained or self.backbone.is_model or (trained.strategy == "probe" and trained.probe):
+            return False
+        passes = sum(self.told["rows"].values())
+        training = 3 * len(trained.history.epochs) * len(self.numbers)  # forward passes, one backward being two
+        is_there = study.anatomy.head in study.states["train"]
+        return AUTO in self.strategies or is_there or passes <= _CHEAP * training
+
+    def _of_network(self, trained: Trained) -> str:
+        """Returns the strategy that learned best of those that train a network: the words alone transfer nothing."""
+        rows = [row for row in trained.sweep or () if row["strategy"] != LEXICAL]
+        if trained.strategy != LEXICAL:
+            return trained.strategy
+        return (
+            str(max(rows, key=lambda row: rank(row, trained.judgement["selection"]))["strategy"]) if rows else "probe"
+        )
+
+    def _alternative(self, name: str) -> Backbone:
+        """Brings the other backbone to start from here, which must eat the same features."""
+        found = self._fetch(name, "alternative")
+        check_reads_alike(found, self.source, self.scratch / f"reading-{parallel.group().rank}")
+        return found
+
+    @staticmethod
+    def _of(name: str) -> str:
+        """Returns a name of this process' own."""
+        return name if parallel.group().is_first else f"rank-{parallel.group().rank}/{name}"
+
+    def _fetch(self, name: str, folder: str) -> Backbone:
+        """Brings a backbone here: one process does, the others find it."""
+        told, group = self.scratch / f"{folder}.json", parallel.group()
+        if group.is_first:
+            found = backbones.fetch(name, self.scratch / folder, args=self.settings.backbone_args)
+            told.write_text(
+                json.dumps({"folder": str(found.folder), "family": found.family, "name": found.name}), "utf-8"
+            )
+        group.wait()
+        read = json.loads(told.read_text("utf-8"))
+        pretrained, args = not read["name"].startswith(RANDOM), self._arguments(read["family"])
+        return Backbone(read["name"], Path(read["folder"]), read["family"], pretrained, args)
+
+    def _arguments(self, family: str) -> dict[str, Any]:
+        """Returns what a backbone is built with: of pictures the size that the features were made at."""
+        given = self.settings.backbone_args
+        if family != "timm" or PREPROCESSING not in self.source.files or {"img_size", "image_size"} & set(given):
+            return given
+        if not self.settings.backbone.startswith(RANDOM):
+            return given
+        return {**given, "img_size": self.source.read_json(PREPROCESSING)["size"]}
+
+    def _resolved(self, network: Network) -> tuple[FinetuneSettings, str]:
+        """Returns the settings with nothing open, and why."""
+        shape = defaults.shape_of(network, self.backbone.pretrained, len(self.numbers))
+        train, validation = (self._examples(name) for name in ("train", "validation"))
+        train = dataclasses.replace(train, numbers=self.numbers)
+        asks = self.settings.flip < 0 and getattr(network, "normalize", None) is not None
+        mirrors = asks and keeps_class(train, validation)
+        settings, why = defaults.resolve(self.settings, shape, mirrors)
+        if asks:
+            why += (
+                f"; {'half of the pictures are mirrored' if mirrors else 'no picture is mirrored'}, as validation says"
+            )
+        return settings, why
+
+    def _check_vocabulary(self, network: Network) -> None:
+        """Refuses a tokenizer that knows more tokens than the backbone has embeddings."""
+        if "tokenizer.json" not in self.source.files:
+            return
+        highest = max(Tokenizer.from_file(str(self.source.file("tokenizer.json"))).get_vocab().values(), default=0)
+        encoder: Any = network.encoder
+        if highest >= (rows := encoder.get_input_embeddings().weight.shape[0]):
+            raise InputError(
+                f"The tokenizer of {self.backbone.name!r} gives tokens up to number {highest:,}, but the backbone has "
+                f"embeddings for {rows:,} tokens (0 to {rows - 1:,}). Fetch both from the same place, or resize the "
+                "embeddings (resize_token_embeddings) and save them."
+            )
+
+    def _network(self, backbone: Backbone) -> Network:
+        """Returns a new network of a backbone; the one that the defaults were found by is used, too."""
+        made, self._made = (self._made, None) if backbone is self.backbone else (None, self._made)
+        return made or self._make(backbone)
+
+    def _make(self, backbone: Backbone) -> Network:
+        """Makes the network of a backbone with a new head; what its library says against it is told as wrong input."""
+        pooling = self.settings.pooling
+        if pooling == "auto":
+            pooling = backbones.pooling_of(backbone.folder) or "auto"
+        torch.manual_seed(self.settings.seed)
+        try:
+            return self.family.from_backbone(backbone, pooling, self.told["labels"])
+        except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
+            arguments = f" with {json.dumps(dict(backbone.args))}" if backbone.args else ""
+            raise InputError(
+                f"The backbone {backbone.name!r} cannot be built{arguments}: {str(error)[:800]}. Check backbone and "
+                "backbone_args."
+            ) from error
+
+    def _examples(self, split: str) -> Examples:
+        padding = self.family.padding_of(self.backbone.folder)
+        return Examples.whole(FeatureSplit(self.source, split), self.family, padding, self.device)
+
+
+def _precision(wanted: str, device: torch.device) -> str:
+    """bfloat16 only where the hardware has it: without, a CPU is three times slower with it than in float32."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    capabilities = torch.cpu.get_capabilities()
+    return "bfloat16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "float32"
+
+
+def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    if precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} threads"

@@ -1,0 +1,189 @@
+"""Reading a tree of files, one a class's folder, as it lies in folders or in archives."""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, NamedTuple
+
+from components.shared import storage
+from components.shared.errors import InputError
+from components.shared.sources import packed
+from components.shared.sources.images import SUFFIXES
+from components.shared.sources.layout import Layout, layout_of
+from components.shared.sources.packed import Packed
+from components.shared.sources.readers import Dialect
+from components.shared.sources.rows import Row, is_data, read_content
+from components.shared.sources.splits import given_split, refuse_mixed
+
+MOST = 256 << 20
+"""Bytes of a file that is read."""
+
+COLUMNS = ("image", "label")
+PATHS = ("file_name", "filename", "path", "image_path", "filepath", "file_path", "file", "image_id", "img", "id")
+"""What tables call the path of an image, where they do not call it as the job does."""
+
+_SIDECARS = (".cls", ".json", ".txt", ".label")
+_SIDECAR_MOST = 1 << 20  # bytes of a label beside an image
+_BEGINNING = 64  # bytes that tell an image from zeros
+
+
+class _Found(NamedTuple):
+    """An image in an archive; no content where it is too large."""
+
+    name: str
+    content: bytes | None
+    label: str | None
+
+
+def read_tree(files: Sequence[storage.File], layout: Layout) -> Iterator[Row]:
+    """Reads image files; the columns are `image` (bytes) and `label`."""
+    contents = storage.read_all([file for file in files if file.size <= MOST])
+    for file in files:
+        split, label = layout.sort_in(file.name)
+        data = next(contents) if file.size <= MOST else None
+        yield _row(file.name, file.name, split, data, label)
+
+
+def read_archives(files: Sequence[storage.File], asked: Layout, label: str) -> Iterator[Row]:
+    """Reads the images in archives, as they stream by.
+
+    Args:
+        files: The archives.
+        asked: The level of the class (0: to be found out), and which split is to be which.
+        label: The column that holds the label, where there are tables, or JSON beside the images.
+
+    Raises:
+        InputError: One is damaged or holds no images; or they mix given splits with none.
+    """
+    first: dict[bool, tuple[str, str | None]] = {}
+    for file in files:
+        count = 0
+        with packed.opened(file) as archive:
+            if not packed.is_archive(archive):
+                raise packed.damaged(file.name, "archive", "it begins like none")
+            layout, labels = _look(archive, asked, label)
+            for image in _images(archive, label):
+                count += 1
+                split, own = layout.sort_in(image.name)
+                split = given_split(file.name, asked.splits) or split
+                own = image.label or labels.get(image.name, own)
+                if own:
+                    first.setdefault(bool(split), (f"{file.name}:{image.name}", split))
+                    refuse_mixed(file.name, dict(first.values()))
+                yield _row(f"{file.name}:{image.name}", file.name, split, image.content, own)
+        if not count:
+            raise InputError(
+                f"{file.name} holds no images. Expected a folder a class with image files in it (.jpg, .png, …)."
+            )
+
+
+def _row(place: str, file: str, split: str | None, data: bytes | None, label: str | None) -> Row:
+    fault = f"file larger than {MOST:,} bytes" if data is None else None
+    return Row(storage.printable(place), storage.printable(file), split, {"image": data, "label": label}, fault)
+
+
+def _look(archive: Packed, asked: Layout, label: str) -> tuple[Layout, Mapping[str, str]]:
+    """Returns the layout of an archive, and the labels that tables in it tell, by the names of images.
+
+    The names are gone through first where they can be without unpacking (zip), or must be: where the first image does
+    not lie in one folder, the one of its class.
+    """
+    first = next((name for name in packed.names_in(archive) if _is_image(name)), "")
+    layout = Layout(asked.level or 1, asked.splits)
+    if not packed.is_zip(archive) and first.count("/") == 1 and layout.sort_in(first)[1]:
+        return layout, {}
+    folders: set[str] = set()
+    tables = False
+    for name in packed.names_in(archive):
+        tables = tables or is_data(name)
+        if _is_image(name):
+            folders.add(name.rpartition("/")[0] + "/")
+    layout = layout_of(archive.name, folders, asked.level, asked.splits)
+    classes = {layout.sort_in(folder)[1] for folder in folders}
+    return layout, _labels(archive, label) if tables and (len(classes) < 2 or None in classes) else {}
+
+
+def _labels(archive: Packed, label: str) -> dict[str, str]:
+    """Returns the label of each image that a table in an archive names, by its path in the archive."""
+    found: dict[str, str] = {}
+    for table in packed.members(archive, lambda name: is_data(name) and not _is_sidecar(name)):
+        for part in read_content(table, archive.name, (), {}, Dialect(), lambda _: None):
+            path = next((name for name in PATHS if name in part.batch.columns), None)
+            if path and label in part.batch.columns:
+                folder = table.inner.rpartition("/")[0]
+                pairs = zip(part.batch.columns[path], part.batch.columns[label], strict=True)
+                found |= {f"{folder}/{name}".strip("/"): str(value) for name, value in pairs if value is not None}
+    return found
+
+
+def _is_sidecar(name: str) -> bool:
+    return name.lower().endswith(".json") and "metadata" not in name
+
+
+def _images(archive: Packed, label: str) -> Iterator[_Found]:
+    """Yields the images; what lies beside one under the same name may tell its label, before it or after."""
+    members = _members(archive)
+    for _, group in itertools.groupby(members, lambda member: _key(member[0])):
+        image: _Found | None = None
+        told: str | None = None
+        for name, size, stream in group:
+            if _is_image(name):
+                if image:
+                    yield image._replace(label=told)
+                image = _Found(name, _content(stream, size), None)
+            elif name.lower().endswith(_SIDECARS) and size <= _SIDECAR_MOST:
+                told = _told(name, _whole(stream, _SIDECAR_MOST), label) or told
+        if image:
+            yield image._replace(label=told)
+
+
+def _members(archive: Packed) -> Iterator[tuple[str, int, BinaryIO]]:
+    if packed.is_zip(archive):
+        for member in packed.members(archive, lambda name: _is_image(name) or name.lower().endswith(_SIDECARS)):
+            with member.open() as stream:
+                yield member.inner, member.full, stream
+    else:
+        yield from packed.tar_files(archive)
+
+
+def _key(name: str) -> str:
+    """What webdataset calls the key: the path up to the first point in the file's name."""
+    folder, _, last = name.rpartition("/")
+    return f"{folder}/{last.partition('.')[0]}"
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def _content(stream: BinaryIO, size: int) -> bytes | None:
+    """Returns an image; of what has not the beginning of one only that, so that zeros take no memory."""
+    if size > MOST:
+        return None
+    begun = _whole(stream, _BEGINNING)
+    if not begun.strip(b"\0"):
+        return begun
+    data = begun + _whole(stream, MOST + 1)
+    return data if len(data) <= MOST else None
+
+
+def _whole(stream: BinaryIO, most: int) -> bytes:
+    """Returns so many bytes, or all there are: a raw stream may give fewer at once."""
+    parts = []
+    while most > 0 and (part := stream.read(min(most, 1 << 20))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
+
+
+def _told(name: str, data: bytes, label: str) -> str | None:
+    text = data.decode("utf-8", "replace").strip()
+    if not name.lower().endswith(".json"):
+        return text if len(text) <= 1000 and "\n" not in text else None
+    try:
+        found: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(found, dict):
+        found = next((found[key] for key in (label, "label", "cls", "class") if key in found), None)
+    return str(found) if isinstance(found, str | int) else None

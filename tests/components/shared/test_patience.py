@@ -1,0 +1,117 @@
+import io
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from components.shared import patience, storage, tracking
+from components.shared.errors import InputError, ServiceError
+from components.shared.patience import PATIENCE, patiently
+from tests.servers import free_port
+
+
+class Flaky:
+    """Fails as often as it is told."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures, self.calls = list(failures), 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        return "done"
+
+
+def test_what_is_away_is_waited_for_and_that_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(PATIENCE, "300")
+    flaky, pauses = Flaky(*[ConnectionError("[Errno 111] Connection refused")] * 5), list[float]()
+    assert patiently(flaky, "MLflow", sleep=pauses.append) == "done"
+    assert pauses == [2.0, 4.0, 8.0, 15.0, 15.0]
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "graft: MLflow does not answer (connection refused): trying on for 300 s"
+    assert told[1].startswith("graft: MLflow answers again")
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize("seconds", ["", "0", "soon"])
+def test_without_patience_nobody_waits(seconds: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PATIENCE, seconds)
+    flaky = Flaky(ConnectionError("Connection refused"))
+    with pytest.raises(ConnectionError):
+        patiently(flaky, "MLflow")
+    assert flaky.calls == 1
+
+
+def test_what_is_wrong_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PATIENCE, "300")
+    flaky = Flaky(InputError("There is no such model."))
+    with pytest.raises(InputError):
+        patiently(flaky, "MLflow")
+    assert flaky.calls == 1
+
+
+class _Answers(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = b'{"registered_model": {"name": "topics"}}' if "mlflow" in self.path else b"12345"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The port of a server that begins to listen only once it was asked for in vain."""
+    monkeypatch.setenv(PATIENCE, "60")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(patience, "_FIRST_PAUSE", 0.1)
+    port, servers = free_port(), []
+
+    def listen() -> None:
+        time.sleep(0.3)
+        servers.append(ThreadingHTTPServer(("127.0.0.1", port), _Answers))
+        servers[0].serve_forever(0.01)
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    yield port
+    if servers:
+        servers[0].shutdown()
+        servers[0].server_close()
+    thread.join()
+
+
+def test_mlflow_that_comes_back_is_gone_on_with(late: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{late}")
+    with tracking.explained("looking"):
+        assert tracking.client().get_registered_model("topics").name == "topics"
+
+
+def test_the_store_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from botocore.exceptions import ClientError
+
+    refused = ClientError({"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}, "GetObject")
+    flaky = Flaky(refused, refused)
+    monkeypatch.setenv(PATIENCE, "60")
+    monkeypatch.setattr(patience, "_FIRST_PAUSE", 0.01)
+
+    class Store:
+        def get_object(self, **_: str) -> Any:
+            flaky()
+            return {"Body": io.BytesIO(b"12345")}
+
+    store: Any = Store()
+    assert storage._get(store, "bucket", "x") == b"12345"
+    assert flaky.calls == 3
+    monkeypatch.setenv(PATIENCE, "0")
+    flaky.failures = [refused]
+    with pytest.raises(ServiceError, match="SlowDown"):
+        storage._get(store, "bucket", "x")
