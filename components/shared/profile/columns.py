@@ -142,7 +142,7 @@ def _column(name: str, values: Sequence[Any]) -> Column:
 
 
 def _kind_of(values: Sequence[Any]) -> str:
-    """Returns the kind that nine of ten values have; one list in ten is enough, for one of a single label reads as it."""
+    """Returns the kind that nine of ten values have; one list in ten is enough: a label alone is read as a word."""
     if not values:
         return "empty"
     counts = Counter(map(_one, values))

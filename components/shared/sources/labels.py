@@ -14,7 +14,7 @@ from typing import Any
 from components.shared.errors import InputError, quote_all
 
 LONGEST = 1_000
-"""Characters of a label."""
+"""Characters of a label: it stands in every page and parameter."""
 
 MANY = 10
 """More classes than these may be something else: measurements, dates, identifiers."""

@@ -30,7 +30,6 @@ from components.shared.step import option, required
 from components.shared.storage import File
 
 _BUCKET_BYTES = 32 << 20
-_LONGEST_LABEL = 1_000  # characters: it stands in every page and parameter
 _HUB_BYTES = 4 << 30  # assumed where the size is not known
 
 
@@ -70,15 +69,8 @@ class SourceSettings:
         """
         names = ("inputs", "label", "task", "labels", "splits", "slices", "max_characters", "max_pixels")
         later = (
-            "label_codes",
-            "normalize_labels",
-            "group",
-            "time",
-            "encoding",
-            "delimiter",
-            "sheet",
-            "class_level",
-            "query",
+            *("encoding", "delimiter", "sheet", "class_level", "query"),
+            *("label_codes", "normalize_labels", "group", "time"),
         )
         told = {name: getattr(self, name) for name in names}
         return told | {name: value for name in later if (value := getattr(self, name))}

@@ -193,7 +193,7 @@ class TestAccounting:
     def test_a_slice_that_is_no_utf_8_is_a_reject(self, folder: Folder) -> None:
         path = write_csv(folder.path / "data/data.csv", rows(200, lang=lambda n: "fr"))
         path.write_bytes(path.read_bytes() + "text,a,français\r\n".encode("latin-1"))
-        assert folder.ingest(slices=["lang"]).rejected == {"invalid UTF-8 in lang": 1}
+        assert folder.ingest(slices=["lang"], encoding="utf-8").rejected == {"invalid UTF-8 in lang": 1}
 
     def test_labels_of_two_files_that_mean_the_same(self, folder: Folder) -> None:
         write_csv(folder.path / "data/part1.csv", rows(100, "01"))
