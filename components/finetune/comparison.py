@@ -67,7 +67,7 @@ class Comparisons:
         if self.random is None:
             return
         for name, study in (("probe, pretrained", self.study), ("probe, random", self.random)):
-            entry, trained = _train(name, study, "probe")
+            entry, trained = _train(name, dataclasses.replace(study, raw=None), "probe")  # words are not transferred
             yield name, {"pretrained": study is self.study, **entry}, trained
         tried = [self._from_scratch(factor) for factor in _FACTORS]
         entry, trained = max(tried, key=lambda item: rank(item[0]["validation"]))
@@ -79,7 +79,7 @@ class Comparisons:
         rate = factor * self.random.settings.learning_rate
         settings = dataclasses.replace(self.random.settings, learning_rate=rate, layer_decay=1.0, head_factor=1.0)
         name = f"from scratch, learning rate {rate:g}"
-        return _train(name, dataclasses.replace(self.random, settings=settings), "full")
+        return _train(name, dataclasses.replace(self.random, settings=settings, raw=None), "full")
 
     def _points(self, points: list[int]) -> Iterator[tuple[int, dict[str, Any], Trained]]:
         for count in points:
@@ -96,8 +96,11 @@ class Comparisons:
     def _predict(self, trained: Trained) -> Outcome:
         network, autocast, outcomes = trained.network, self.study.autocast, []
         assert isinstance(network, Network), "no comparison is made of words alone"
+        test, raw = self.test, self.study.raw
+        if network.vectorizer is not None and raw is not None:
+            test = dataclasses.replace(test, words=raw.columns(network.vectorizer, "test"))
         for start in range(0, len(self.test), _CHUNK):
-            part = dataclasses.replace(self.test, numbers=self.test.numbers[start : start + _CHUNK])
+            part = dataclasses.replace(test, numbers=test.numbers[start : start + _CHUNK])
             found = predict(network, Direct(part), 2 * self.study.settings.batch_size, autocast)
             outcomes.append(outcome_of(found, part.labels))
         return join(outcomes)
