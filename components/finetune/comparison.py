@@ -74,7 +74,7 @@ class Comparisons:
         if self.random is None:
             return
         for name, study in (("probe, pretrained", self.study), ("probe, random", self.random)):
-            entry, trained = _train(name, study, "probe")
+            entry, trained = _train(name, dataclasses.replace(study, raw=None), "probe")  # words are not transferred
             yield name, {"pretrained": study is self.study, **entry}, trained
         tried = [self._from_scratch(factor) for factor in _FACTORS]
         entry, trained = max(tried, key=lambda item: rank(item[0]["validation"], self.study.selection))
@@ -96,7 +96,7 @@ class Comparisons:
         rate = factor * self.random.settings.learning_rate
         settings = dataclasses.replace(self.random.settings, learning_rate=rate, layer_decay=1.0, head_factor=1.0)
         name = f"from scratch, learning rate {rate:g}"
-        return _train(name, dataclasses.replace(self.random, settings=settings), "full")
+        return _train(name, dataclasses.replace(self.random, settings=settings, raw=None), "full")
 
     def _points(self, points: list[int]) -> Iterator[tuple[int, dict[str, Any], Trained]]:
         for count in points:

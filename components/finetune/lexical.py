@@ -5,7 +5,7 @@ Source: Lin et al. 2023, "Linear Classifier: An Often-Forgotten Baseline for Tex
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,9 @@ from components.shared.selection import rank
 
 CHOICE, FIT = 40_000_000, 300_000_000  # numbers that are not 0 times classes: in a fit that chooses, in the last one
 _LEAST = 2_000  # examples that are chosen on, if there are so many
-_WEIGHTS = 10_000_000  # columns times classes
+_WEIGHTS = 10_000_000  # terms times classes
+_TERMS, _LEAST_TERMS = 200_000, 1_000  # that are kept at most, however few or many classes there are
+_A_TERM = 5  # characters of a text for each of its terms, about
 _FEW = 1_000  # examples: below, a word that is in one text alone is kept
 _MOST_FOR_CHARACTERS = 10_000_000  # characters of all texts: beyond, words tell enough
 
@@ -103,6 +105,18 @@ def top_words(vectorizer: Vectorizer, wide: np.ndarray, labels: Sequence[str], m
     return found
 
 
+@dataclass(frozen=True)
+class _Columns:
+    """What a reading makes of the texts: of the training examples `numbers`, of which a fit takes `part`."""
+
+    reading: Reading
+    vectorizer: Vectorizer
+    train: csr_matrix
+    validation: csr_matrix
+    numbers: np.ndarray
+    part: np.ndarray
+
+
 @dataclass
 class _Search:
     """Looks for the best model of the words alone."""
@@ -110,79 +124,78 @@ class _Search:
     words: Words
     seed: int
     selection: str
+    _corpus: Corpus | None = None
 
     def run(self) -> LexicalFit | None:
-        began, words = time.perf_counter(), self.words
-        self.least = 1 if len(words.labels) < _FEW else 2
-        self.most = min(200_000, max(1_000, _WEIGHTS // words.classes))
-        self.corpora = [Corpus(side) for side in words.train]
-        tried: list[tuple[Reading, Linear]] = []
-        columns = {}
-        for reading in self._readings():
-            made = self._columns(reading)
-            if made is None:
-                continue
-            few = part_of(words.labels, made[1].nnz * words.classes, CHOICE, self.seed)
-            columns[reading] = made
-            balances = [False, True]
-            if reading.kind == CHARACTERS and tried:  # many columns, so that each fit takes long
-                balances = [max(tried, key=lambda item: rank(item[1].validation, self.selection))[1].balanced]
-            tried += [(reading, self._fit(made, few, balanced, [1.0])) for balanced in balances]
+        began, labels = time.perf_counter(), self.words.labels
+        size = _volume(self.words) // _A_TERM * self.words.classes
+        few, most = (part_of(labels, size, limit, self.seed) for limit in (CHOICE, FIT))
+        tried = self._try(few)
         if not tried:
             return None
-        reading, best = max(tried, key=lambda item: rank(item[1].validation, self.selection))
-        vectorizer, train, validation = columns[reading]
-        few, most = (part_of(words.labels, train.nnz * words.classes, limit, self.seed) for limit in (CHOICE, FIT))
-        linear = penalised(lambda part, **more: self._fit(columns[reading], part, best.balanced, **more), few, most)
+        made, best = max(tried, key=lambda item: rank(item[1].validation, self.selection))
+        linear = self._fit(made, best.balanced, PENALTIES)
+        if len(few) < len(labels):
+            made = self._columns(made.reading, np.arange(len(labels))) or made
+            linear = self._fit(replace(made, part=most), best.balanced, [linear.penalty])
         return LexicalFit(
-            vectorizer=vectorizer,
+            vectorizer=made.vectorizer,
             linear=linear,
-            columns=train,
-            validation_columns=validation,
-            reading=reading.words,
+            columns=made.train,
+            validation_columns=made.validation,
+            reading=made.reading.words,
             tried=[
-                {"reading": one.words, "balanced": fit.balanced, **fit.validation, "seconds": fit.seconds}
+                {"reading": one.reading.words, "balanced": fit.balanced, **fit.validation, "seconds": fit.seconds}
                 for one, fit in tried
             ],
             examples=len(most),
-            total=words.total,
-            train_loss=log_loss(linear.probabilities(train[most]), words.labels[most]),
+            total=self.words.total,
+            train_loss=log_loss(linear.probabilities(made.train[most]), labels[most]),
             seconds=time.perf_counter() - began,
         )
+
+    def _try(self, part: np.ndarray) -> list[tuple[_Columns, Linear]]:
+        """Fits all readings on some examples, at one penalty."""
+        tried: list[tuple[_Columns, Linear]] = []
+        for reading in self._readings():
+            balances = [False, True]
+            if reading.kind == CHARACTERS and tried:  # many columns, so that each fit takes long
+                balances = [max(tried, key=lambda item: rank(item[1].validation, self.selection))[1].balanced]
+            if made := self._columns(reading, part):
+                tried += [(made, self._fit(made, balanced, [1.0])) for balanced in balances]
+        return tried
 
     def _readings(self) -> list[Reading]:
         from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-        found = [
-            Reading(longest=longest, stop_words=stop)
-            for stop in (ENGLISH_STOP_WORDS, frozenset[str]())
-            for longest in (1, 2)
-        ]
-        volume = sum(len(text) for side in self.words.train for text in side)
-        return [*found, Reading(CHARACTERS, 4)] if volume <= _MOST_FOR_CHARACTERS else found
+        stops = (ENGLISH_STOP_WORDS, frozenset[str]())
+        found = [Reading(longest=longest, stop_words=stop) for stop in stops for longest in (1, 2)]
+        return [*found, Reading(CHARACTERS, 4)] if _volume(self.words) <= _MOST_FOR_CHARACTERS else found
 
-    def _columns(self, reading: Reading) -> tuple[Vectorizer, csr_matrix, csr_matrix] | None:
+    def _columns(self, reading: Reading, part: np.ndarray) -> _Columns | None:
         """Makes the columns of a reading: terms are those of all texts, whichever of two they are."""
-        words = self.words
-        documents = self.corpora[0] if len(self.corpora) == 1 else Corpus([t for side in words.train for t in side])
-        terms, weights = documents.terms(reading, self.least, self.most)
+        words, count = self.words, len(part)
+        if self._corpus is None or len(self._corpus) != count * len(words.train):
+            self._corpus = Corpus([side[number] for side in words.train for number in part.tolist()])
+        most = min(_TERMS, max(_LEAST_TERMS, _WEIGHTS // words.classes))
+        terms, weights = self._corpus.terms(reading, 1 if count < _FEW else 2, most)
         if not len(terms):
             return None
         vectorizer = Vectorizer((terms,), len(words.train))
-        count = len(words.labels)
         sides = [weights[start : start + count] for start in range(0, weights.shape[0], count)]
-        return vectorizer, join(sides), vectorizer.columns(words.validation)
+        return _Columns(reading, vectorizer, join(sides), vectorizer.columns(words.validation), part, part)
 
-    def _fit(
-        self,
-        made: tuple[Vectorizer, csr_matrix, csr_matrix],
-        part: np.ndarray,
-        balanced: bool,
-        penalties: Sequence[float] = PENALTIES,
-    ) -> Linear:
-        _, train, validation = made
-        given = (train[part], self.words.labels[part], validation, self.words.truth, self.words.classes, self.seed)
+    def _fit(self, made: _Columns, balanced: bool, penalties: Sequence[float]) -> Linear:
+        """Fits on the examples that a fit is to take."""
+        words = self.words
+        train = made.train[np.searchsorted(made.numbers, made.part)]
+        given = (train, words.labels[made.part], made.validation, words.truth, words.classes, self.seed)
         return fit_linear(*given, balances=[balanced], selection=self.selection, penalties=penalties)
+
+
+def _volume(words: Words) -> int:
+    """Returns how many characters there are to learn from."""
+    return sum(len(text) for side in words.train for text in side)
 
 
 def penalised(fit: Callable[..., Linear], few: np.ndarray, most: np.ndarray) -> Linear:
@@ -198,6 +211,12 @@ def penalised(fit: Callable[..., Linear], few: np.ndarray, most: np.ndarray) -> 
 
 
 def part_of(labels: np.ndarray, size: int, limit: int, seed: int) -> np.ndarray:
-    """Returns which examples a fit takes, ascending: so many that its size stays within the limit."""
-    count = max(_LEAST, len(labels) * limit // max(size, 1))
-    return sample(np.arange(len(labels)), count, seed)
+    """Returns which examples a fit takes, ascending: so many that its size stays within the limit.
+
+    Args:
+        labels: int [examples], their classes.
+        size: Of a fit on all of them.
+        limit: What it may be.
+        seed: Of the draw.
+    """
+    return sample(np.arange(len(labels)), labels, max(_LEAST, len(labels) * limit // max(size, 1)), seed)

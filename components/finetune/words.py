@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from components.shared.artifact import Artifact
 from components.shared.backbones.network import WIDE_IDS, WIDE_WEIGHTS
@@ -12,8 +15,9 @@ from components.shared.lexical.vectorizer import Vectorizer
 from components.shared.selection import selection_of
 from components.shared.snapshot import read_batches
 
-MOST_TRAIN, MOST_VALIDATION = 200_000, 20_000
-_MOST_CHARACTERS = 200_000_000  # of a sample: long texts must not fill the memory
+MOST_TRAIN, MOST_VALIDATION = 100_000, 20_000
+_MOST_CHARACTERS = 100_000_000  # of a sample: long texts must not fill the memory
+_SMALL_CLASS = 50  # examples
 
 
 @dataclass(frozen=True)
@@ -90,16 +94,16 @@ def read_words(snapshot: Artifact, labels: Sequence[str], seed: int, numbers: np
         seed: Of the sample, where there are more than fit.
         numbers: int [examples], which of the training examples are trained on; None: all.
     """
-    rows = snapshot.read_json("snapshot.json")["rows"]
-    given = np.arange(rows["train"]) if numbers is None else np.unique(numbers)
-    train = _read(snapshot, "train", labels, sample(given, MOST_TRAIN, seed))
-    validation = _read(snapshot, "validation", labels, sample(np.arange(rows["validation"]), MOST_VALIDATION, seed))
+    truth, unseen = (_labels(snapshot, split, labels) for split in ("train", "validation"))
+    given = np.arange(len(truth)) if numbers is None else np.unique(numbers)
+    train = _read(snapshot, "train", sample(given, truth[given], MOST_TRAIN, seed))
+    validation = _read(snapshot, "validation", sample(np.arange(len(unseen)), unseen, MOST_VALIDATION, seed))
     return Words(
         train=train.texts,
-        labels=np.array(train.labels, np.int64),
+        labels=truth[train.numbers],
         numbers=np.array(train.numbers, np.int64),
         validation=validation.texts,
-        truth=np.array(validation.labels, np.int64),
+        truth=unseen[validation.numbers],
         validation_numbers=np.array(validation.numbers, np.int64),
         classes=len(labels),
         total=len(given),
@@ -109,12 +113,21 @@ def read_words(snapshot: Artifact, labels: Sequence[str], seed: int, numbers: np
 @dataclass
 class _Read:
     texts: list[list[str]]
-    labels: list[int] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
 
 
-def _read(snapshot: Artifact, split: str, labels: Sequence[str], wanted: np.ndarray) -> _Read:
-    index = {label: number for number, label in enumerate(labels)}
+def _labels(snapshot: Artifact, split: str, labels: Sequence[str]) -> np.ndarray:
+    """Returns the classes of a split's examples, int64 [examples]; nothing else is read from the disk."""
+    known = pa.array(labels)
+    parts = [
+        pc.index_in(column, known).to_numpy()
+        for path in sorted(snapshot.path.glob(f"{split}-*.parquet"))
+        for column in pq.read_table(path, columns=["label"])["label"].chunks
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *parts]).astype(np.int64)
+
+
+def _read(snapshot: Artifact, split: str, wanted: np.ndarray) -> _Read:
     found = _Read([[] for _ in snapshot.read_json("snapshot.json")["inputs"]])
     start = characters = 0
     for batch in read_batches(snapshot, split):
@@ -125,7 +138,6 @@ def _read(snapshot: Artifact, split: str, labels: Sequence[str], wanted: np.ndar
             texts = chosen.column(f"input_{number}").to_pylist()
             side += texts
             characters += sum(map(len, texts))
-        found.labels += [index[label] for label in chosen.column("label").to_pylist()]
         found.numbers += wanted[first:last].tolist()
         start += batch.num_rows
         if characters > _MOST_CHARACTERS:
@@ -133,8 +145,19 @@ def _read(snapshot: Artifact, split: str, labels: Sequence[str], wanted: np.ndar
     return found
 
 
-def sample(numbers: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Returns at most so many of the numbers, ascending."""
+def sample(numbers: np.ndarray, labels: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Draws some examples; small classes are taken whole, so that none is lost.
+
+    Args:
+        numbers: int [examples], ascending.
+        labels: int [examples], their classes.
+        most: How many are drawn; all where there are no more.
+        seed: Of the draw.
+
+    Returns:
+        Those that were drawn, ascending.
+    """
     if len(numbers) <= most:
         return numbers
-    return np.sort(np.random.default_rng(seed).choice(numbers, most, replace=False))
+    drawn = np.random.default_rng(seed).permutation(len(numbers)) < most
+    return np.asarray(numbers[drawn | (np.bincount(labels)[labels] <= _SMALL_CLASS)])

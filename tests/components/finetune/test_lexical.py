@@ -107,6 +107,17 @@ def test_a_sweep_weighs_the_words_alone_like_any_other(
     assert rows[report.strategy]["macro_f1"] == max(row["macro_f1"] for row in rows.values())
 
 
+def test_points_of_a_learning_curve_read_words_too(
+    features: Path, snapshot: Path, backbone: Path, tmp_path: Path
+) -> None:
+    options = {**TRAINING, "strategy": "probe", "lexical": "true", "learning_curve": [8], "transfer_check": True}
+    finetune(features, tmp_path / "model", FinetuneSettings(str(backbone), **{**options, "epochs": 1}), snapshot)
+    told = json.loads((tmp_path / "model/notes/comparison.json").read_text())
+    assert [point["labels_per_class"] for point in told["curve"]] == [8]
+    by_words = told["curve"][0]["validation"]["accuracy"]
+    assert by_words > next(arm for arm in told["arms"] if arm["name"] == "probe, random")["validation"]["accuracy"]
+
+
 def test_training_goes_on_from_a_champion_with_words(wide_pairs: Path, pair_snapshot: Path, tmp_path: Path) -> None:
     """Head and words were fitted together: a training begins with both, as one at a learning rate of nothing shows."""
     transform(pair_snapshot, tmp_path / "features", TransformSettings(str(wide_pairs)))
