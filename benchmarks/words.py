@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from corpus import encoder_folder, documentation
+from corpus import documentation, encoder_folder
 
 from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
