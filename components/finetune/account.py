@@ -14,10 +14,10 @@ from components.shared.selection import selection_of
 
 RECIPE = ("learning_rate", "epochs", "batch_size", "layer_decay", "logit_adjustment", "flip")
 """Settings that a later training needs to repeat this one."""
-_TOLD = ("strategy", "frozen", "probe", "sweep", "starts", "candidates", "headline")
+_TOLD = ("strategy", "frozen", "probe", "sweep", "starts", "candidates", "headline", "crossed")
 
 
-def judge(trained: Trained, logits: np.ndarray, truth: np.ndarray, labels: np.ndarray) -> None:
+def judge(trained: Trained, logits: np.ndarray, truth: np.ndarray, labels: np.ndarray, crossed: bool = False) -> None:
     """Adds to a model whether anything was learned, and makes probabilities of its logits by a temperature.
 
     Args:
@@ -25,17 +25,22 @@ def judge(trained: Trained, logits: np.ndarray, truth: np.ndarray, labels: np.nd
         logits: What it makes of validation examples, [examples, classes].
         truth: Their classes.
         labels: The classes of the training examples.
+        crossed: Whether these are no validation examples, but each was predicted by a model of the other folds.
     """
     counts = np.bincount(labels, minlength=logits.shape[1])
     losses = [entry["loss"] for entry in trained.history.steps]
-    tries = len(trained.history.epochs) + max(0, len(trained.candidates or ()) - 1)
+    others = max(0, len(trained.candidates or ()) - 1)
+    tries = others + (1 if crossed else len(trained.history.epochs))  # the epoch was chosen on others
     verdict = verdict_of(softmax(logits), truth, counts, losses, tries)
-    told = calibrate(trained.network, logits, truth)
+    if crossed:
+        told = verdict.reason.replace("validation examples", "examples of a cross-validation")
+        verdict = dataclasses.replace(verdict, reason=told)
+    calibration = calibrate(trained.network, logits, truth)
     trained.judgement = {
         **dataclasses.asdict(verdict),
         "selection": selection_of(counts),
-        "calibration": told,
-        "temperature": told["temperature"],
+        "calibration": calibration,
+        "temperature": calibration["temperature"],
     }
 
 

@@ -6,7 +6,7 @@ Nothing is chosen by the test split here: of each arm and point its predictions 
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Comparisons:
         test: The test examples.
         strategy: Of the model, which the points of the curve learn by, too.
         frozen: Whether the frozen backbone with a linear head is an arm, to be beaten.
+        predict: What an arm makes of the examples that are measured on; None: of the test examples.
     """
 
     study: Study
@@ -46,6 +47,7 @@ class Comparisons:
     test: Examples
     strategy: str
     frozen: bool = False
+    predict: Callable[[Trained], Outcome] | None = None
 
     def write(self, folder: Path, points: list[int]) -> dict[str, Any]:
         """Trains arms and points; writes what they predict, and returns the summary.
@@ -111,6 +113,8 @@ class Comparisons:
             yield count, {**entry, "examples": len(few)}, trained
 
     def _predict(self, trained: Trained) -> Outcome:
+        if self.predict is not None:
+            return self.predict(trained)
         network, autocast, outcomes = trained.network, self.study.autocast, []
         assert isinstance(network, Network), "no comparison is made of words alone"
         raw, vectorizer = self.study.raw, network.vectorizer

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from components.finetune import parallel
 from components.finetune.curves import Curves
+from components.finetune.folds import folds_of
 from components.finetune.report import FinetuneReport
 from components.finetune.settings import LEXICAL, FinetuneSettings, strategies_of
 from components.finetune.study import Trained
@@ -23,8 +24,10 @@ def finetune(features: Path, model: Path, settings: FinetuneSettings, snapshot: 
     The artifact holds `model.safetensors`, `config.json`, what encodes raw input (`tokenizer.json` or
     `preprocessing.json`) and `model.json`: all that prediction from raw input needs; with a branch for words also
     `lexical.json`. Of the words alone (`strategy: lexical`) it holds `lexical.json`, `lexical.safetensors` and
-    `model.json`. As notes: `history.json`, with words `lexical.json`, and where arms or a learning curve are asked for
-    `comparison.json` and `comparison.parquet`. On a CPU the same features,
+    `model.json`. Where the snapshot asks for a cross-validation, `notes/folds.parquet` holds what models of the other
+    folds make of each example, and the model is trained on all. As further notes: `history.json`, with words
+    `lexical.json`, and where arms or a learning curve are asked for `comparison.json` and `comparison.parquet`. On a
+    CPU the same features,
     settings and seed give the same bytes (with the same number of threads).
 
     Args:
@@ -52,7 +55,8 @@ def _finetune(
     source = open_artifact(features, "features")
     texts = texts_of(source, snapshot, settings, scratch)
     alone = strategies_of(settings.strategy) == [LEXICAL]
-    work = WordsAlone(source, texts, settings, scratch) if alone else Work(source, texts, settings, scratch)
+    folds = folds_of(source, snapshot, settings)
+    work = (WordsAlone if alone else Work)(source, texts, settings, scratch, folds)
     stored = dataclasses.asdict(work.settings)
     if not parallel.group().is_first:
         return _report("", "", work.train(None))

@@ -54,8 +54,14 @@ class Head:
 class Heads:
     """The heads of one study; each is fitted once, when it is asked for."""
 
-    def __init__(self, study: "Study") -> None:
-        self.study = study
+    def __init__(self, study: "Study", like: "Heads | None" = None) -> None:
+        """Prepares them.
+
+        Args:
+            study: Whose examples they are fitted on.
+            like: Those of another study, whose choices are repeated: then nothing is chosen.
+        """
+        self.study, self.like = study, like
 
     @functools.cached_property
     def lexical(self) -> tuple[Words, LexicalFit] | None:
@@ -63,8 +69,8 @@ class Heads:
         study = self.study
         if study.raw is None:
             return None
-        words = study.raw.words(study.train.numbers)
-        fit = fit_lexical(words, study.settings.seed, study.selection)
+        words, like = study.raw.words(study.train.numbers), self.like and self.like.lexical
+        fit = fit_lexical(words, study.settings.seed, study.selection, like[1] if like else None)
         if fit is None:
             return None
         told = fit.validation
@@ -79,7 +85,10 @@ class Heads:
         """A head on the pooled vectors of the frozen backbone, once `Study.prepare` has computed them."""
         study, began = self.study, time.perf_counter()
         vectors = [self._vectors(name) for name in ("train", "validation")]
-        probe = fit_probe(vectors[0], vectors[1], study.network.head.out_features, study.tell, self._views())
+        like = self.like.probe.fitted if self.like else None
+        assert not isinstance(like, JointHead), "it is a probe"
+        classes = study.network.head.out_features
+        probe = fit_probe(vectors[0], vectors[1], classes, study.tell, self._views(), like)
         entry = {"train_loss": probe.train_loss, **probe.validation}
         return Head(PROBE, probe.words, probe, probe.view, self._history(entry, began))
 
@@ -94,7 +103,9 @@ class Heads:
             study.states[split][stage].read(numbers)[:, chosen.row].float().numpy()
             for split, numbers in (("train", words.numbers), ("validation", words.validation_numbers))
         )
-        joint = fit_joint(train, validation, fit, words, study.settings.seed, study.selection)
+        before = self.like and self.like.with_words
+        like = before.fitted.fit if before and isinstance(before.fitted, JointHead) else None
+        joint = fit_joint(train, validation, fit, words, study.settings.seed, study.selection, like)
         told = joint.validation
         what = f"{chosen.pooling} pooling, vector times {joint.scale:g} beside {fit.reading}, {joint.linear.words}"
         study.tell(
@@ -110,7 +121,11 @@ class Heads:
     @functools.cached_property
     def best(self) -> Head:
         """The better of both on validation, as far as `lexical` leaves it open."""
+        if self.like is not None and self.like.best.name == PROBE:
+            return self.probe
         joint = self.with_words
+        if self.like is not None:
+            return joint or self.probe
         if joint is None or self.study.settings.lexical == "true":
             return joint or self.probe
         return max((self.probe, joint), key=lambda head: rank(head.history.best, self.study.selection))

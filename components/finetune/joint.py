@@ -62,6 +62,7 @@ def fit_joint(
     words: Words,
     seed: int,
     selection: str = "",
+    like: JointFit | None = None,
 ) -> JointFit:
     """Fits one linear SVM on vectors beside the words' columns; the vectors' scale is chosen on validation examples.
 
@@ -72,6 +73,7 @@ def fit_joint(
         words: The texts' classes.
         seed: Of the fits, and of the part that is chosen on.
         selection: What is chosen by; "" leaves it to the counts of the classes.
+        like: Another fit, whose scale and penalty are taken: nothing is chosen.
     """
     began, chosen = time.perf_counter(), selection or words.selection
     unit, unseen = csr_matrix(normalized(vectors)), csr_matrix(normalized(validation))
@@ -86,10 +88,14 @@ def fit_joint(
         tried[scale] = fit_linear(train, *given, seed, balances=balance, selection=chosen, penalties=penalties)
         return tried[scale]
 
-    best = climb(_SCALES, 1.0, fitted, chosen)
-    scale = next(scale for scale, found in tried.items() if found is best)
+    if like is None:
+        best = climb(_SCALES, 1.0, fitted, chosen)
+        scale = next(scale for scale, found in tried.items() if found is best)
+    else:
+        scale = like.scale
+    choices = PENALTIES if like is None else (like.linear.penalty,)
     told = [{"scale": scale, **found.validation} for scale, found in sorted(tried.items())]
-    linear = penalised(lambda part, penalties=PENALTIES: fitted(scale, part, penalties), few, most)
+    linear = penalised(lambda part, penalties=choices: fitted(scale, part, penalties), few, most)
     width = vectors.shape[1]
     parts = {
         "backbone": scale * unseen @ linear.weight[:, :width].T,

@@ -37,7 +37,7 @@ class LexicalFit:
         linear: Its weights [classes, columns], and what was chosen, with scores on validation examples.
         columns: float32 [training examples of `Words`, columns].
         validation_columns: float32 [validation examples of `Words`, columns].
-        reading: Which terms, in words.
+        terms: Which terms.
         tried: Of each reading that was tried: `reading`, its scores, `seconds`.
         examples: How many training examples it was fitted on.
         total: How many there were.
@@ -49,7 +49,7 @@ class LexicalFit:
     linear: Linear
     columns: csr_matrix
     validation_columns: csr_matrix
-    reading: str
+    terms: Reading
     tried: list[dict[str, Any]]
     examples: int
     total: int
@@ -62,12 +62,17 @@ class LexicalFit:
         return self.linear.validation
 
     @property
+    def reading(self) -> str:
+        """Which terms, in words."""
+        return self.terms.words
+
+    @property
     def words(self) -> str:
         """What was chosen, in words."""
         return f"{self.reading}, {self.linear.words}"
 
 
-def fit_lexical(words: Words, seed: int, selection: str = "") -> LexicalFit | None:
+def fit_lexical(words: Words, seed: int, selection: str = "", like: LexicalFit | None = None) -> LexicalFit | None:
     """Fits a linear SVM on TF-IDF columns; terms, penalty and balance are chosen on validation examples.
 
     All readings are tried at the same penalty, in both balances; the penalty is chosen for the best. Among them is the
@@ -78,11 +83,12 @@ def fit_lexical(words: Words, seed: int, selection: str = "") -> LexicalFit | No
         words: The texts.
         seed: Of the fits, and of the part that is chosen on.
         selection: What is chosen by; "" leaves it to the counts of the classes.
+        like: Another fit, whose terms, penalty and balance are taken: nothing is chosen.
 
     Returns:
         The fit; None where the texts hold no term that could tell anything.
     """
-    return _Search(words, seed, selection or words.selection).run()
+    return _Search(words, seed, selection or words.selection, like).run()
 
 
 def top_words(vectorizer: Vectorizer, wide: np.ndarray, labels: Sequence[str], most: int = 10) -> dict[str, Any]:
@@ -124,6 +130,7 @@ class _Search:
     words: Words
     seed: int
     selection: str
+    like: LexicalFit | None = None
     _corpus: Corpus | None = None
 
     def run(self) -> LexicalFit | None:
@@ -134,7 +141,7 @@ class _Search:
         if not tried:
             return None
         made, best = max(tried, key=lambda item: rank(item[1].validation, self.selection))
-        linear = self._fit(made, best.balanced, PENALTIES)
+        linear = best if self.like else self._fit(made, best.balanced, PENALTIES)
         if len(few) < len(labels):
             made = self._columns(made.reading, np.arange(len(labels))) or made
             linear = self._fit(replace(made, part=most), best.balanced, [linear.penalty])
@@ -143,7 +150,7 @@ class _Search:
             linear=linear,
             columns=made.train,
             validation_columns=made.validation,
-            reading=made.reading.words,
+            terms=made.reading,
             tried=[
                 {"reading": one.reading.words, "balanced": fit.balanced, **fit.validation, "seconds": fit.seconds}
                 for one, fit in tried
@@ -156,6 +163,9 @@ class _Search:
 
     def _try(self, part: np.ndarray) -> list[tuple[_Columns, Linear]]:
         """Fits all readings on some examples, at one penalty."""
+        if self.like is not None:
+            found = self._columns(self.like.terms, part)
+            return [(found, self._fit(found, self.like.linear.balanced, [self.like.linear.penalty]))] if found else []
         tried: list[tuple[_Columns, Linear]] = []
         for reading in self._readings():
             balances = [False, True]

@@ -139,7 +139,12 @@ class Vectors:
 
 
 def fit_probe(
-    train: Vectors, validation: Vectors, classes: int, tell: Callable[[str], None], views: Sequence[View] = (View(),)
+    train: Vectors,
+    validation: Vectors,
+    classes: int,
+    tell: Callable[[str], None],
+    views: Sequence[View] = (View(),),
+    like: Probe | None = None,
 ) -> Probe:
     """Fits a head: the view first, then the loss, the balance of classes, and the penalty on a dense grid.
 
@@ -151,6 +156,7 @@ def fit_probe(
         classes: How many there are.
         tell: Is told the outcome.
         views: Those that are tried.
+        like: Another one, whose view, loss, balance and penalty are taken: nothing is chosen.
 
     Raises:
         InputError: A vector is no number.
@@ -167,6 +173,8 @@ def fit_probe(
         fits += len(found.tried)
         return found
 
+    if like is not None:
+        return path(like.view, like.loss, like.balanced, [like.chosen], None)
     best = better(*[path(view, SQUARED_HINGE, False, PENALTIES, _ENOUGH) for view in views])
     best = better(best, path(best.view, LOGISTIC, False, PENALTIES, _ENOUGH))
     if is_uneven(counts):
@@ -302,5 +310,6 @@ def _losses(margins: Tensor, labels: Tensor, loss: str) -> tuple[Tensor, Tensor]
 
 @torch.no_grad()
 def _margins(weight: Tensor, bias: Tensor, vectors: Vectors) -> np.ndarray:
-    found: np.ndarray = torch.cat([chunk @ weight.T + bias for chunk, _ in vectors.chunks()]).cpu().numpy()
+    parts = [chunk @ weight.T + bias for chunk, _ in vectors.chunks()]
+    found: np.ndarray = torch.cat([bias[None][:0], *parts]).cpu().numpy()
     return found

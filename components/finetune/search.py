@@ -243,6 +243,7 @@ class Search:
             self._note(title, str(error), told)
             return None
         trained = self.study.finish(trial)
+        trained.from_probe = self.pretrained
         self._add(title, told, trained, began - before, "ended when the time was up" if trial.cut else "")
         return trained
 

@@ -54,6 +54,8 @@ class Trained:
         words: What is told of its words, see `components.finetune.wide.words_note`.
         sweep: How each strategy did, where there were several.
         starts: How each start did, where there were two.
+        crossed: What its cross-validation is told by, or why there is none though the snapshot asks for one.
+        from_probe: Whether training began with a fitted head, though the strategy asks for none.
     """
 
     network: Network | alone.WordsModel
@@ -68,6 +70,8 @@ class Trained:
     judgement: dict[str, Any] = field(default_factory=dict)
     sweep: list[dict[str, Any]] | None = None
     starts: list[dict[str, Any]] | None = None
+    crossed: dict[str, Any] = field(default_factory=dict)
+    from_probe: bool = False
 
 
 @dataclass
@@ -85,6 +89,7 @@ class Study:
         scratch: A folder for states.
         states: What frozen parts made of a split's examples, by split and stage.
         raw: The texts, where words are to be looked at; else None.
+        like: The heads of another study, whose choices are repeated.
     """
 
     make: Callable[[], Network]
@@ -97,6 +102,7 @@ class Study:
     scratch: Path
     states: dict[str, dict[int, States]] = field(default_factory=lambda: {"train": {}, "validation": {}})
     raw: RawTexts | None = None
+    like: Heads | None = None
 
     def __post_init__(self) -> None:
         self.network = self.make().to(self.train.device).eval()
@@ -108,7 +114,7 @@ class Study:
             self.poolings = list(self.network.summaries(**first))
         classes = self.network.head.out_features
         self.selection = selection_of(np.bincount(self.train.labels, minlength=classes))
-        self.heads = Heads(self)
+        self.heads = Heads(self, self.like)
 
     def run(self, strategies: Sequence[str]) -> Trained:
         """Trains by one strategy, or by several and keeps the one that does best on validation examples.
@@ -257,6 +263,8 @@ class Study:
 
     def _adds_words(self) -> bool:
         """Whether a network that begins with no fitted head gets a branch for words."""
+        if self.like is not None:
+            return self.heads.lexical is not None and self.like.study._adds_words()
         found = self.heads.lexical
         return found is not None and (self.settings.lexical == "true" or is_within_reach(found[1], found[0]))
 

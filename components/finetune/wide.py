@@ -20,6 +20,7 @@ from components.shared.artifact import Artifact, open_artifact
 from components.shared.backbones.network import WIDE_IDS, WIDE_WEIGHTS, Network
 from components.shared.errors import InputError
 from components.shared.lexical.vectorizer import Vectorizer
+from components.shared.snapshot import SPLITS
 
 NOTE = "notes/lexical.json"
 _LOOKED_AT = 1_000  # validation examples, for how much each side carries
@@ -35,22 +36,25 @@ class RawTexts:
         labels: The classes, in the features' order.
         seed: Of a sample, where there are more than fit into memory.
         scratch: A folder for columns, which can be made.
+        whole: Whether the examples of all splits, one after the other, are training examples, and none validation.
     """
 
     snapshot: Artifact
     labels: list[str]
     seed: int
     scratch: Path
+    whole: bool = False
 
     def words(self, numbers: np.ndarray) -> Words:
         """Reads the texts of some training examples, and of validation."""
-        return read_words(self.snapshot, self.labels, self.seed, numbers)
+        return read_words(self.snapshot, self.labels, self.seed, numbers, self.whole)
 
     def columns(self, vectorizer: Vectorizer, split: str) -> WordColumns:
-        """Makes the columns of a split."""
+        """Makes the columns of a split; of all examples, where they are taken as a whole."""
         self.scratch.mkdir(parents=True, exist_ok=True)
         number = len(list(self.scratch.iterdir()))
-        return WordColumns(self.snapshot, split, vectorizer, self.scratch / f"{number}-{split}")
+        splits = SPLITS if self.whole else (split,)
+        return WordColumns(self.snapshot, splits, vectorizer, self.scratch / f"{number}-{split}")
 
 
 def texts_of(features: Artifact, snapshot: Path | None, settings: FinetuneSettings, scratch: Path) -> RawTexts | None:

@@ -8,6 +8,7 @@ from typing import Any
 from components.finetune import alone
 from components.finetune.account import history_of, judge
 from components.finetune.curves import Curves
+from components.finetune.folds import Crossed, Folds, WordRefits, finish, save_crossed
 from components.finetune.lexical import fit_lexical
 from components.finetune.settings import LEXICAL, FinetuneSettings
 from components.finetune.starts import numbers_of
@@ -22,7 +23,14 @@ from components.shared.errors import InputError
 class WordsAlone:
     """One run of the step: texts are read, and a linear model fitted on their words."""
 
-    def __init__(self, source: Artifact, texts: RawTexts | None, settings: FinetuneSettings, scratch: Path) -> None:
+    def __init__(
+        self,
+        source: Artifact,
+        texts: RawTexts | None,
+        settings: FinetuneSettings,
+        scratch: Path,
+        folds: tuple[Folds | None, str] = (None, ""),
+    ) -> None:
         if texts is None:
             raise alone.no_words(without_texts=True)
         if settings.transfer_check or settings.learning_curve:
@@ -32,6 +40,8 @@ class WordsAlone:
             )
         self.source, self.texts, self.settings = source, texts, settings
         self.numbers = numbers_of(source, settings, scratch)
+        self.folds, self.without = folds
+        self.crossed: Crossed | None = None
 
     def train(self, curves: Curves | None) -> Trained:
         """Fits the model; without curves it is silent."""
@@ -45,20 +55,33 @@ class WordsAlone:
         history = alone.history_of(fit)
         if telling:
             telling.entry(LEXICAL, "epoch", history.epochs[0])
-            telling.end(f"kept {fit.words}")
         note = alone.note_alone(fit, self.texts.labels)
         line = candidate(LEXICAL, fit.words, history.best, kept=True)
         trained = Trained(alone.model_of(fit), LEXICAL, history, alone.FROZEN, candidates=[line], words=note)
-        judge(trained, fit.linear.logits(fit.validation_columns), words.truth, words.labels)
+        if self.folds is None:
+            judge(trained, fit.linear.logits(fit.validation_columns), words.truth, words.labels)
+            trained.crossed = {"reason": self.without} if self.without else {}
+        else:
+            refits, tell = WordRefits(self.texts, fit, self.folds), telling.line if telling else lambda _: None
+            self.crossed = finish(refits, self.folds, words.classes, trained, tell)
+            judge(trained, self.crossed.logits, self.folds.labels, self.folds.labels, crossed=True)
+            trained.crossed = self.crossed.told()
+        if telling:
+            telling.end(f"kept {fit.words}")
         return trained
 
     def save(self, trained: Trained, draft: Draft) -> None:
         """Writes all that prediction from raw input needs, and the backbone that the job named."""
-        save_alone(trained, self.source, _backbone_of(self.settings.backbone), draft)
+        save_alone(trained, self.source, _backbone_of(self.settings.backbone), draft, crossed=self.crossed)
 
 
 def save_alone(
-    trained: Trained, features: Artifact, backbone: str, draft: Draft, more: Mapping[str, Any] | None = None
+    trained: Trained,
+    features: Artifact,
+    backbone: str,
+    draft: Draft,
+    more: Mapping[str, Any] | None = None,
+    crossed: Crossed | None = None,
 ) -> None:
     """Writes a model of the words alone, see `components.finetune.finetune.finetune`.
 
@@ -68,12 +91,14 @@ def save_alone(
         backbone: What the job named: later strategies that need one start from it.
         draft: Where it is written.
         more: What else the history tells.
+        crossed: Its cross-validation.
     """
     model = trained.network
     assert isinstance(model, alone.WordsModel), "it learned the words alone"
     model.save(draft.path)
     told = features.read_json("features.json")
     kept = {name: told[name] for name in ("task", "inputs", "labels")}
+    kept |= save_crossed(crossed, draft, told["labels"])
     draft.write_json("model.json", {**kept, "family": backbones.LEXICAL, "backbone": backbone, **model.describe()})
     notes: dict[str, Any] = {"device": "CPU", "precision": "float32", **model.describe(), "pooling": "none"}
     notes |= {"examples": (trained.words or {}).get("examples", {}).get("of"), "parameters": model.parameters}

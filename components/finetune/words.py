@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from components.shared.artifact import Artifact
 from components.shared.backbones.network import WIDE_IDS, WIDE_WEIGHTS
 from components.shared.lexical.vectorizer import Vectorizer
 from components.shared.selection import selection_of
-from components.shared.snapshot import read_batches
+from components.shared.snapshot import SPLITS, read_batches
 
 MOST_TRAIN, MOST_VALIDATION = 100_000, 20_000
 _MOST_CHARACTERS = 100_000_000  # of a sample: long texts must not fill the memory
@@ -53,19 +54,19 @@ class Words:
 class WordColumns:
     """The words of all texts of a split as columns, on the disk: which ones each example has, and what they weigh."""
 
-    def __init__(self, snapshot: Artifact, split: str, vectorizer: Vectorizer, file: Path) -> None:
+    def __init__(self, snapshot: Artifact, splits: Sequence[str], vectorizer: Vectorizer, file: Path) -> None:
         """Makes the columns, in bounded memory.
 
         Args:
             snapshot: Where the texts are, in the features' order.
-            split: One of its splits.
+            splits: Of it, one after the other.
             vectorizer: Makes the columns.
             file: Where they go, with two endings.
         """
         files = [file.with_suffix(ending) for ending in (".ids", ".weights")]
         sizes = [np.zeros(1, np.int64)]
         with files[0].open("wb") as ids, files[1].open("wb") as weights:
-            for batch in read_batches(snapshot, split):
+            for batch in chain.from_iterable(read_batches(snapshot, split) for split in splits):
                 texts = [batch.column(f"input_{number + 1}").to_pylist() for number in range(vectorizer.inputs)]
                 made = vectorizer.columns(texts)
                 ids.write(made.indices.astype(np.int32).tobytes())
@@ -85,7 +86,9 @@ class WordColumns:
         return {WIDE_IDS: [self._ids[cut] for cut in cuts], WIDE_WEIGHTS: [self._weights[cut] for cut in cuts]}
 
 
-def read_words(snapshot: Artifact, labels: Sequence[str], seed: int, numbers: np.ndarray | None = None) -> Words:
+def read_words(
+    snapshot: Artifact, labels: Sequence[str], seed: int, numbers: np.ndarray | None = None, whole: bool = False
+) -> Words:
     """Reads the raw texts of a snapshot in bounded memory.
 
     Args:
@@ -93,11 +96,13 @@ def read_words(snapshot: Artifact, labels: Sequence[str], seed: int, numbers: np
         labels: The classes, in the features' order.
         seed: Of the sample, where there are more than fit.
         numbers: int [examples], which of the training examples are trained on; None: all.
+        whole: Whether the examples of all splits, one after the other, are training examples, and none validation.
     """
-    truth, unseen = (_labels(snapshot, split, labels) for split in ("train", "validation"))
+    splits, held = (SPLITS, ()) if whole else (("train",), ("validation",))
+    truth, unseen = (_labels(snapshot, some, labels) for some in (splits, held))
     given = np.arange(len(truth)) if numbers is None else np.unique(numbers)
-    train = _read(snapshot, "train", sample(given, truth[given], MOST_TRAIN, seed))
-    validation = _read(snapshot, "validation", sample(np.arange(len(unseen)), unseen, MOST_VALIDATION, seed))
+    train = _read(snapshot, splits, sample(given, truth[given], MOST_TRAIN, seed))
+    validation = _read(snapshot, held, sample(np.arange(len(unseen)), unseen, MOST_VALIDATION, seed))
     return Words(
         train=train.texts,
         labels=truth[train.numbers],
@@ -116,21 +121,22 @@ class _Read:
     numbers: list[int] = field(default_factory=list)
 
 
-def _labels(snapshot: Artifact, split: str, labels: Sequence[str]) -> np.ndarray:
-    """Returns the classes of a split's examples, int64 [examples]; nothing else is read from the disk."""
+def _labels(snapshot: Artifact, splits: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    """Returns the classes of the examples of some splits, int64 [examples]; nothing else is read from the disk."""
     known = pa.array(labels)
     parts = [
         pc.index_in(column, known).to_numpy()
+        for split in splits
         for path in sorted(snapshot.path.glob(f"{split}-*.parquet"))
         for column in pq.read_table(path, columns=["label"])["label"].chunks
     ]
     return np.concatenate([np.zeros(0, np.int64), *parts]).astype(np.int64)
 
 
-def _read(snapshot: Artifact, split: str, wanted: np.ndarray) -> _Read:
+def _read(snapshot: Artifact, splits: Sequence[str], wanted: np.ndarray) -> _Read:
     found = _Read([[] for _ in snapshot.read_json("snapshot.json")["inputs"]])
     start = characters = 0
-    for batch in read_batches(snapshot, split):
+    for batch in chain.from_iterable(read_batches(snapshot, split) for split in splits):
         first, last = np.searchsorted(wanted, [start, start + batch.num_rows])
         places = wanted[first:last] - start
         chosen = batch.take(places.tolist()) if len(places) < batch.num_rows else batch

@@ -1,6 +1,7 @@
 """One run of the step: a backbone is brought here, studied on the features, and what it learned is saved."""
 
 import contextlib
+import copy
 import dataclasses
 import json
 import shutil
@@ -20,6 +21,17 @@ from components.finetune.budget import Budget, minutes_for
 from components.finetune.comparison import Comparisons
 from components.finetune.curves import Curves
 from components.finetune.examples import Examples
+from components.finetune.folds import (
+    Crossed,
+    Folds,
+    NetworkRefits,
+    Refits,
+    WordRefits,
+    cross_validate,
+    finish,
+    save_crossed,
+    too_long,
+)
 from components.finetune.mirroring import keeps_class
 from components.finetune.search import Search
 from components.finetune.settings import AUTO, LEXICAL, FinetuneSettings, strategies_of
@@ -35,15 +47,27 @@ from components.shared.backbones.network import Network
 from components.shared.backbones.preprocessing import FILE as PREPROCESSING
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
+from components.shared.outcomes import Outcome, outcome_of
 from components.shared.selection import rank
+from components.shared.snapshot import SPLITS
 
+_CROSSING = 3.0  # minutes that repeating a training on every fold may take, at least
 _CHEAP = 0.05  # a comparison that costs this part of the training is made unasked
 
 
 class Work:
     """One run of the step: a backbone is brought here, and studied on the features."""
 
-    def __init__(self, source: Artifact, texts: RawTexts | None, settings: FinetuneSettings, scratch: Path) -> None:
+    def __init__(
+        self,
+        source: Artifact,
+        texts: RawTexts | None,
+        settings: FinetuneSettings,
+        scratch: Path,
+        folds: tuple[Folds | None, str] = (None, ""),
+    ) -> None:
+        self.folds, self.without = folds
+        self.crossed: Crossed | None = None
         self.source, self.texts, self.settings, self.scratch = source, texts, settings, scratch
         self.minutes = 0.0
         self.told = source.read_json("features.json")
@@ -83,13 +107,47 @@ class Work:
             if self.why:
                 telling.line(f"chosen: {self.why}")
         study, trained = better_of({name: self._run(name, telling) for name in self.starts})
-        judge(trained, *study.logits(trained), study.train.labels)
+        self._cross(study, trained, telling.line if telling else lambda _: None)
         self._compare(study, trained)
         if telling:
             telling.line(verdict_in_words(trained.judgement))
             told = f"kept {trained.strategy}{words_of(trained.starts)}, epoch {trained.history.best_epoch}"
             telling.end(told)
         return trained
+
+    def _cross(self, study: Study, trained: Trained, tell: Callable[[str], None]) -> None:
+        """Judges the model: on validation, or by a cross-validation, after which it is one of all examples."""
+        reason, folds = self._reason_against(trained), self.folds
+        if folds is None or reason:
+            judge(trained, *study.logits(trained), study.train.labels)
+            trained.crossed = {"reason": reason} if reason else {}
+            return
+        refits: Refits = self._refits(study, trained)
+        if trained.strategy == LEXICAL:
+            assert study.raw is not None and study.heads.lexical is not None, "there are words"  # noqa: PT018
+            refits = WordRefits(study.raw, study.heads.lexical[1], folds)
+        self.crossed = finish(refits, folds, len(self.told["labels"]), trained, tell)
+        judge(trained, self.crossed.logits, folds.labels, folds.labels, crossed=True)
+        trained.crossed = self.crossed.told()
+        self.numbers = folds.all
+
+    def _reason_against(self, trained: Trained) -> str:
+        """Returns why there is no cross-validation though the snapshot asks for one, or ""."""
+        if self.folds is None:
+            return self.without
+        start = next((row["start"] for row in trained.starts or () if row["kept"]), next(iter(self.starts)))
+        told = self.starts[start].read_json("model.json") if start == "champion" else {}
+        frozen = told.get("recipe", {}).get("strategy") == "probe" and trained.strategy == "probe"
+        if start == "champion" and not frozen and trained.strategy != LEXICAL:
+            return "training starts from the champion's weights, which have seen these examples"
+        minutes = self.settings.minutes or max(self.minutes, _CROSSING)
+        return too_long(trained, self.folds, len(self.numbers), minutes)
+
+    def _refits(self, study: Study, trained: Trained) -> NetworkRefits:
+        folder = self.scratch / self._of(f"folds-{trained.strategy}-{trained.probe is None}")
+        padding = self.family.padding_of(self.backbone.folder)
+        everything = Examples.whole(FeatureSplit(self.source, *SPLITS), self.family, padding, self.device)
+        return NetworkRefits(study, copy.copy(trained), everything, folder)
 
     def _run(self, start: str, telling: Telling | None) -> tuple[Study, Trained]:
         """Studies one start by all strategies."""
@@ -145,7 +203,7 @@ class Work:
     def save(self, trained: Trained, draft: Draft) -> None:
         """Writes weights and configuration, and of the features what encoded them: all that prediction needs."""
         if isinstance(trained.network, WordsModel):
-            save_alone(trained, self.source, self.backbone.name, draft, {"budget_minutes": self.minutes})
+            save_alone(trained, self.source, self.backbone.name, draft, {"budget_minutes": self.minutes}, self.crossed)
             return
         network = trained.network.cpu()
         network.save(draft.path)
@@ -154,6 +212,7 @@ class Work:
                 shutil.copyfile(self.source.file(name), draft.path / name)
         kept = {name: self.told[name] for name in ("task", "family", "inputs", "labels", "columns")}
         recipe = recipe_of(trained, len(self.numbers), len(self.told["labels"]))
+        kept |= save_crossed(self.crossed, draft, self.told["labels"])
         draft.write_json("model.json", {**kept, **network.describe(), "recipe": recipe})
         notes = {"device": _name(self.device), "precision": self.precision, **network.describe(), "recipe": recipe}
         notes |= {"budget_minutes": self.minutes, "defaults": self.why, "examples": len(self.numbers)}
@@ -178,9 +237,17 @@ class Work:
             empty = self._fetch(RANDOM + settings.backbone, "empty")
             random = self.study(empty, self.scratch / "random", study.listener, study.tell)
         compared = Comparisons(study, random, self._examples("test"), self._of_network(trained), frozen)
+        if self.crossed:
+            compared = dataclasses.replace(compared, predict=lambda arm: self._crossed(study, arm))
         folder = self.scratch / self._of(".")
         told = compared.write(folder, settings.learning_curve)
         (folder / comparison.SUMMARY).write_text(json.dumps(told), "utf-8")
+
+    def _crossed(self, study: Study, arm: Trained) -> Outcome:
+        """Returns what an arm makes of all examples, by cross-validation."""
+        assert self.folds is not None, "there was one"
+        found = cross_validate(self._refits(study, arm), self.folds, len(self.told["labels"]))
+        return outcome_of(found.probabilities, self.folds.labels)
 
     def _has_frozen_baseline(self, study: Study, trained: Trained) -> bool:
         """Whether the frozen backbone with a linear head is told beside the model: where it is another, and cheap."""

@@ -22,15 +22,16 @@ class _Ragged:
 
 
 class FeatureSplit(Sequence[str]):
-    """The examples of one split; as a sequence, their ids.
+    """The examples of one split, or of several one after the other; as a sequence, their ids.
 
     Attributes:
         labels: int32 [examples].
         lengths: int32 [examples], what each example costs (tokens; 1 for a picture).
     """
 
-    def __init__(self, features: Artifact, split: str) -> None:
-        table = pa.ipc.open_file(pa.memory_map(str(features.file(f"{split}.arrow")))).read_all()
+    def __init__(self, features: Artifact, *splits: str) -> None:
+        files = [features.file(f"{split}.arrow") for split in splits]
+        table = pa.concat_tables([pa.ipc.open_file(pa.memory_map(str(file))).read_all() for file in files])
         self.labels: np.ndarray = table["label"].to_numpy()
         self.lengths: np.ndarray = table["length"].to_numpy()
         self._ids: pa.ChunkedArray = table["id"]

@@ -32,6 +32,8 @@ def macro_f1(confusion: np.ndarray) -> float:
 
 
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the mean negative log-likelihood of the true labels, in nats."""
+    """Returns the mean negative log-likelihood of the true labels, in nats; NaN without examples."""
+    if not len(labels):
+        return float("nan")
     chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return float(-np.log(np.clip(chosen, 1e-12, 1.0)).mean()) + 0.0  # never -0
