@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from components.evaluate.examples import has_pictures
+from components.evaluate.examples import Splits, has_pictures
 from components.shared import tasks
 from components.shared.artifact import Artifact
 from components.shared.baselines import Labelled, Terms
@@ -99,9 +100,9 @@ def fit_baselines(
     """
     told = snapshot.read_json("snapshot.json")
     classes: list[str] = told["labels"]
-    train = _read_sample(snapshot, "train", train_most, each=1)
-    validation = _read_sample(snapshot, "validation", _MOST_VALIDATION)
-    test = _read_sample(snapshot, "test", min(test_most, _MAX_PROBABILITIES // len(classes)))
+    train = read_sample(snapshot, "train", train_most, each=1)
+    validation = read_sample(snapshot, "validation", _MOST_VALIDATION)
+    test = read_sample(snapshot, "test", min(test_most, _MAX_PROBABILITIES // len(classes)))
     truth = labels[: test.size]
     counts = np.array([told["classes"]["train"].get(label, 0) for label in classes])
     majority = outcome_of(np.tile(counts / counts.sum(), (test.size, 1)), truth)
@@ -118,7 +119,9 @@ def fit_baselines(
 
 
 @dataclass
-class _Sample:
+class Sample:
+    """Raw inputs, a list for each column, with their labels."""
+
     inputs: list[list[Any]]
     labels: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -126,18 +129,20 @@ class _Sample:
 
     @property
     def size(self) -> int:
+        """How many there are."""
         return len(self.labels)
 
     def add(self, inputs: Sequence[Any], label: str) -> None:
+        """Adds an example."""
         for column, value in zip(self.inputs, inputs, strict=True):
             column.append(value)
         self.labels.append(label)
         self.counts[label] += 1
         self.volume += sum(map(len, inputs))
 
-    def first_of_each(self, count: int) -> "_Sample":
+    def first_of_each(self, count: int) -> "Sample":
         """Returns a sample of the first examples of each class."""
-        chosen = _Sample([[] for _ in self.inputs])
+        chosen = Sample([[] for _ in self.inputs])
         for *inputs, label in zip(*self.inputs, self.labels, strict=True):
             if chosen.counts[label] < count:
                 chosen.add(inputs, label)
@@ -149,12 +154,12 @@ class _Fits:
     """What is the same for all fits of the task's baselines: what they are chosen on, and what they predict."""
 
     told: Mapping[str, Any]
-    validation: _Sample
-    test: _Sample
+    validation: Sample
+    test: Sample
     truth: np.ndarray
     terms: Terms
 
-    def run(self, train: _Sample) -> Baselines:
+    def run(self, train: Sample) -> Baselines:
         """Returns the task's own baselines; where one fails, those before it, and why."""
         found = Baselines({}, "", train.size, self.test.size)
         try:
@@ -173,12 +178,12 @@ class _Fits:
             return replace(found, failure=failure)
         return found
 
-    def _labelled(self, sample: _Sample) -> Labelled:
+    def _labelled(self, sample: Sample) -> Labelled:
         number = {label: place for place, label in enumerate(self.told["labels"])}
         return Labelled(sample.inputs, np.array([number[label] for label in sample.labels], np.int64))
 
 
-def _read_few(snapshot: Artifact, sizes: Mapping[int, int]) -> dict[int, _Sample]:
+def _read_few(snapshot: Artifact, sizes: Mapping[int, int]) -> dict[int, Sample]:
     """Reads the first so many examples of each class, for several sizes; leaves out those that are too large to hold.
 
     Args:
@@ -187,21 +192,22 @@ def _read_few(snapshot: Artifact, sizes: Mapping[int, int]) -> dict[int, _Sample
     """
     if not sizes:
         return {}
-    most = _read_sample(snapshot, "train", 0, each=max(sizes))
+    most = read_sample(snapshot, "train", 0, each=max(sizes))
     samples = {size: most.first_of_each(size) for size in sizes}
     return {size: sample for size, sample in samples.items() if sample.size == sizes[size]}
 
 
-def _read_sample(snapshot: Artifact, split: str, most: int, each: int = 0) -> _Sample:
-    """Reads the first examples of a split, and more only so that there are `each` of every class that has so many.
+def read_sample(snapshot: Artifact, splits: Splits, most: int, each: int = 0) -> Sample:
+    """Reads the first examples of splits, and more only so that there are `each` of every class that has so many.
 
     The first examples may fill half of the memory that a sample may take; the other half is for those that are needed.
     """
     told = snapshot.read_json("snapshot.json")
     limit = _MAX_BYTES if has_pictures(snapshot) else _MAX_CHARACTERS
-    sample = _Sample([[] for _ in told["inputs"]])
-    missing = sum(min(each, count) for count in told["classes"][split].values())
-    for batch in read_batches(snapshot, split):
+    sample = Sample([[] for _ in told["inputs"]])
+    names = (splits,) if isinstance(splits, str) else splits
+    missing = sum(min(each, count) for split in names for count in told["classes"][split].values())
+    for batch in chain.from_iterable(read_batches(snapshot, split) for split in names):
         columns = [batch.column(name).to_pylist() for name in batch.schema.names if name.startswith("input_")]
         for *inputs, label in zip(*columns, batch.column("label").to_pylist(), strict=True):
             room = sample.size < most and sample.volume < limit

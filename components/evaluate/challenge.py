@@ -13,13 +13,13 @@ import pyarrow as pa
 from components.evaluate.champion import Forecast, IncomparableError, forecast, load_champion, raw_batches
 from components.evaluate.comparison import Difference, paired_difference
 from components.evaluate.cost import BATCH, latency_of, size_of
+from components.evaluate.examples import Splits
 from components.evaluate.f1 import macro_f1, paired_f1_difference
 from components.evaluate.known import ROWS, Known, known_examples
 from components.evaluate.predictions import Predictions
 from components.evaluate.slices import accuracy_by, column_slices, data_slices
 from components.evaluate.sources import Sources
 from components.shared import registry
-from components.shared.artifact import Artifact
 from components.shared.packaged import Loaded, load_artifact
 from components.shared.registry import Version
 from components.shared.step import Progress
@@ -71,11 +71,16 @@ def challenge(
         labels: list[str] = sources.model.read_json("model.json")["labels"]
         try:
             model = load_champion(version, folder, sources.snapshot)
-            found = forecast(model, sources.snapshot, labels, progress, start)
+            found = forecast(model, sources.snapshot, labels, progress, start, _splits(sources))
+            known = _known(version, sources, Path(scratch) / "inventory")
+            kept = _unseen(known) if sources.crossed else np.ones(len(found.predicted), bool)
         except IncomparableError as error:
             print(f"The champion, {version.model} version {version.version}, cannot be compared: {error}", flush=True)
-            return Challenge(_incomparable(version, predictions, terms, str(error)), None)
-        known = _known(version, sources.snapshot, Path(scratch) / "inventory")
+            same = version.tags.get("model_digest") == sources.model.digest
+            return Challenge({**_incomparable(version, predictions, terms, str(error)), "same_model": same}, None)
+        slices = _slices(predictions, found, sources, known, kept)
+        found = dataclasses.replace(found, predicted=found.predicted[kept])
+        predictions = dataclasses.replace(predictions, outcome=predictions.outcome.take(kept))
         comparison = {
             "version": version.version,
             "failure": "",
@@ -84,9 +89,10 @@ def challenge(
             "challenger_test_digest": predictions.test_digest,
             **_scores(predictions, found, len(labels), terms),
             "classes": _recalls(predictions, found, labels),
-            "slices": _slices(predictions, found, sources.snapshot, known),
+            "slices": slices,
+            "what": "examples that the champion has not seen" if sources.crossed else "test examples",
             "labels": _labels(model.labels, labels, predictions.outcome.labels),
-            "seen": None if known is None else known.seen,
+            "seen": None if known is None else int(known.learned[kept].sum()),
             "sizes": {"champion": size_of(folder), "challenger": size_of(sources.model.path)},
         }
         return Challenge(comparison, _latency(model, sources))
@@ -149,21 +155,44 @@ def _recalls(predictions: Predictions, found: Forecast, labels: Sequence[str]) -
     ]
 
 
-def _slices(predictions: Predictions, found: Forecast, snapshot: Artifact, known: Known | None) -> list[dict[str, Any]]:
-    parted = column_slices(snapshot)
+def _splits(sources: Sources) -> Splits:
+    return sources.splits if sources.crossed else "test"
+
+
+def _unseen(known: Known | None) -> np.ndarray:
+    """Returns which of all examples the champion has not learned from: bool [examples].
+
+    Raises:
+        IncomparableError: There is none, or that is not known.
+    """
+    if known is None:
+        raise IncomparableError("it does not tell what it was trained on, so that no example is new to it for certain")
+    if known.learned.all():
+        raise IncomparableError(
+            f"it was trained on all of the {len(known.learned):,} examples that there are to compare on; label new ones"
+        )
+    return ~known.learned
+
+
+def _slices(
+    predictions: Predictions, found: Forecast, sources: Sources, known: Known | None, kept: np.ndarray
+) -> list[dict[str, Any]]:
+    parted = column_slices(sources.snapshot, _splits(sources))
     if known is not None:
         parted.insert(0, data_slices(known.ages))
-    champion, challenger = found.predicted == predictions.outcome.labels, predictions.outcome.right
+    sides = found.predicted == predictions.outcome.labels, predictions.outcome.right
+    champion, challenger = (side[kept] for side in sides)
+    parted = [dataclasses.replace(slices, codes=slices.codes[kept]) for slices in parted]
     return [row for slices in parted for row in accuracy_by(slices, champion, challenger)]
 
 
-def _known(version: Version, snapshot: Artifact, folder: Path) -> Known | None:
+def _known(version: Version, sources: Sources, folder: Path) -> Known | None:
     """Returns what the champion's data held; None where that is not known."""
     inventory = registry.download_inventory(version, folder)
     if inventory is None or not (inventory / ROWS).exists():
         return None
     try:
-        return known_examples(snapshot, inventory)
+        return known_examples(sources.snapshot, inventory, _splits(sources))
     except (pa.ArrowException, KeyError) as error:  # no part of what is compared
         print(f"The inventory of version {version.version} cannot be read: {error}", flush=True)
         return None
@@ -182,5 +211,8 @@ def _labels(champion: Sequence[str], today: Sequence[str], truth: np.ndarray) ->
 
 def _latency(champion: Loaded, sources: Sources) -> dict[str, Any]:
     models = {"champion": champion, "challenger": load_artifact(sources.model.path)}
-    batches = {name: next(raw_batches(sources.snapshot, model.inputs))[1][:BATCH] for name, model in models.items()}
+    batches = {
+        name: next(raw_batches(sources.snapshot, model.inputs, _splits(sources)))[1][:BATCH]
+        for name, model in models.items()
+    }
     return latency_of(models, batches)

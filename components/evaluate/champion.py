@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from components.evaluate.examples import add_examples, has_pictures, read_columns
+from components.evaluate.examples import Splits, add_examples, has_pictures, read_columns
 from components.shared import registry
 from components.shared.artifact import Artifact
 from components.shared.errors import GraftError
@@ -64,8 +64,10 @@ def load_champion(version: Version, folder: Path, snapshot: Artifact) -> Loaded:
     return model
 
 
-def forecast(model: Loaded, snapshot: Artifact, labels: list[str], progress: Progress, start: float) -> Forecast:
-    """Predicts the test split from raw input, with the champion's own preprocessing, in bounded memory.
+def forecast(
+    model: Loaded, snapshot: Artifact, labels: list[str], progress: Progress, start: float, splits: Splits = "test"
+) -> Forecast:
+    """Predicts the examples that are scored from raw input, with the champion's own preprocessing, in bounded memory.
 
     Args:
         model: The champion.
@@ -73,28 +75,32 @@ def forecast(model: Loaded, snapshot: Artifact, labels: list[str], progress: Pro
         labels: Today's.
         progress: Is told how far it is.
         start: What of the progress' total is done already; when this is done, twice as much is.
+        splits: Where the examples are.
 
     Raises:
         IncomparableError: It fails on them.
     """
-    total = snapshot.read_json("snapshot.json")["rows"]["test"]
+    rows = snapshot.read_json("snapshot.json")["rows"]
+    total = sum(rows[split] for split in ([splits] if isinstance(splits, str) else splits))
     number = {label: place for place, label in enumerate(labels)}
     today = np.array([number.get(label, NO_LABEL) for label in model.labels], np.int32)
     parts, digest, done = [np.zeros(0, np.int32)], hashlib.sha256(), 0
-    for ids, rows, truth in raw_batches(snapshot, model.inputs):
-        parts.append(_predict(model, rows, today))
+    for ids, batch, truth in raw_batches(snapshot, model.inputs, splits):
+        parts.append(_predict(model, batch, today))
         add_examples(digest, ids, truth)
         done += len(ids)
-        progress.update(start * (1 + done / total), f"champion: {done:,} of {total:,} test examples")
+        progress.update(start * (1 + done / total), f"champion: {done:,} of {total:,} examples")
     return Forecast(np.concatenate(parts), digest.hexdigest())
 
 
-def raw_batches(snapshot: Artifact, inputs: list[str]) -> Iterator[tuple[list[str], _Rows, list[str]]]:
-    """Yields the test split in batches: ids, rows of raw inputs (in the order of their names), labels."""
+def raw_batches(
+    snapshot: Artifact, inputs: list[str], splits: Splits = "test"
+) -> Iterator[tuple[list[str], _Rows, list[str]]]:
+    """Yields the examples of splits in batches: ids, rows of raw inputs (in the order of their names), labels."""
     names = snapshot.read_json("snapshot.json")["inputs"]
     columns = [f"input_{names.index(name) + 1}" for name in inputs]
     at_once = _PICTURES if has_pictures(snapshot) else _TEXTS
-    for batch in read_columns(snapshot, "test", ["id", *columns, "label"], at_once):
+    for batch in read_columns(snapshot, splits, ["id", *columns, "label"], at_once):
         rows = list(zip(*(batch.column(name).to_pylist() for name in columns), strict=True))
         yield batch.column("id").to_pylist(), rows, batch.column("label").to_pylist()
 

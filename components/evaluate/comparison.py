@@ -107,11 +107,19 @@ def best_of(baselines: Mapping[str, Mapping[str, float | None]], metric: str = "
     return max(baselines, key=lambda name: (baselines[name][metric] or 0, -(baselines[name]["log_loss"] or 0)))
 
 
-def numbers_of(difference: Difference, values: tuple[float, float], name: str) -> str:
-    """Returns both values of its metric, the difference and its interval as part of a sentence."""
+def numbers_of(difference: Difference, values: tuple[float, float], name: str, crossed: bool = False) -> str:
+    """Returns both values of its metric, the difference and its interval as part of a sentence.
+
+    Args:
+        difference: Of the two.
+        values: The model's and the rival's.
+        name: The rival's.
+        crossed: Whether they were measured by cross-validation.
+    """
+    where = "by cross-validation over {:,} examples" if crossed else "on {:,} test examples"
     ours, theirs = (f"{value:.3f}" for value in values)
     return (
         f"{NAMES[difference.metric]} {ours} against {theirs} ({name}), a difference of {difference.value:+.3f} with a "
         f"{difference.confidence:.0%} interval of {difference.low:+.3f} to {difference.high:+.3f}, "
-        f"on {difference.examples:,} test examples"
+        f"{where.format(difference.examples)}"
     )

@@ -1,6 +1,7 @@
 """A model into an evaluation against baselines and the champion: metrics, a verdict, a decision, and the page."""
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from typing import Any
 
 from components.evaluate.baselines import Baselines, fit_baselines
 from components.evaluate.calibration import calibration_of, thresholds_of
-from components.evaluate.challenge import Challenge, Terms, challenge
+from components.evaluate.challenge import Challenge, challenge
+from components.evaluate.challenge import Terms as ChallengeTerms
+from components.evaluate.folds import Crossed, cross_baselines
 from components.evaluate.page.history import known_versions
 from components.evaluate.page.promotion import Promotion
 from components.evaluate.page.report import write_page
@@ -20,11 +23,12 @@ from components.evaluate.transfer import Comparison, learning_curve_of, read_com
 from components.evaluate.verdict import compare, learnt_of
 from components.shared import metrics, registry
 from components.shared.artifact import Draft, write_artifact
+from components.shared.baselines import Terms
 from components.shared.errors import InputError
 from components.shared.gate import NOTE, Decision, decide, rules_of
 from components.shared.inventory import FOLDER as INVENTORY
 from components.shared.registry import CHAMPION, Version
-from components.shared.snapshot import COUNTS
+from components.shared.snapshot import COUNTS, SPLITS, TRAINED_ON
 from components.shared.step import Progress, option
 
 MAX_CONFUSION = 200  # classes; a larger matrix is megabytes of zeros
@@ -102,6 +106,9 @@ def evaluate(
 ) -> EvaluateReport:
     """Scores a model on the test split, beside baselines and the champion on the same examples.
 
+    One that was measured by cross-validation is scored by what models of the other folds made of all examples; its
+    baselines are fitted on the same folds, and it is compared with the champion on those that this has not seen.
+
     The artifact holds `evaluation.json` and `predictions.parquet`, and as notes `decision.json` (whether the model is
     to become champion), `report.html`, `timing.json` and the snapshot's inventory.
 
@@ -145,6 +152,7 @@ class _Evaluation:
     def __init__(self, sources: Sources, draft: Draft, settings: EvaluateSettings) -> None:
         self.sources, self.draft, self.settings = sources, draft, settings
         self.rules = rules_of(settings.promotion)
+        self.crossed: Crossed | None = None
         self.progress = Progress("evaluate", 1.0)
 
     def run(self) -> tuple[dict[str, Any], Decision]:
@@ -174,7 +182,10 @@ class _Evaluation:
 
     def _predict(self, share: float) -> Predictions:
         self.progress.update(0.0, "loading the model")
-        classifier = Classifier(self.sources.model, self.sources.features, self.settings.batch_size)
+        sources, size = self.sources, self.settings.batch_size
+        if sources.crossed:
+            self.crossed = Crossed(sources, size)
+        classifier = self.crossed or Classifier(sources.model, sources.features, size)
         path = self.draft.path / PREDICTIONS
         return predict(classifier, self.sources.snapshot, path, self.progress, share)
 
@@ -182,11 +193,15 @@ class _Evaluation:
         if champion is None:
             return None
         self.progress.update(_PREDICTION / 2, f"loading the champion, version {champion.version}")
-        terms = Terms(self.rules.metric, self.settings.seed)
+        terms = ChallengeTerms(self.rules.metric, self.settings.seed)
         return challenge(champion, self.sources, predictions, terms, self.progress, _PREDICTION / 2)
 
     def _baselines(self, predictions: Predictions, arms: Comparison) -> Baselines:
-        settings = self.settings
+        settings, metric = self.settings, self.settings.promotion.get("metric") or ""
+        rivals = {arm["name"]: arms.outcome(arm["name"]) for arm in arms.baselines}
+        if self.crossed is not None:
+            terms = Terms(predictions.outcome.classes, settings.seed, metric)
+            return cross_baselines(self.sources, self.crossed, terms).beside(rivals, arms.baselines)
         found = fit_baselines(
             self.sources.snapshot,
             predictions.outcome.labels,
@@ -194,9 +209,9 @@ class _Evaluation:
             settings.comparison_examples,
             settings.seed,
             [point["labels_per_class"] for point in arms.curve],
-            settings.promotion.get("metric") or "",
+            metric,
         )
-        return found.beside({arm["name"]: arms.outcome(arm["name"]) for arm in arms.baselines}, arms.baselines)
+        return found.beside(rivals, arms.baselines)
 
     def _content(self, predictions: Predictions, arms: Comparison, baselines: Baselines) -> dict[str, Any]:
         settings, rows = self.settings, self.sources.snapshot.read_json("snapshot.json")["rows"]
@@ -209,6 +224,7 @@ class _Evaluation:
             "transfer": transfer_of(arms, settings.seed),
             "learning_curve": learning_curve_of(arms, baselines, rows["train"]),
             "rows": rows,
+            "measured": {name: value for name, value in learnt.measured.items() if name != "seconds"},
             "changes": settings.changes,
         }
 
@@ -227,6 +243,10 @@ class _Evaluation:
             if name.startswith(f"{INVENTORY}/") or name == COUNTS:
                 (self.draft.path / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(self.sources.snapshot.file(name), self.draft.path / name)
+        file = self.draft.path / INVENTORY / "inventory.json"
+        if self.crossed is not None and file.exists():  # a later test split must hold nothing that this model has seen
+            told = {**json.loads(file.read_text("utf-8")), TRAINED_ON: list(SPLITS)}
+            file.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
 def _compared_with(content: Mapping[str, Any]) -> str:

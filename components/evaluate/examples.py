@@ -1,7 +1,8 @@
 """Single examples of a snapshot, found by their place in a split: the mistakes, and a few of each class."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -28,17 +29,26 @@ def add_examples(digest: "_Hash", ids: Iterable[str], labels: Iterable[str]) -> 
     digest.update("".join(told).encode())
 
 
-def read_columns(snapshot: Artifact, split: str, names: list[str] | None, rows: int) -> Iterator[pa.RecordBatch]:
-    """Yields some columns of a split (None: all) in the snapshot's order; the others are not read from the disk."""
-    for path in sorted(snapshot.path.glob(f"{split}-*.parquet")):
+Splits = str | Sequence[str]
+"""One split, or several one after the other."""
+
+
+def _files(snapshot: Artifact, splits: Splits) -> list[Path]:
+    names = (splits,) if isinstance(splits, str) else splits
+    return [path for name in names for path in sorted(snapshot.path.glob(f"{name}-*.parquet"))]
+
+
+def read_columns(snapshot: Artifact, splits: Splits, names: list[str] | None, rows: int) -> Iterator[pa.RecordBatch]:
+    """Yields some columns of splits (None: all) in the snapshot's order; the others are not read from the disk."""
+    for path in _files(snapshot, splits):
         with pq.ParquetFile(path, buffer_size=_BUFFER) as file:
             yield from file.iter_batches(batch_size=rows, columns=names)
 
 
-def read_rows(snapshot: Artifact, split: str, places: Iterable[int]) -> dict[int, dict[str, Any]]:
-    """Returns the rows at some places of a split; of the files only the row groups that hold one are read."""
+def read_rows(snapshot: Artifact, splits: Splits, places: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Returns the rows at some places of splits; of the files only the row groups that hold one are read."""
     wanted, found, start = sorted(set(places)), dict[int, dict[str, Any]](), 0
-    for path in sorted(snapshot.path.glob(f"{split}-*.parquet")):
+    for path in _files(snapshot, splits):
         with pq.ParquetFile(path, buffer_size=_BUFFER) as file:
             for group in range(file.num_row_groups):
                 stop = start + file.metadata.row_group(group).num_rows

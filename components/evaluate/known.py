@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from components.evaluate.examples import read_columns
+from components.evaluate.examples import Splits, read_columns
 from components.shared.artifact import Artifact
 from components.shared.inventory import trained_on
 
@@ -24,23 +24,35 @@ class Known:
     Attributes:
         ages: int [examples], into `AGES`: its data held it as it is, with another label, or not (or with several
             labels, so that it was set aside).
-        seen: How many it has certainly learned from, or was chosen on: its data gave them for another split.
+        learned: bool [examples], which ones it has certainly learned from, or was chosen on: its data gave them for
+            another split.
     """
 
     ages: np.ndarray
-    seen: int
+    learned: np.ndarray
+
+    @property
+    def seen(self) -> int:
+        """How many examples it has certainly learned from."""
+        return int(self.learned.sum())
 
 
-def known_examples(snapshot: Artifact, inventory: Path) -> Known:
+def known_examples(snapshot: Artifact, inventory: Path, scored: Splits = "test") -> Known:
     """Looks today's test examples up in the champion's inventory.
 
     The inventory tells the split that each was dealt to. The first ones tell only the split that a row was given for:
     where their data gave no test split, test examples were drawn by the same hash as today's, so that the champion has
-    not seen them unless the fractions were changed. What cannot be read of an inventory is not told.
+    not seen them unless the fractions were changed; of other splits it may have seen all that its data held. What
+    cannot be read of an inventory is not told.
+
+    Args:
+        snapshot: Today's data.
+        inventory: The folder of the champion's.
+        scored: Which of today's splits are looked up.
     """
     everything, rare = trained_on(inventory), snapshot.read_json("snapshot.json").get("rare_classes", {})
     merged = dict.fromkeys(rare["classes"], rare["into"]) if rare.get("into") else {}
-    ids, labels = _test_examples(snapshot)
+    ids, labels = _examples(snapshot, scored)
     order = np.argsort(ids)
     same, other, trained, validated, tested = (np.zeros(len(ids), bool) for _ in range(5))
     gives_test = False
@@ -61,13 +73,15 @@ def known_examples(snapshot: Artifact, inventory: Path) -> Known:
             gives_test = gives_test or dealt or "test" in batch.column(split).unique().to_pylist()
     ages = np.select([same & ~other, other & ~same], [0, 1], 2)
     seen = (validated | (trained & gives_test)) & ~tested & (ages < 2)
-    return Known(ages, int(seen.sum()))
+    if scored != "test" and not dealt:
+        seen = (same | other) & ~tested
+    return Known(ages, seen)
 
 
-def _test_examples(snapshot: Artifact) -> tuple[np.ndarray, np.ndarray]:
+def _examples(snapshot: Artifact, splits: Splits) -> tuple[np.ndarray, np.ndarray]:
     """Returns ids, 32 bytes each, and labels, one object for each distinct one."""
     ids, labels, names = [_ids([])], [np.zeros(0, object)], dict[str, str]()
-    for batch in read_columns(snapshot, "test", ["id", "label"], _ROWS):
+    for batch in read_columns(snapshot, splits, ["id", "label"], _ROWS):
         ids.append(_ids(batch.column("id").to_pylist()))
         labels.append(np.array([names.setdefault(label, label) for label in batch.column("label").to_pylist()], object))
     return np.concatenate(ids), np.concatenate(labels)

@@ -57,12 +57,12 @@ class Predictions:
 
 
 class Classifier:
-    """A model with a test split of features: gives probabilities for a range of examples."""
+    """A model with the features of the examples that are scored: gives probabilities for a range of examples."""
 
-    def __init__(self, model: Artifact, features: Artifact, batch_size: int) -> None:
+    def __init__(self, model: Artifact, features: Artifact, batch_size: int, splits: Sequence[str] = ("test",)) -> None:
         told = model.read_json("model.json")
         self.labels: list[str] = told["labels"]
-        self.split = FeatureSplit(features, "test")
+        self.splits, self.split = splits, FeatureSplit(features, *splits)
         self.batch_size = batch_size
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.predictor: Predictor | None = None
@@ -98,7 +98,7 @@ class Classifier:
 
 
 def predict(classifier: Classifier, snapshot: Artifact, path: Path, progress: Progress, share: float) -> Predictions:
-    """Predicts the test split and writes `predictions.parquet`, in bounded memory.
+    """Predicts the examples that are scored and writes `predictions.parquet`, in bounded memory.
 
     Columns: `id`, `input_1`, … (but no pictures), `label`, `predicted` (strings), `confidence` (float),
     `probabilities` (list of float, in the order of the labels).
@@ -118,10 +118,10 @@ def predict(classifier: Classifier, snapshot: Artifact, path: Path, progress: Pr
         worst = sorted([*worst, *_worst(outcome, done)])[:MISTAKES]
         done += len(outcome.labels)
         rate = done / max(classifier.seconds, 1e-9)
-        progress.update(share * done / total, f"{done:,} of {total:,} test examples · {rate:,.0f} examples/s")
+        progress.update(share * done / total, f"{done:,} of {total:,} examples · {rate:,.0f} examples/s")
     device = torch.cuda.get_device_name() if classifier.device.type == "cuda" else "CPU"
     whole = join(outcomes)
-    mistakes = _mistakes(snapshot, whole, [place for _, place in worst], names)
+    mistakes = _mistakes(snapshot, classifier.splits, whole, [place for _, place in worst], names)
     return Predictions(whole, mistakes, classifier.seconds, device, classifier.predicted.hexdigest())
 
 
@@ -130,7 +130,7 @@ def _write(classifier: Classifier, snapshot: Artifact, path: Path, names: np.nda
     columns, rows = (["id", "label"], PICTURE_CHUNK) if has_pictures(snapshot) else (None, CHUNK)
     writer, start = None, 0
     try:
-        for batch in read_columns(snapshot, "test", columns, rows):
+        for batch in read_columns(snapshot, classifier.splits, columns, rows):
             stop = start + batch.num_rows
             texts = [batch.column(name).to_pylist() for name in batch.schema.names if name.startswith("input_")]
             probabilities = classifier.probabilities(start, stop, texts)
@@ -161,8 +161,10 @@ def _worst(outcome: Outcome, start: int) -> list[tuple[float, int]]:
     return [(-float(outcome.confidence[place]), start + place) for place in wrong.tolist()]
 
 
-def _mistakes(snapshot: Artifact, outcome: Outcome, places: list[int], names: np.ndarray) -> list[Mistake]:
-    rows = read_rows(snapshot, "test", places)
+def _mistakes(
+    snapshot: Artifact, splits: Sequence[str], outcome: Outcome, places: list[int], names: np.ndarray
+) -> list[Mistake]:
+    rows = read_rows(snapshot, splits, places)
     return [
         Mistake(
             id=rows[place]["id"],

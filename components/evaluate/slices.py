@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from components.evaluate.examples import read_columns
+from components.evaluate.examples import Splits, read_columns
 from components.evaluate.known import AGES
 from components.shared.artifact import Artifact
 
@@ -26,10 +26,10 @@ class Slices:
     codes: np.ndarray
 
 
-def column_slices(snapshot: Artifact) -> list[Slices]:
+def column_slices(snapshot: Artifact, splits: Splits = "test") -> list[Slices]:
     """Returns the slices by each column that the job names (`evaluation.slices`)."""
     names: list[str] = snapshot.read_json("snapshot.json").get("slices", [])
-    return [_largest(name, *_read(snapshot, f"slice_{number}")) for number, name in enumerate(names, 1)]
+    return [_largest(name, *_read(snapshot, splits, f"slice_{number}")) for number, name in enumerate(names, 1)]
 
 
 def data_slices(ages: np.ndarray) -> Slices:
@@ -61,10 +61,10 @@ def accuracy_by(slices: Slices, champion: np.ndarray, challenger: np.ndarray) ->
     ]
 
 
-def _read(snapshot: Artifact, column: str) -> tuple[list[str], np.ndarray]:
+def _read(snapshot: Artifact, splits: Splits, column: str) -> tuple[list[str], np.ndarray]:
     """Returns a column's distinct values, and which of them each test example has."""
     values, parts = dict[str, int](), [np.zeros(0, np.int64)]
-    for batch in read_columns(snapshot, "test", [column], _ROWS):
+    for batch in read_columns(snapshot, splits, [column], _ROWS):
         encoded = batch.column(column).cast(pa.string()).fill_null(MISSING).dictionary_encode()
         places = [values.setdefault(value, len(values)) for value in encoded.dictionary.to_pylist()]
         parts.append(np.array(places, np.int64)[encoded.indices.to_numpy()])

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.shared.artifact import Artifact, open_artifact
-from components.shared.errors import InputError
+from components.shared.errors import InputError, quote_all
+from components.shared.snapshot import CROSSED, SPLITS, TRAINED_ON
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,16 @@ class Sources:
     snapshot: Artifact
     features: Artifact
     model: Artifact
+
+    @property
+    def crossed(self) -> bool:
+        """Whether the model was measured by cross-validation, and learned from all examples."""
+        return CROSSED in self.model.files
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits whose examples the model is scored on."""
+        return SPLITS if self.crossed else ("test",)
 
 
 def open_sources(snapshot: Path, features: Path, model: Path) -> Sources:
@@ -28,6 +39,13 @@ def open_sources(snapshot: Path, features: Path, model: Path) -> Sources:
     _check_descent(sources.features, sources.snapshot)
     _check_descent(sources.model, sources.snapshot)
     _check_descent(sources.model, sources.features)
+    learned = sources.model.read_json("model.json").get(TRAINED_ON, ["train"])
+    if ("test" in learned) != sources.crossed:
+        raise InputError(
+            f"The model at {model} learned from {quote_all(learned)}, but "
+            f"{'has' if sources.crossed else 'lacks'} {CROSSED}, what models of the other folds make of each example: "
+            "it cannot be scored. Run finetune again."
+        )
     return sources
 
 

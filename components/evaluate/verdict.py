@@ -49,6 +49,17 @@ class Learnt:
         return self.family == LEXICAL
 
     @property
+    def crossed(self) -> bool:
+        """Whether it was measured by cross-validation."""
+        return "folds" in self.measured
+
+    @property
+    def measured(self) -> Mapping[str, Any]:
+        """Of a cross-validation `folds`, `examples` and `seconds`; `reason` where it was asked for in vain."""
+        found: Mapping[str, Any] = self.history.get("crossed") or {}
+        return found
+
+    @property
     def failure(self) -> str:
         """Why nothing was learned, and what to change; "" where something was, or nothing is told."""
         if self.history.get("learned", True):
@@ -71,15 +82,17 @@ class Compared:
         difference: By the metric that decides.
         ours: The model's value of it.
         theirs: The baseline's.
+        crossed: Whether both were measured by cross-validation.
     """
 
     difference: Difference
     ours: float
     theirs: float
+    crossed: bool = False
 
     def numbers(self, name: str) -> str:
         """Returns both values, the difference and its interval as part of a sentence."""
-        return numbers_of(self.difference, (self.ours, self.theirs), name)
+        return numbers_of(self.difference, (self.ours, self.theirs), name, self.crossed)
 
 
 def compare(outcome: Outcome, baselines: Baselines, learnt: Learnt, metric: str, seed: int) -> dict[str, Any]:
@@ -100,7 +113,10 @@ def compare(outcome: Outcome, baselines: Baselines, learnt: Learnt, metric: str,
     scores = {name: metrics_of(found) for name, found in baselines.outcomes.items()}
     found = {
         name: Compared(
-            _difference(ours, theirs, metric, seed), metrics_of(ours)[metric] or 0.0, scores[name][metric] or 0.0
+            _difference(ours, theirs, metric, seed),
+            metrics_of(ours)[metric] or 0.0,
+            scores[name][metric] or 0.0,
+            learnt.crossed,
         )
         for name, theirs in baselines.outcomes.items()
     }
@@ -148,8 +164,9 @@ def _verdict(rival: Compared, name: str, chance: Mapping[str, Any], learnt: Lear
     if learnt.failure:
         return NOTHING_LEARNED, f"Nothing was learned: {learnt.failure}"
     if not chance["better"]:
+        shown = "a cross-validation" if learnt.crossed else "the test examples"
         return NOTHING_LEARNED, (
-            f"Nothing was learned that the test examples could show: {chance['sentence']}. That is no better than "
+            f"Nothing was learned that {shown} could show: {chance['sentence']}. That is no better than "
             f"chance. {_ADVICE}"
         )
     verdict = verdict_of(rival.difference, complete)
@@ -177,5 +194,5 @@ def _of_candidates(learnt: Learnt) -> str:
     ours, theirs = (f"{value:.3f}" for value in values)
     return (
         f"on validation the words alone have {NAMES.get(metric, metric)} {ours}, the best candidate with a backbone "
-        f"({best['name']}) {theirs}. On the test examples: "
+        f"({best['name']}) {theirs}. {'In the end' if learnt.crossed else 'On the test examples'}: "
     )

@@ -47,7 +47,10 @@ class States:
 
     def read(self, numbers: np.ndarray) -> Tensor:
         """Returns the states of some examples, padded with zeros to the longest of them."""
-        found = np.zeros((len(numbers), int((self.lengths[numbers] if len(numbers) else self.lengths).max()), *self.inner), self._values.dtype)
+        found = np.zeros(
+            (len(numbers), int((self.lengths[numbers] if len(numbers) else self.lengths).max()), *self.inner),
+            self._values.dtype,
+        )
         for row, number in zip(found, numbers.tolist(), strict=True):
             start, stop = self.starts[number], self.starts[number + 1]
             row[: stop - start] = self._values[start:stop]

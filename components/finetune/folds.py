@@ -27,11 +27,8 @@ from components.shared.backbones.network import Network
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
 from components.shared.linear import cross_calibrated
-from components.shared.snapshot import SPLITS, read_folds
+from components.shared.snapshot import CROSSED, SPLITS, TRAINED_ON, read_folds
 
-NOTE = "notes/folds.parquet"
-TRAINED_ON = "trained_on"
-"""In `model.json`: the splits that a model learned from, where these are more than "train"."""
 _NO_END = 1_000_000  # epochs: nothing ends a training that has no validation
 
 
@@ -254,7 +251,7 @@ def save_crossed(crossed: Crossed | None, draft: Draft, labels: list[str]) -> di
     """Writes the predictions of a cross-validation, where there was one; returns what `model.json` tells of it."""
     if crossed is None:
         return {}
-    crossed.write(draft.path / NOTE, labels)
+    crossed.write(draft.path / CROSSED, labels)
     return {TRAINED_ON: list(SPLITS)}
 
 

@@ -30,6 +30,8 @@ def _data(evaluation: Artifact, told: dict[str, Any]) -> dict[str, str]:
     inventory, rows = f"{FOLDER}/inventory.json", told.get("rows", {})
     digest = evaluation.read_json(inventory)["data_digest"] if inventory in evaluation.files else ""
     examples = {f"{split}_examples": str(rows.get(split, "")) for split in ("train", "test")}
+    if "folds" in (told.get("measured") or {}):  # all were trained on, and measured on
+        examples = {name: str(told["examples"]) for name in examples}
     accounting = {f"rows_{name}": str(count) for name, count in accounting_of(evaluation).items()}
     return {**examples, **accounting, "data_digest": digest}
 

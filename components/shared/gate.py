@@ -167,7 +167,10 @@ def _of_itself(evaluation: Found, rules: Rules) -> Iterator[str]:
         yield f"It did not beat every baseline (promotion.must_beat_baseline): {evaluation['sentence']}"
     examples = evaluation["difference"]["examples"]
     if not examples >= rules.min_examples:
-        yield f"{examples} test examples show nothing; at least {rules.min_examples} are asked for."
+        told = evaluation.get("measured") or {}
+        vain = f" A cross-validation of all was not made: {told['reason']}." if told.get("reason") else ""
+        what = "examples" if "folds" in told else "test examples"
+        yield f"{examples} {what} show nothing; at least {rules.min_examples} are asked for.{vain}"
 
 
 def _of_gain(compared: Found, rules: Rules) -> Iterator[str]:
@@ -265,7 +268,7 @@ def _numbers(compared: Found) -> str:
     return (
         f"{_NAMES[compared['metric']]} {ours} against {theirs} of version {compared['version']}, a difference of "
         f"{difference['value']:+.3f} with a {difference['confidence']:.0%} interval of {difference['low']:+.3f} to "
-        f"{difference['high']:+.3f}, on {difference['examples']:,} test examples"
+        f"{difference['high']:+.3f}, on {difference['examples']:,} {compared.get('what', 'test examples')}"
     )
 
 

@@ -34,6 +34,10 @@ class Outcome:
         result: np.ndarray = self.labels == self.predicted
         return result
 
+    def take(self, chosen: np.ndarray) -> "Outcome":
+        """Returns the outcome of some examples: bool [examples]."""
+        return Outcome(**{name: getattr(self, name)[chosen] for name in ARRAYS}, classes=self.classes)
+
     def first(self, count: int) -> "Outcome":
         """Returns the outcome of the first examples."""
         return Outcome(**{name: getattr(self, name)[:count] for name in ARRAYS}, classes=self.classes)

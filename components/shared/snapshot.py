@@ -8,6 +8,10 @@
   a model of the others (groups, near-duplicates and classes are minded in them), and trains the model that is delivered
   on all three splits. It then writes `"trained_on": ["train", "validation", "test"]` into the `inventory.json` that it
   hands on, so that no later test split holds what the model has seen.
+
+A model that was measured by cross-validation says `"trained_on": ["train", "validation", "test"]` in its `model.json`,
+and holds in `CROSSED` what models of the other folds make of each example: `id`, `label`, `fold`, `probabilities`. A
+model that says nothing learned from `train`, whatever its snapshot asks for.
 """
 
 import hashlib
@@ -20,6 +24,7 @@ from components.shared.artifact import Artifact, Draft
 
 SPLITS = ("train", "validation", "test")
 FOLDS = "folds.parquet"
+CROSSED, TRAINED_ON = "notes/folds.parquet", "trained_on"
 COUNTS = "notes/counts.json"
 HOLDOUT, CROSS_VALIDATION = "holdout", "cross-validation"
 

@@ -80,6 +80,8 @@ def write_page(
         "evaluation": content,
         "promotion": decided and promotion(decided, content, timing, sources.model.digest),
         "changes": changes(content["changes"]),
+        "measured": content["measured"],
+        "scored": "examples" if "folds" in content["measured"] else "test examples",
         "few": content["difference"]["examples"] < _FEW_EXAMPLES,
         "rivals": _rivals(content, timing, sources.model),
         "search": search(sources.model),
