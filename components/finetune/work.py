@@ -135,13 +135,20 @@ class Work:
         """Returns why there is no cross-validation though the snapshot asks for one, or ""."""
         if self.folds is None:
             return self.without
-        start = next((row["start"] for row in trained.starts or () if row["kept"]), next(iter(self.starts)))
-        told = self.starts[start].read_json("model.json") if start == "champion" else {}
-        frozen = told.get("recipe", {}).get("strategy") == "probe" and trained.strategy == "probe"
-        if start == "champion" and not frozen and trained.strategy != LEXICAL:
-            return "training starts from the champion's weights, which have seen these examples"
+        if self._start_of(trained).is_model and trained.strategy != LEXICAL and not self._is_frozen(trained):
+            return "training starts from the weights of a model, which may have learned from these examples"
         minutes = self.settings.minutes or max(self.minutes, _CROSSING)
         return too_long(trained, self.folds, len(self.numbers), minutes)
+
+    def _start_of(self, trained: Trained) -> Backbone:
+        kept = next((row["start"] for row in trained.starts or () if row["kept"]), next(iter(self.starts)))
+        return self.starts[kept]
+
+    def _is_frozen(self, trained: Trained) -> bool:
+        """Whether the backbone below a model's head is what it was before graft trained anything."""
+        start = self._start_of(trained)
+        kept = start.read_json("model.json").get("recipe", {}).get("frozen", False) if start.is_model else True
+        return bool(kept) and trained.strategy == "probe"
 
     def _refits(self, study: Study, trained: Trained) -> NetworkRefits:
         folder = self.scratch / self._of(f"folds-{trained.strategy}-{trained.probe is None}")
@@ -211,7 +218,7 @@ class Work:
             if name != "features.json" and not name.endswith(".arrow"):
                 shutil.copyfile(self.source.file(name), draft.path / name)
         kept = {name: self.told[name] for name in ("task", "family", "inputs", "labels", "columns")}
-        recipe = recipe_of(trained, len(self.numbers), len(self.told["labels"]))
+        recipe = recipe_of(trained, len(self.numbers), len(self.told["labels"])) | {"frozen": self._is_frozen(trained)}
         kept |= save_crossed(self.crossed, draft, self.told["labels"])
         draft.write_json("model.json", {**kept, **network.describe(), "recipe": recipe})
         notes = {"device": _name(self.device), "precision": self.precision, **network.describe(), "recipe": recipe}
