@@ -145,7 +145,9 @@ class Work:
     def save(self, trained: Trained, draft: Draft) -> None:
         """Writes weights and configuration, and of the features what encoded them: all that prediction needs."""
         if isinstance(trained.network, WordsModel):
-            save_alone(trained, self.source, self.backbone.name, draft, {"budget_minutes": self.minutes})
+            save_alone(
+                trained, self.source, self.backbone.name, draft, {"budget_minutes": self.minutes, "defaults": self.why}
+            )
             return
         network = trained.network.cpu()
         network.save(draft.path)

@@ -52,8 +52,10 @@ def networks(case: Case, model: Path, seed: int = SETTINGS["seed"]) -> tuple[Any
     kind = backbones.family(case.family)
     backbone = backbones.fetch(str(case.backbone), model)
     torch.manual_seed(seed)
-    labels = json.loads((model / "model.json").read_text())["labels"]
-    return kind.from_backbone(backbone, "auto", labels).eval(), kind.from_model(model)
+    told = json.loads((model / "model.json").read_text())
+    before = kind.from_backbone(backbone, "auto", told["labels"]).eval()
+    before.choose(told["pooling"], bool(told.get("normalize")))  # a pooler that a probe found no use for is gone
+    return before, kind.from_model(model)
 
 
 def batch_of(case: Case, count: int = 4, split: str = "test") -> dict[str, torch.Tensor]:
