@@ -15,10 +15,11 @@ from pathlib import Path
 
 from corpus import encoder_folder, image_features, text_features
 
-from components.finetune.finetune import Work
+from components.finetune.learners import Direct, Pooled
 from components.finetune.settings import FinetuneSettings
 from components.finetune.study import Study
-from components.finetune.training import Direct, Pooled, Trial
+from components.finetune.training import Trial
+from components.finetune.work import Work
 from components.shared.artifact import open_artifact
 
 
@@ -57,7 +58,7 @@ def compare(name: str, features: Path, settings: FinetuneSettings, folder: Path)
 def train(features: Path, settings: FinetuneSettings, scratch: Path, keep: bool) -> tuple[float, list[float]]:
     """Returns the seconds of the pass and of training, validation included; and all losses."""
     scratch.mkdir(exist_ok=True)
-    work = Work(open_artifact(features, "features"), settings, scratch)
+    work = Work(open_artifact(features, "features"), None, settings, scratch)
     study = work.study(work.backbone, scratch, lambda *_: None, lambda _: None)
     began = time.perf_counter()
     if keep:

@@ -38,9 +38,9 @@ def main(sets: list[str], rivals: list[str], out: Path | None, folder: Path | No
             print(f"\n### {name}: {classes} classes, {counts}\n", flush=True)
             sides = [rival for rival in rivals if not data.images or rival in FOR_IMAGES]
             found[name] = {side: _learn(side, data, Path(scratch)) for side in sides}
-            _tell(found[name], data.rows("test")[1])
             if out:
                 out.write_text(json.dumps(found, indent=1, ensure_ascii=False), "utf-8")
+            _tell(found[name], data.rows("test")[1])
 
 
 def _learn(rival: str, data: LabelledSet, scratch: Path) -> dict[str, Any]:

@@ -195,7 +195,7 @@ def graft(data: LabelledSet) -> Learnt:
         predicted = _in_order(data, snapshot, evaluation)
         content = json.loads((evaluation / "evaluation.json").read_text("utf-8"))
         history = json.loads((model / "notes/history.json").read_text("utf-8"))
-    told = {"kept": history["strategy"], "seconds": seconds, "verdict": content["verdict"]}
+    told = {"kept": history["strategy"], "steps": seconds, "verdict": content["verdict"]}
     told["baselines"] = {name: scores["accuracy"] for name, scores in content["baselines"].items()}
     told["candidates"] = history.get("candidates")
     return predicted, told

@@ -210,7 +210,8 @@ class Work:
     def save(self, trained: Trained, draft: Draft) -> None:
         """Writes weights and configuration, and of the features what encoded them: all that prediction needs."""
         if isinstance(trained.network, WordsModel):
-            save_alone(trained, self.source, self.backbone.name, draft, {"budget_minutes": self.minutes}, self.crossed)
+            told = {"budget_minutes": self.minutes, "defaults": self.why}
+            save_alone(trained, self.source, self.backbone.name, draft, told, self.crossed)
             return
         network = trained.network.cpu()
         network.save(draft.path)

@@ -1,18 +1,16 @@
 """The job's data: is it there, may it be read, is any of it usable?"""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from components.shared import tasks
 from components.shared.errors import GraftError, InputError, quote_all
 from components.shared.profile.reading import read
 from components.shared.sources.hub import PREFIX
-from components.shared.sources.images import image_files
-from components.shared.sources.rows import data_files
-from components.shared.sources.source import SourceSettings
+from components.shared.sources.listing import sources_of
+from components.shared.sources.source import Source, SourceSettings
+from components.shared.sources.sql import check_sql, is_sql
 from components.shared.storage import File, is_s3
 from pipelines.checks import hub, store
 from pipelines.checks.address import inside, is_hidden
@@ -39,17 +37,24 @@ def check_data(job: "Job", endpoint: str, root: Path | None) -> Iterator[Finding
     try:
         if source.startswith(PREFIX):
             yield hub.look_at_dataset(source)
-        elif is_s3(source) and is_hidden(endpoint):
+        elif is_sql(source):
+            check_sql(source, job.data.query)
+            yield warning("data", f"{source} is not asked before the run, which must reach it")
+        elif any(map(is_s3, sources_of(source))) and is_hidden(endpoint):
             yield inside("data", endpoint)
-        elif not is_s3(source) and root is None:
-            yield elsewhere("data", source)
+        elif root is None and (local := [one for one in sources_of(source) if not is_s3(one)]):
+            yield elsewhere("data", local[0])
         else:
-            files = _list(job, endpoint)
+            if any(map(is_s3, sources_of(source))):
+                store.reach_store(endpoint)
+            settings = _with_columns(settings_of(job))
+            files = _list(settings)
             size = sum(file.size * (_UNPACKED if file.name.endswith(_PACKED) else 1) for file in files)
             packed = sum(file.size for file in files)
             yield passed("data", f"{source}: {_count(files)}, {packed / _MIB:,.1f} MiB, readable")
             if not (job.data.inputs and job.data.label):
-                yield _columns(job)
+                told = f"input {quote_all(settings.inputs)}, label {settings.label!r}, as the columns tell"
+                yield passed("columns", told)
     except GraftError as error:
         yield failed("data", str(error))
     if root is not None:
@@ -65,24 +70,27 @@ def elsewhere(subject: str, path: str) -> Finding:
     return failed(subject, f"{path} is a path of this machine, which the cluster does not see. Copy it to s3://….")
 
 
-def _list(job: "Job", endpoint: str) -> list[File]:
-    source = job.data.source
-    if is_s3(source):
-        store.reach_store(endpoint)
-    is_image = tasks.get(job.task).input_type == pa.binary()
-    files = image_files(source) if is_image else data_files(source)
+def _list(settings: SourceSettings) -> list[File]:
+    files = Source(settings).files()
     first = next((file for file in files if file.size), None)
     if first is None:
-        raise InputError(f"All {len(files)} files of {source} are empty. Write them again.")
+        raise InputError(f"All {len(files)} files of {settings.source} are empty. Write them again.")
     _read_byte(first.uri)
     return files
 
 
-def _columns(job: "Job") -> Finding:
-    """Tells which columns the run would take."""
-    data = job.data
-    reading = read(SourceSettings(data.source, data.inputs, data.label, job.task, splits=dict(data.splits)))
-    return passed("columns", f"input {quote_all(reading.inputs)}, label {reading.label!r}, as the columns tell")
+def settings_of(job: "Job") -> SourceSettings:
+    """Returns how a job's data is read."""
+    names = {field.name for field in dataclasses.fields(SourceSettings)}
+    return SourceSettings(**{name: value for name, value in job.arguments().items() if name in names})
+
+
+def _with_columns(settings: SourceSettings) -> SourceSettings:
+    """Returns settings with the columns that a run would take."""
+    if settings.inputs and settings.label:
+        return settings
+    reading = read(settings)
+    return dataclasses.replace(settings, inputs=reading.inputs, label=reading.label)
 
 
 def _count(files: list[File]) -> str:

