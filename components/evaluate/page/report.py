@@ -80,7 +80,7 @@ def write_page(
         "evaluation": content,
         "promotion": decided and promotion(decided, content, timing, sources.model.digest),
         "changes": changes(content["changes"]),
-        "measured": content["measured"],
+        "measured": {"folds": 0, "examples": 0, "reason": "", **content["measured"]},
         "scored": "examples" if "folds" in content["measured"] else "test examples",
         "few": content["difference"]["examples"] < _FEW_EXAMPLES,
         "rivals": _rivals(content, timing, sources.model),
