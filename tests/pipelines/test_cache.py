@@ -18,7 +18,7 @@ from pipelines.deployment import load_deployment
 from pipelines.job import load_job
 from pipelines.kubeflow import connect, experiment_id
 from pipelines.submit import Version, _upload, upload
-from tests.conftest import TRAINING, s3_environment, write_csv
+from tests.conftest import NUMBERS, s3_environment, write_csv
 from tests.kubeflow_engine import Engine
 from tests.kubeflow_server import kubeflow_server
 from tests.pipelines.test_deployment import DEPLOYMENT, write
@@ -71,7 +71,13 @@ class Cluster:
             cache: Whether they may.
         """
         data = {"source": f"s3://bucket/{self.prefix}/raw", "inputs": ["text"], "label": "topic"}
-        job = {"model": "topics", "task": "text-classification", "data": data, "training": {**TRAINING, "epochs": 1}}
+        job = {
+            "model": "topics",
+            "task": "text-classification",
+            "data": data,
+            "strategy": "full",
+            "training": {**NUMBERS, "epochs": 1},
+        }
         job |= {"backbone": f"s3://bucket/{self.prefix}/bert"}
         (self.folder / "job.yaml").write_text(yaml.safe_dump(job))
         wanted = load_job(self.folder / "job.yaml", list(settings))

@@ -114,7 +114,7 @@ def retrained(tmp_path_factory: pytest.TempPathFactory, backbone: Path, empty_da
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         rows = rows_of(0, 240, YESTERDAY)
-        yesterday = make_day(folder / "yesterday", rows, backbone, max_length=7, epochs=9, patience=9)
+        yesterday = make_day(folder / "yesterday", rows, backbone, max_length=7, epochs=16, patience=16)
         crown(yesterday, folder / "first")
         today = make_day(folder / "today", rows_of(40, 400, TODAY), backbone, epochs=9, patience=9)
         report = today.evaluate(folder / "second", changes=CHANGES)

@@ -34,6 +34,7 @@ def test_evaluation_of_single_texts(report: EvaluateReport, model: Path) -> None
         "SVM on words",
         "Logistic regression on words",
         "SVM on characters",
+        "Frozen backbone, linear head",
     }
     assert set(told) >= {
         "metrics", "baselines", "best_baseline", "difference", "verdict", "sentence",
