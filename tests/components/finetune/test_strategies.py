@@ -100,7 +100,9 @@ def test_what_is_to_learn_moves_and_nothing_else(
     for stage, found in where.items():
         if stage < first:
             assert not any(found.values()), f"stage {stage} was frozen"
-        elif found:
+        elif found and not (
+            stage == anatomy.tail and before.pooling in ("mean", "max")
+        ):  # CLIP norms its first token alone
             assert any(found.values()), f"stage {stage} did not learn"
 
 

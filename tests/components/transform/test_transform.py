@@ -205,7 +205,7 @@ def test_pixels_are_kept_where_all_examples_fit_into_the_budget(
 @pytest.mark.parametrize(
     ("name", "args", "side"),
     [("timm", {}, 32), ("timm", {"img_size": 48}, 48), ("vit", {}, 32), ("vit", {"image_size": 24}, 24),
-     ("random:timm/resnet18", {}, 224), ("random:timm/resnet18", {"img_size": 64}, 64)],
+     ("random:timm/resnet18", {}, 64), ("random:timm/resnet18", {"img_size": 64}, 64)],
 )  # fmt: skip
 def test_backbone_and_its_arguments_give_the_size(
     pictures: Path, timm_backbone: Path, tmp_path: Path, name: str, args: dict[str, Any], side: int
