@@ -134,11 +134,20 @@ class WordRefits:
 class NetworkRefits:
     """Repeats a head on a frozen backbone, or a training: with the chosen settings, for the epochs that were best."""
 
-    def __init__(self, study: Study, trained: Trained, everything: Examples, scratch: Path) -> None:
+    def __init__(self, study: Study, trained: Trained, everything: Examples, scratch: Path, words: Path) -> None:
+        """Prepares them.
+
+        Args:
+            study: That the model comes from.
+            trained: The model as it was chosen.
+            everything: All examples, in the order of the splits.
+            scratch: A folder for what frozen parts make of them, of all processes that train together.
+            words: A folder for the columns of words, of this process alone.
+        """
         self.study, self.trained, self.everything, self.scratch = study, trained, everything, scratch
         self._states = {"train": dict[int, Any](), "validation": dict[int, Any]()}
         self._states["validation"] = self._states["train"]  # of the same examples
-        self._raw = study.raw and dataclasses.replace(study.raw, whole=True, scratch=scratch / "words")
+        self._raw = study.raw and dataclasses.replace(study.raw, whole=True, scratch=words)
 
     def fit(self, numbers: np.ndarray) -> tuple[Study, Trained]:
         """Returns the model of some examples, with the study that it comes from."""

@@ -151,10 +151,10 @@ class Work:
         return bool(kept) and trained.strategy == "probe"
 
     def _refits(self, study: Study, trained: Trained) -> NetworkRefits:
-        folder = self.scratch / self._of(f"folds-{trained.strategy}-{trained.probe is None}")
+        folder = self.scratch / f"folds-{trained.strategy}-{trained.probe is None}"  # of all processes
         padding = self.family.padding_of(self.backbone.folder)
         everything = Examples.whole(FeatureSplit(self.source, *SPLITS), self.family, padding, self.device)
-        return NetworkRefits(study, copy.copy(trained), everything, folder)
+        return NetworkRefits(study, copy.copy(trained), everything, folder, folder / self._of("words"))
 
     def _run(self, start: str, telling: Telling | None) -> tuple[Study, Trained]:
         """Studies one start by all strategies."""

@@ -254,3 +254,12 @@ def test_not_worse_than_a_margin_is_only_promoted_within_it(found: dict[str, Any
     if decide(found, relaxed).verdict != REFUSE:
         assert found["champion"]["difference"]["low"] > -margin
         assert found["champion"]["difference"]["examples"] >= 2.999 / margin
+
+
+def test_few_examples_are_refused_with_why_there_was_no_cross_validation() -> None:
+    few = {**evaluation(), "champion": None, "difference": {"examples": 9}}
+    (reason,) = decide({**few, "measured": {"reason": "it would take 40 minutes"}}, Rules()).reasons
+    assert reason.startswith("9 test examples show nothing; at least 30 are asked for.")
+    assert "it would take 40 minutes" in reason
+    (reason,) = decide({**few, "measured": {"folds": 5, "examples": 9}}, Rules()).reasons
+    assert reason == "9 examples show nothing; at least 30 are asked for."
