@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -25,8 +26,9 @@ from components.shared.inventory import FOLDER, Dealt, InventoryWriter, open_inv
 from components.shared.profile.profile import NOTE, profile_snapshot
 from components.shared.profile.reading import explained, resolve
 from components.shared.snapshot import COUNTS, CROSS_VALIDATION, FOLDS, HOLDOUT, SPLITS
-from components.shared.sources.buckets import Buckets, Example, settle
+from components.shared.sources.buckets import Bucket, Buckets, Example, codes_of, settle
 from components.shared.sources.labels import check_classes
+from components.shared.sources.rows import Row
 from components.shared.sources.source import Source, SourceSettings
 from components.shared.step import Progress, option
 from components.shared.storage import File
@@ -136,28 +138,33 @@ class _Ingestion:
 
     def _collect(self, files: Sequence[File], scratch: Path) -> Buckets:
         buckets = self.source.buckets(files, scratch)
-        progress, told = Progress("ingest", 2.0), 0
-        for row, found in self.source.examples(files):
-            self.read += 1
-            if isinstance(found, Example):
-                self._know(found)
-                buckets.add(found)
-            elif found == _MISSING and self.settings.unlabelled == "hold":
-                self.unlabelled += 1
-                self.held.add(row.place, found, self.source.inputs(row), None)
-            else:
-                self.rejects.add(row.place, found, self.source.inputs(row), row.values.get(self.settings.label))
+        progress, told, due = Progress("ingest", 2.0), 0, 0
+        for checked in self.source.checked(files):
+            self.read += checked.read
+            if checked.examples:
+                self._know(checked.labels)
+                buckets.add(checked.examples)
+            for row, reason in checked.refused:
+                self._refuse(row, reason)
             while told < len(self.source.told):
                 progress.line(f"ingest: {self.source.told[told]}")
                 told += 1
-            if self.read % 10_000 == 0:
+            if self.read >= due:
                 progress.update(min(1.0, self.read / 1e6), f"{self.read:,} rows read, {self.rejects.total:,} rejected")
+                due = self.read + 10_000
         self._check_labels()
         progress.update(2.0, f"{self.read:,} rows read, {self.rejects.total:,} rejected")
         return buckets
 
-    def _know(self, example: Example) -> None:
-        self.labels[example.label] += 1
+    def _refuse(self, row: Row, reason: str) -> None:
+        if reason == _MISSING and self.settings.unlabelled == "hold":
+            self.unlabelled += 1
+            self.held.add(row.place, reason, self.source.inputs(row), None)
+        else:
+            self.rejects.add(row.place, reason, self.source.inputs(row), row.values.get(self.settings.label))
+
+    def _know(self, labels: Sequence[str]) -> None:
+        self.labels.update(labels)
         if len(self.labels) > _MOST_LABELS:
             self._check_labels()
 
@@ -185,20 +192,51 @@ class _Ingestion:
             inventory = InventoryWriter(self.draft.path / FOLDER, files, reading, input_type)
             stack.enter_context(contextlib.closing(inventory))
             writers = [stack.enter_context(ShardWriter(self.draft.path, split, types, slices)) for split in SPLITS]
-            for group in buckets.groups():
-                kept = settle(group, self._set_aside, self._drop)
-                if kept is None:
-                    inventory.add(group, None)
-                    continue
-                split, fold = int(plan.splits[number]), -1 if plan.folds is None else int(plan.folds[number])
-                number += 1
-                inventory.add(group, kept, SPLITS[split], fold)
-                if (label := rare.label_of(kept.label)) is None:
-                    self.rejects.add(kept.place, rare.reason, kept.inputs, kept.label, asked_for=True)
-                    continue
-                writers[split].add(kept, label, kept.slices if len(group) == 1 else _slices(group))
+            for bucket in buckets.taken():
+                kept = bucket.kept >= 0
+                here = slice(number, number + int(kept.sum()))
+                number = here.stop
+                dealt, folds = np.full((2, len(kept)), -1, np.int8)
+                dealt[kept] = plan.splits[here]
                 if plan.folds is not None:
-                    self.folds.append((kept.id, fold))
+                    folds[kept] = plan.folds[here]
+                inventory.add(bucket, dealt, folds)
+                labels = self._settle(bucket, rare)
+                self._write_bucket(bucket, labels, dealt, writers)
+                if plan.folds is not None:
+                    rows = zip(bucket.told["id"].take(pa.array(bucket.starts)).to_pylist(), folds.tolist(), strict=True)
+                    self.folds += [row for row, label in zip(rows, labels, strict=True) if label is not None]
+
+    def _settle(self, bucket: Bucket, rare: RareClasses) -> list[str | None]:
+        """Sets aside and drops what is not kept of each group; returns the label that each is kept under, or None."""
+        column = bucket.told["label"].take(pa.array(np.maximum(bucket.kept, 0)))
+        codes, names = codes_of(column)
+        becomes = [rare.label_of(name) for name in names]
+        labels = [becomes[code] if kept >= 0 else None for code, kept in zip(codes, bucket.kept, strict=True)]
+        by_row = np.array([label is None for label in labels], bool)
+        by_row[bucket.odd] = True
+        self.duplicates += int((bucket.sizes - 1)[~by_row].sum())
+        for number in np.flatnonzero(by_row).tolist():
+            kept = settle(bucket.examples(number), self._set_aside, self._drop)
+            if kept is not None and labels[number] is None:
+                self.rejects.add(kept.place, rare.reason, kept.inputs, kept.label, asked_for=True)
+        return labels
+
+    def _write_bucket(
+        self, bucket: Bucket, labels: Sequence[str | None], dealt: np.ndarray, writers: Sequence[ShardWriter]
+    ) -> None:
+        ids, names, room = bucket.told["id"], np.array(labels, object), bucket.room()
+        slices = [_slices(bucket, number) for number in range(1, len(self.settings.slices) + 1)]
+        written = np.array([label is not None for label in labels], bool)
+
+        def read(groups: np.ndarray) -> list[pa.Array]:
+            inputs = bucket.inputs(bucket.kept[groups])
+            own = [pa.array(values[groups], pa.string()) for values in (*slices, names)]
+            return [ids.take(pa.array(bucket.kept[groups])), *inputs, *own]
+
+        for split, writer in enumerate(writers):
+            groups = np.flatnonzero(written & (dealt == split))
+            writer.add(groups, room[bucket.kept[groups]], read)
 
     def _set_aside(self, example: Example, reason: str) -> None:
         self.rejects.add(example.place, reason, example.inputs, example.label)
@@ -258,10 +296,12 @@ def _known(settings: IngestSettings, scratch: Path) -> Iterator[Dealt]:
     return open_inventory(folder).dealt(settings.validation_fraction, settings.test_fraction)
 
 
-def _slices(group: Sequence[Example]) -> tuple[str | None, ...]:
-    """Returns the slices of an input: where its rows differ, the first in the alphabet, whatever their order was."""
-    columns = zip(*(example.slices for example in group), strict=True)
-    return tuple(min((value for value in column if value is not None), default=None) for column in columns)
+def _slices(bucket: Bucket, number: int) -> np.ndarray:
+    """Returns a slice of each input: where its rows differ, the first in the alphabet, whatever their order was."""
+    values = bucket.told[f"slice_{number}"].to_pylist()
+    ends = zip(bucket.starts.tolist(), (bucket.starts + bucket.sizes).tolist(), strict=True)
+    found = [min((value for value in values[start:end] if value is not None), default=None) for start, end in ends]
+    return np.array(found, object)
 
 
 def _refuse_unlearnable(classes: dict[str, Counter[str]], column: str) -> None:
