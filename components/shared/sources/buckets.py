@@ -149,7 +149,8 @@ class Bucket:
         begins = np.flatnonzero((halves[1:] != halves[:-1]).any(1)) + 1
         self.starts = np.concatenate([np.zeros(min(1, len(order)), np.int64), begins])
         self.sizes = np.diff(self.starts, append=len(order))
-        self._order, self._inputs = order, table.select(range(told, table.num_columns))
+        self._order = order
+        self._inputs = table.select(range(told, table.num_columns)).combine_chunks()  # `take` would, at each call
         self.told = table.select(range(told)).take(pa.array(order)).combine_chunks()
         self.odd = np.flatnonzero(self._differs("label") | self._differs("split"))
         self.kept = self.starts.copy()
