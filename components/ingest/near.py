@@ -87,7 +87,13 @@ class NearDuplicates:
 
 def _candidates(keys: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
     """Yields pairs of one class with the same key: each with the next one, and with the first one."""
-    order = np.lexsort((labels, keys))
+    ranked = np.sort(keys)
+    shared = np.unique(ranked[1:][ranked[1:] == ranked[:-1]])
+    if not len(shared):
+        return
+    places = np.searchsorted(shared, keys)
+    several = np.flatnonzero(shared[np.minimum(places, len(shared) - 1)] == keys)  # mostly few
+    order = several[np.lexsort((labels[several], keys[several]))]
     same = (keys[order][1:] == keys[order][:-1]) & (labels[order][1:] == labels[order][:-1])
     where = np.flatnonzero(same)
     begins = np.concatenate([[0], np.flatnonzero(~same) + 1])

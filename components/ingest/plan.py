@@ -221,8 +221,8 @@ class _Planning:
 
     def _whole(self, alike: np.ndarray) -> np.ndarray:
         """Returns the near-duplicates that stay together; a class that would have too few units is left in pieces."""
-        pairs = np.unique(np.stack([self.labels, alike], 1), axis=0)
-        units = np.bincount(pairs[:, 0], minlength=len(self.names))
+        pairs = np.unique(self.labels * self.count + alike)
+        units = np.bincount(pairs // max(self.count, 1), minlength=len(self.names))
         template = (units < _LEAST_UNITS) & (np.bincount(self.labels, minlength=len(self.names)) >= MANY)
         return np.where(template[self.labels], np.arange(self.count), alike)
 

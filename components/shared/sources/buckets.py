@@ -75,13 +75,14 @@ class Buckets:
         self._count = self._bytes = 0
         self._closed = False
 
-    def add(self, columns: Sequence[Sequence[Any]]) -> None:
+    def add(self, columns: Sequence[Sequence[Any] | pa.Array]) -> None:
         """Adds examples to their buckets.
 
         Args:
             columns: Of each column, `told_columns` and then the inputs, the values of all these examples.
         """
-        arrays = [pa.array(values, kind) for values, kind in zip(columns, self._schema.types, strict=True)]
+        typed = zip(columns, self._schema.types, strict=True)
+        arrays = [one if isinstance(one, pa.Array) else pa.array(one, kind) for one, kind in typed]
         batch = pa.record_batch(arrays, schema=self._schema)
         self._waiting.append(batch)
         self._count += batch.num_rows

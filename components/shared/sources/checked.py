@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
 from components.shared.sources.buckets import Example, columns_of
 from components.shared.sources.rows import Row
 
@@ -19,13 +21,14 @@ class Checked(NamedTuple):
     """
 
     read: int
-    examples: Sequence[Sequence[Any]]
+    examples: Sequence[Sequence[Any] | pa.Array]
     refused: Sequence[tuple[Row, str]]
 
     @property
     def labels(self) -> Sequence[str]:
         """The labels of the examples."""
-        return self.examples[2] if self.examples else ()
+        labels: Sequence[str] = self.examples[2] if self.examples else ()
+        return labels
 
 
 def gathered(found: Iterator[tuple[Row, Example | str]]) -> Iterator[Checked]:

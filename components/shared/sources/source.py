@@ -245,8 +245,9 @@ class Source:
             columns = [[column[at] for at in kept] for column in columns]
         ids = [identity(rows[at]) for at in kept]
         places = [f"{part.place}:{batch.numbers[at]}" for at in kept]
-        split, file, none = [part.split or ""] * len(kept), [part.file] * len(kept), [None] * len(kept)
-        examples: list[Sequence[Any]] = [ids, split, labels, places, file, none, none, *columns]
+        split, file = pa.repeat(part.split or "", len(kept)), pa.repeat(part.file, len(kept))
+        none = pa.nulls(len(kept), pa.string())
+        examples: list[Sequence[Any] | pa.Array] = [ids, split, labels, places, file, none, none, *columns]
         return Checked(len(rows), examples if kept else (), [(part.row(at), reason) for at, reason in refused])
 
     def _told(self, row: Row) -> list[str | None] | str:
