@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 _TOLD = ("id", "split", "label", "place", "file", "group", "time")
 _BUFFER = 32_768  # rows, or
 _BUFFER_BYTES = 32 << 20
+_IDENTITY = hashlib.blake2b(digest_size=16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Example:
 
 def identity(inputs: Sequence[str | bytes]) -> str:
     """Returns the identity of an example, 32 hex digits: blake2b over its inputs and nothing else."""
-    digest = hashlib.blake2b(digest_size=16)
+    digest = _IDENTITY.copy()  # faster than to begin anew
     for value in inputs:
         encoded = value.encode() if isinstance(value, str) else value
         digest.update(len(encoded).to_bytes(8, "little"))
