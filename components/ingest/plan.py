@@ -30,7 +30,7 @@ from components.shared.sources.buckets import Bucket, Buckets, codes_of
 SMALL = 200
 """Fewer examples are better measured by cross-validation."""
 
-_AT_ONCE = 1024  # inputs that are compared at a time
+_AT_ONCE = 2048  # inputs that are compared at a time
 _LEAST_UNITS = 3  # of a class: below, its near-duplicates are its nature, and do not stay together
 
 
