@@ -204,12 +204,14 @@ class _Ingestion:
                 labels = self._settle(bucket, rare)
                 self._write_bucket(bucket, labels, dealt, writers)
                 if plan.folds is not None:
-                    rows = zip(bucket.told["id"].take(pa.array(bucket.starts)).to_pylist(), folds.tolist(), strict=True)
+                    rows = zip(
+                        bucket.column("id").take(pa.array(bucket.starts)).to_pylist(), folds.tolist(), strict=True
+                    )
                     self.folds += [row for row, label in zip(rows, labels, strict=True) if label is not None]
 
     def _settle(self, bucket: Bucket, rare: RareClasses) -> list[str | None]:
         """Sets aside and drops what is not kept of each group; returns the label that each is kept under, or None."""
-        column = bucket.told["label"].take(pa.array(np.maximum(bucket.kept, 0)))
+        column = bucket.column("label").take(pa.array(np.maximum(bucket.kept, 0)))
         codes, names = codes_of(column)
         becomes = [rare.label_of(name) for name in names]
         labels = [becomes[code] if kept >= 0 else None for code, kept in zip(codes, bucket.kept, strict=True)]
@@ -225,7 +227,7 @@ class _Ingestion:
     def _write_bucket(
         self, bucket: Bucket, labels: Sequence[str | None], dealt: np.ndarray, writers: Sequence[ShardWriter]
     ) -> None:
-        ids, names, room = bucket.told["id"], np.array(labels, object), bucket.room()
+        ids, names, room = bucket.column("id"), np.array(labels, object), bucket.room()
         slices = [_slices(bucket, number) for number in range(1, len(self.settings.slices) + 1)]
         written = np.array([label is not None for label in labels], bool)
 
@@ -298,7 +300,7 @@ def _known(settings: IngestSettings, scratch: Path) -> Iterator[Dealt]:
 
 def _slices(bucket: Bucket, number: int) -> np.ndarray:
     """Returns a slice of each input: where its rows differ, the first in the alphabet, whatever their order was."""
-    values = bucket.told[f"slice_{number}"].to_pylist()
+    values = bucket.column(f"slice_{number}").to_pylist()
     ends = zip(bucket.starts.tolist(), (bucket.starts + bucket.sizes).tolist(), strict=True)
     found = [min((value for value in values[start:end] if value is not None), default=None) for start, end in ends]
     return np.array(found, object)

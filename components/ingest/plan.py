@@ -112,16 +112,17 @@ class Examples:
 
     def add(self, bucket: Bucket, known: Sequence[tuple[int, int]]) -> None:
         """Adds the examples of a bucket that are kept, and where each was before."""
-        kept = bucket.told.take(pa.array(bucket.kept[bucket.kept >= 0]))
-        labels, names = codes_of(kept["label"])
+        kept = pa.array(bucket.kept[bucket.kept >= 0])
+        ids, labels, splits = (bucket.column(name).take(kept) for name in ("id", "label", "split"))
+        codes, names = codes_of(labels)
         numbers = np.array([self.names.setdefault(name, len(self.names)) for name in names], np.int32)
-        self.labels.frombytes(numbers[labels].tobytes())
-        splits, given = codes_of(kept["split"])
-        self.given.frombytes(np.array([_split_number(split) for split in given], np.int8)[splits].tobytes())
+        self.labels.frombytes(numbers[codes].tobytes())
+        codes, given = codes_of(splits)
+        self.given.frombytes(np.array([_split_number(split) for split in given], np.int8)[codes].tobytes())
         self.known.extend([split for split, _ in known])
         self.folds.extend([fold for _, fold in known])
-        if kept["group"].null_count == kept["time"].null_count == len(kept):
-            self.draws.extend(map(draw_of, kept["id"].to_pylist()))
+        if all(bucket.column(name).null_count == len(bucket.column(name)) for name in ("group", "time")):
+            self.draws.extend(map(draw_of, ids.to_pylist()))
             self.groups.frombytes(np.full(len(kept), UNKNOWN, np.int64).tobytes())
             self.times.frombytes(np.zeros(len(kept)).tobytes())
         else:
@@ -129,7 +130,7 @@ class Examples:
 
     def _relate(self, bucket: Bucket) -> None:
         """Adds whose examples are and when they were made: of equal rows, the first time and all groups."""
-        ids, owners, times = (bucket.told[name].to_pylist() for name in ("id", "group", "time"))
+        ids, owners, times = (bucket.column(name).to_pylist() for name in ("id", "group", "time"))
         for start, size, kept in zip(bucket.starts, bucket.sizes, bucket.kept, strict=True):
             if kept < 0:
                 continue
@@ -162,7 +163,7 @@ def make_plan(buckets: Buckets, near: NearDuplicates | None, remembered: Remembe
 
 def _add(bucket: Bucket, examples: Examples, near: NearDuplicates | None, remembered: Remembered) -> None:
     kept = bucket.kept[bucket.kept >= 0]
-    examples.add(bucket, remembered.among(bucket.told["id"].take(pa.array(kept))))
+    examples.add(bucket, remembered.among(bucket.column("id").take(pa.array(kept))))
     for start in range(0, len(kept) if near else 0, _AT_ONCE):
         assert near is not None
         near.add(bucket.inputs(kept[start : start + _AT_ONCE]))

@@ -81,14 +81,15 @@ class InventoryWriter:
             dealt: int8 [groups], the split that each went to, into `SPLITS`; -1 where none of it was kept.
             folds: int8 [groups], the fold that each went to, or -1.
         """
-        told, group = bucket.told, np.repeat(np.arange(len(dealt)), bucket.sizes)
-        numbers, names = codes_of(told["file"])
+        group = np.repeat(np.arange(len(dealt)), bucket.sizes)
+        numbers, names = codes_of(bucket.column("file"))
         files = np.array([self._numbers[name] for name in names], np.int32)[numbers]
         splits = pa.array(["", *SPLITS]).take(pa.array(dealt[group] + 1))
-        columns = [told["id"], files, told["split"], told["label"], splits, folds[group].astype(np.int8)]
+        told = [bucket.column(name) for name in ("id", "split", "label")]
+        columns = [told[0], files, *told[1:], splits, folds[group].astype(np.int8)]
         self._waiting.append(pa.table(columns, schema=_ROWS))
         kept = bucket.kept[bucket.kept >= 0]
-        self._content.extend(*told.select(["id", "split", "label"]).take(pa.array(kept)).columns)
+        self._content.extend(*(column.take(pa.array(kept)) for column in told))
         if first := SAMPLE - len(self._sample):
             inputs = (column.to_pylist() for column in bucket.inputs(kept[:first]))
             self._sample += [input_features(values, self._input_type) for values in zip(*inputs, strict=True)]

@@ -137,7 +137,6 @@ class Bucket:
     """What a bucket holds, sorted by identity; equal inputs, a group, in the order in which they were read.
 
     Attributes:
-        told: All but the inputs.
         starts: int64 [groups], the first row of each.
         sizes: int64 [groups], its rows.
         odd: The groups whose rows differ in label or split.
@@ -151,19 +150,25 @@ class Bucket:
         begins = np.flatnonzero((halves[1:] != halves[:-1]).any(1)) + 1
         self.starts = np.concatenate([np.zeros(min(1, len(order)), np.int64), begins])
         self.sizes = np.diff(self.starts, append=len(order))
-        self._order = order
-        self._inputs = table.select(range(told, table.num_columns)).combine_chunks()  # `take` would, at each call
-        self.told = table.select(range(told)).take(pa.array(order)).combine_chunks()
+        self._order, self._names = order, table.column_names[:told]
+        self._table = table.combine_chunks()  # `take` would, at each call
+        self._sorted: dict[str, pa.ChunkedArray] = {}
         self.odd = np.flatnonzero(self._differs("label") | self._differs("split"))
         self.kept = self.starts.copy()
         for number in self.odd:
             self.kept[number] = self._settled(int(number))
 
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Returns what is told of each row, one of `told_columns`."""
+        if name not in self._sorted:
+            self._sorted[name] = self._table[name].take(pa.array(self._order))
+        return self._sorted[name]
+
     def groups(self) -> Iterator[list[Example]]:
         """Yields the examples of each group; their inputs are read then, and once."""
-        told = [column.to_pylist() for column in self.told.columns]
+        told = [self.column(name).to_pylist() for name in self._names]
         for start, size in zip(self.starts.tolist(), self.sizes.tolist(), strict=True):
-            inputs = tuple(column[self._order[start]].as_py() for column in self._inputs.columns)
+            inputs = tuple(column[self._order[start]].as_py() for column in self._inputs)
             yield [_example([column[row] for column in told], inputs) for row in range(start, start + size)]
 
     def examples(self, number: int) -> list[Example]:
@@ -174,24 +179,28 @@ class Bucket:
     def inputs(self, rows: np.ndarray) -> list[pa.Array]:
         """Returns the inputs of some rows, an array for each column."""
         where = pa.array(self._order[rows])
-        return [column.take(where).combine_chunks() for column in self._inputs.columns]
+        return [column.take(where).combine_chunks() for column in self._inputs]
 
     def room(self) -> np.ndarray:
         """Returns how much room the inputs of each row take, in characters or bytes: int64 [rows]."""
         sizes = np.zeros(len(self._order), np.int64)
-        for column in self._inputs.columns:
+        for column in self._inputs:
             length = pc.binary_length if column.type == pa.binary() else pc.utf8_length
             sizes += length(column).to_numpy()
         return sizes[self._order]
 
+    @property
+    def _inputs(self) -> list[pa.ChunkedArray]:
+        return self._table.columns[len(self._names) :]
+
     def _examples(self, number: int, inputs: tuple[str | bytes, ...]) -> list[Example]:
-        rows = self.told.slice(self.starts[number], self.sizes[number])
+        rows = self._table.select(self._names).take(pa.array(self._order[self.starts[number] :][: self.sizes[number]]))
         return [_example(told, inputs) for told in zip(*(column.to_pylist() for column in rows.columns), strict=True)]
 
     def _differs(self, column: str) -> np.ndarray:
         if not len(self.starts):
             return np.zeros(0, bool)
-        codes = codes_of(self.told[column])[0]
+        codes = codes_of(self.column(column))[0]
         differs: np.ndarray = np.minimum.reduceat(codes, self.starts) != np.maximum.reduceat(codes, self.starts)
         return differs
 
