@@ -17,6 +17,7 @@ from components.ingest.near import NearDuplicates
 from components.ingest.plan import Plan, Remembered, Terms, make_plan
 from components.ingest.rare import RARE, RareClasses
 from components.ingest.rejects import LeftOut, Rejects
+from components.ingest.settling import Settling
 from components.ingest.shards import ShardWriter
 from components.ingest.splits import Fractions
 from components.ingest.telling import warnings_of
@@ -26,7 +27,7 @@ from components.shared.inventory import FOLDER, Dealt, InventoryWriter, open_inv
 from components.shared.profile.profile import NOTE, profile_snapshot
 from components.shared.profile.reading import explained, resolve
 from components.shared.snapshot import COUNTS, CROSS_VALIDATION, FOLDS, HOLDOUT, SPLITS
-from components.shared.sources.buckets import Bucket, Buckets, Example, codes_of, settle
+from components.shared.sources.buckets import Buckets
 from components.shared.sources.labels import check_classes
 from components.shared.sources.rows import Row
 from components.shared.sources.source import Source, SourceSettings
@@ -192,6 +193,7 @@ class _Ingestion:
             inventory = InventoryWriter(self.draft.path / FOLDER, files, reading, input_type)
             stack.enter_context(contextlib.closing(inventory))
             writers = [stack.enter_context(ShardWriter(self.draft.path, split, types, slices)) for split in SPLITS]
+            settling = Settling(rare, self.rejects)
             for bucket in buckets.taken():
                 kept = bucket.kept >= 0
                 here = slice(number, number + int(kept.sum()))
@@ -201,50 +203,13 @@ class _Ingestion:
                 if plan.folds is not None:
                     folds[kept] = plan.folds[here]
                 inventory.add(bucket, dealt, folds)
-                labels = self._settle(bucket, rare)
-                self._write_bucket(bucket, labels, dealt, writers)
+                settled = settling.settle(bucket, slices)
+                for split, writer in enumerate(writers):
+                    groups = np.flatnonzero(settled.written & (dealt == split))
+                    writer.add(groups, settled.room(groups), settled.read)
                 if plan.folds is not None:
-                    rows = zip(
-                        bucket.column("id").take(pa.array(bucket.starts)).to_pylist(), folds.tolist(), strict=True
-                    )
-                    self.folds += [row for row, label in zip(rows, labels, strict=True) if label is not None]
-
-    def _settle(self, bucket: Bucket, rare: RareClasses) -> list[str | None]:
-        """Sets aside and drops what is not kept of each group; returns the label that each is kept under, or None."""
-        column = bucket.column("label").take(pa.array(np.maximum(bucket.kept, 0)))
-        codes, names = codes_of(column)
-        becomes = [rare.label_of(name) for name in names]
-        labels = [becomes[code] if kept >= 0 else None for code, kept in zip(codes, bucket.kept, strict=True)]
-        by_row = np.array([label is None for label in labels], bool)
-        by_row[bucket.odd] = True
-        self.duplicates += int((bucket.sizes - 1)[~by_row].sum())
-        for number in np.flatnonzero(by_row).tolist():
-            kept = settle(bucket.examples(number), self._set_aside, self._drop)
-            if kept is not None and labels[number] is None:
-                self.rejects.add(kept.place, rare.reason, kept.inputs, kept.label, asked_for=True)
-        return labels
-
-    def _write_bucket(
-        self, bucket: Bucket, labels: Sequence[str | None], dealt: np.ndarray, writers: Sequence[ShardWriter]
-    ) -> None:
-        ids, names, room = bucket.column("id"), np.array(labels, object), bucket.room()
-        slices = [_slices(bucket, number) for number in range(1, len(self.settings.slices) + 1)]
-        written = np.array([label is not None for label in labels], bool)
-
-        def read(groups: np.ndarray) -> list[pa.Array]:
-            inputs = bucket.inputs(bucket.kept[groups])
-            own = [pa.array(values[groups], pa.string()) for values in (*slices, names)]
-            return [ids.take(pa.array(bucket.kept[groups])), *inputs, *own]
-
-        for split, writer in enumerate(writers):
-            groups = np.flatnonzero(written & (dealt == split))
-            writer.add(groups, room[bucket.kept[groups]], read)
-
-    def _set_aside(self, example: Example, reason: str) -> None:
-        self.rejects.add(example.place, reason, example.inputs, example.label)
-
-    def _drop(self, _: Example) -> None:
-        self.duplicates += 1
+                    self.folds += zip(settled.ids(settled.written), folds[settled.written].tolist(), strict=True)
+            self.duplicates = settling.duplicates
 
     def _finish(self, plan: Plan, rare: RareClasses, classes: dict[str, Counter[str]]) -> dict[str, Any]:
         labels = sorted(set().union(*classes.values()))
@@ -296,14 +261,6 @@ def _known(settings: IngestSettings, scratch: Path) -> Iterator[Dealt]:
         print(f"graft: {settings.known} does not tell what it was trained on: splits follow from hashes", flush=True)
         return iter(())
     return open_inventory(folder).dealt(settings.validation_fraction, settings.test_fraction)
-
-
-def _slices(bucket: Bucket, number: int) -> np.ndarray:
-    """Returns a slice of each input: where its rows differ, the first in the alphabet, whatever their order was."""
-    values = bucket.column(f"slice_{number}").to_pylist()
-    ends = zip(bucket.starts.tolist(), (bucket.starts + bucket.sizes).tolist(), strict=True)
-    found = [min((value for value in values[start:end] if value is not None), default=None) for start, end in ends]
-    return np.array(found, object)
 
 
 def _refuse_unlearnable(classes: dict[str, Counter[str]], column: str) -> None:

@@ -191,7 +191,7 @@ class Bucket:
 
     @property
     def _inputs(self) -> list[pa.ChunkedArray]:
-        return self._table.columns[len(self._names) :]
+        return list(self._table.columns[len(self._names) :])
 
     def _examples(self, number: int, inputs: tuple[str | bytes, ...]) -> list[Example]:
         rows = self._table.select(self._names).take(pa.array(self._order[self.starts[number] :][: self.sizes[number]]))
