@@ -20,7 +20,7 @@ from components.shared.inventory import Inventory, open_inventory
 from components.shared.profile.reading import explained, resolve
 from components.shared.records import PipelineRun
 from components.shared.registry import CHALLENGER, CHAMPION, Version
-from components.shared.sources.buckets import Buckets, Example
+from components.shared.sources.buckets import Buckets
 from components.shared.sources.source import Source, SourceSettings
 from components.shared.step import Progress, option, required
 from components.shared.storage import File, printable
@@ -190,13 +190,14 @@ def _read(source: Source, files: Sequence[File], scratch: Path, progress: Progre
     """Reads files into buckets; returns how many rows could not be used, too."""
     (scratch / "buckets").mkdir()
     buckets, rejected = source.buckets(files, scratch / "buckets"), 0
-    for number, (_, found) in enumerate(source.examples(files), 1):
-        if isinstance(found, Example):
-            buckets.add(found)
-        else:
-            rejected += 1
-        if number % 10_000 == 0:
-            progress.update(min(0.9, number / 1e6), f"{number:,} rows of new files read")
+    read = told = 0
+    for checked in source.checked(files):
+        if checked.examples:
+            buckets.add(checked.examples)
+        read, rejected = read + checked.read, rejected + len(checked.refused)
+        if read - told >= 10_000:
+            progress.update(min(0.9, read / 1e6), f"{read:,} rows of new files read")
+            told = read
     return buckets, rejected
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,6 +17,7 @@ from components.ingest.near import NearDuplicates
 from components.ingest.plan import Plan, Remembered, Terms, make_plan
 from components.ingest.rare import RARE, RareClasses
 from components.ingest.rejects import LeftOut, Rejects
+from components.ingest.settling import Settling
 from components.ingest.shards import ShardWriter
 from components.ingest.splits import Fractions
 from components.ingest.telling import warnings_of
@@ -25,8 +27,9 @@ from components.shared.inventory import FOLDER, Dealt, InventoryWriter, open_inv
 from components.shared.profile.profile import NOTE, profile_snapshot
 from components.shared.profile.reading import explained, resolve
 from components.shared.snapshot import COUNTS, CROSS_VALIDATION, FOLDS, HOLDOUT, SPLITS
-from components.shared.sources.buckets import Buckets, Example, settle
+from components.shared.sources.buckets import Buckets
 from components.shared.sources.labels import check_classes
+from components.shared.sources.rows import Row
 from components.shared.sources.source import Source, SourceSettings
 from components.shared.step import Progress, option
 from components.shared.storage import File
@@ -136,28 +139,33 @@ class _Ingestion:
 
     def _collect(self, files: Sequence[File], scratch: Path) -> Buckets:
         buckets = self.source.buckets(files, scratch)
-        progress, told = Progress("ingest", 2.0), 0
-        for row, found in self.source.examples(files):
-            self.read += 1
-            if isinstance(found, Example):
-                self._know(found)
-                buckets.add(found)
-            elif found == _MISSING and self.settings.unlabelled == "hold":
-                self.unlabelled += 1
-                self.held.add(row.place, found, self.source.inputs(row), None)
-            else:
-                self.rejects.add(row.place, found, self.source.inputs(row), row.values.get(self.settings.label))
+        progress, told, due = Progress("ingest", 2.0), 0, 0
+        for checked in self.source.checked(files):
+            self.read += checked.read
+            if checked.examples:
+                self._know(checked.labels)
+                buckets.add(checked.examples)
+            for row, reason in checked.refused:
+                self._refuse(row, reason)
             while told < len(self.source.told):
                 progress.line(f"ingest: {self.source.told[told]}")
                 told += 1
-            if self.read % 10_000 == 0:
+            if self.read >= due:
                 progress.update(min(1.0, self.read / 1e6), f"{self.read:,} rows read, {self.rejects.total:,} rejected")
+                due = self.read + 10_000
         self._check_labels()
         progress.update(2.0, f"{self.read:,} rows read, {self.rejects.total:,} rejected")
         return buckets
 
-    def _know(self, example: Example) -> None:
-        self.labels[example.label] += 1
+    def _refuse(self, row: Row, reason: str) -> None:
+        if reason == _MISSING and self.settings.unlabelled == "hold":
+            self.unlabelled += 1
+            self.held.add(row.place, reason, self.source.inputs(row), None)
+        else:
+            self.rejects.add(row.place, reason, self.source.inputs(row), row.values.get(self.settings.label))
+
+    def _know(self, labels: Sequence[str]) -> None:
+        self.labels.update(labels)
         if len(self.labels) > _MOST_LABELS:
             self._check_labels()
 
@@ -185,26 +193,23 @@ class _Ingestion:
             inventory = InventoryWriter(self.draft.path / FOLDER, files, reading, input_type)
             stack.enter_context(contextlib.closing(inventory))
             writers = [stack.enter_context(ShardWriter(self.draft.path, split, types, slices)) for split in SPLITS]
-            for group in buckets.groups():
-                kept = settle(group, self._set_aside, self._drop)
-                if kept is None:
-                    inventory.add(group, None)
-                    continue
-                split, fold = int(plan.splits[number]), -1 if plan.folds is None else int(plan.folds[number])
-                number += 1
-                inventory.add(group, kept, SPLITS[split], fold)
-                if (label := rare.label_of(kept.label)) is None:
-                    self.rejects.add(kept.place, rare.reason, kept.inputs, kept.label, asked_for=True)
-                    continue
-                writers[split].add(kept, label, kept.slices if len(group) == 1 else _slices(group))
+            settling = Settling(rare, self.rejects)
+            for bucket in buckets.taken():
+                kept = bucket.kept >= 0
+                here = slice(number, number + int(kept.sum()))
+                number = here.stop
+                dealt, folds = np.full((2, len(kept)), -1, np.int8)
+                dealt[kept] = plan.splits[here]
                 if plan.folds is not None:
-                    self.folds.append((kept.id, fold))
-
-    def _set_aside(self, example: Example, reason: str) -> None:
-        self.rejects.add(example.place, reason, example.inputs, example.label)
-
-    def _drop(self, _: Example) -> None:
-        self.duplicates += 1
+                    folds[kept] = plan.folds[here]
+                inventory.add(bucket, dealt, folds)
+                settled = settling.settle(bucket, slices)
+                for split, writer in enumerate(writers):
+                    groups = np.flatnonzero(settled.written & (dealt == split))
+                    writer.add(groups, settled.room(groups), settled.read)
+                if plan.folds is not None:
+                    self.folds += zip(settled.ids(settled.written), folds[settled.written].tolist(), strict=True)
+            self.duplicates = settling.duplicates
 
     def _finish(self, plan: Plan, rare: RareClasses, classes: dict[str, Counter[str]]) -> dict[str, Any]:
         labels = sorted(set().union(*classes.values()))
@@ -256,12 +261,6 @@ def _known(settings: IngestSettings, scratch: Path) -> Iterator[Dealt]:
         print(f"graft: {settings.known} does not tell what it was trained on: splits follow from hashes", flush=True)
         return iter(())
     return open_inventory(folder).dealt(settings.validation_fraction, settings.test_fraction)
-
-
-def _slices(group: Sequence[Example]) -> tuple[str | None, ...]:
-    """Returns the slices of an input: where its rows differ, the first in the alphabet, whatever their order was."""
-    columns = zip(*(example.slices for example in group), strict=True)
-    return tuple(min((value for value in column if value is not None), default=None) for column in columns)
 
 
 def _refuse_unlearnable(classes: dict[str, Counter[str]], column: str) -> None:

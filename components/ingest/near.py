@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 BINS, BANDS = 64, 16
 _RUN = 5  # bytes of a shingle
-_CHUNK = 4 << 20  # bytes of text at once
+_CHUNK = 64 << 10  # bytes of text at once: what is made of them stays in a core's cache
 _SIDE = 16  # pixels of a thumbnail
 _PICTURE_BANDS = 4
 _FLAT = 8  # gradients below this are noise of the compression
@@ -48,14 +48,15 @@ class NearDuplicates:
 
     def add(self, columns: Sequence[pa.Array]) -> None:
         """Adds inputs, an array for each input column."""
-        for signatures, bands in (_of_pictures if self._pictures else _of_texts)(columns):
-            if not self._pictures:
-                empty = ~bands.any(1)  # too short to be compared: like no other
-                bands[empty] = _mix(np.uint64(self._count) + np.flatnonzero(empty).astype(np.uint64))[:, None]
-            self._append("signatures", signatures)
-            for number in range(self._bands):
-                self._append(f"band-{number}", bands[:, number])
-            self._count += len(signatures)
+        parts = zip(*(_of_pictures if self._pictures else _of_texts)(columns), strict=True)
+        signatures, bands = (np.concatenate(part) for part in parts)
+        if not self._pictures:
+            empty = ~bands.any(1)  # too short to be compared: like no other
+            bands[empty] = _mix(np.uint64(self._count) + np.flatnonzero(empty).astype(np.uint64))[:, None]
+        self._append("signatures", signatures)
+        for number in range(self._bands):
+            self._append(f"band-{number}", bands[:, number])
+        self._count += len(signatures)
 
     def pairs(self, labels: np.ndarray) -> Iterator[np.ndarray]:
         """Yields pairs of inputs of one class that are nearly the same, int [pairs, 2]; some come several times.
@@ -87,7 +88,14 @@ class NearDuplicates:
 
 def _candidates(keys: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
     """Yields pairs of one class with the same key: each with the next one, and with the first one."""
-    order = np.lexsort((labels, keys))
+    halves = (keys >> np.uint64(32)).astype(np.uint32)
+    ranked = np.sort(halves)
+    shared = np.unique(ranked[1:][ranked[1:] == ranked[:-1]])
+    if not len(shared):
+        return
+    places = np.searchsorted(shared, halves)
+    several = np.flatnonzero(shared[np.minimum(places, len(shared) - 1)] == halves)  # mostly few
+    order = several[np.lexsort((labels[several], keys[several]))]
     same = (keys[order][1:] == keys[order][:-1]) & (labels[order][1:] == labels[order][:-1])
     where = np.flatnonzero(same)
     begins = np.concatenate([[0], np.flatnonzero(~same) + 1])
@@ -164,11 +172,12 @@ def _mix(values: np.ndarray) -> np.ndarray:
 
 def _filled_up(values: np.ndarray, filled: np.ndarray) -> np.ndarray:
     """Gives each empty bin the value of the next one that is not, told apart by how far it is away."""
-    twice = np.concatenate([filled, filled], 1)
-    places = np.where(twice, np.arange(2 * BINS, dtype=np.int16), 2 * BINS - 1)
-    nearest = np.minimum.accumulate(places[:, ::-1], 1)[:, ::-1][:, :BINS]
-    borrowed = np.take_along_axis(values, (nearest % BINS).astype(np.int64), 1)
-    away = (nearest - np.arange(BINS, dtype=np.int16)).astype(np.uint32)
+    own, none = np.arange(BINS, dtype=np.int16), np.int16(2 * BINS - 1)
+    nearest = np.minimum.accumulate(np.where(filled, own, none)[:, ::-1], 1)[:, ::-1]
+    first = np.where(filled.any(1), filled.argmax(1) + BINS, none).astype(np.int16)
+    nearest = np.where(nearest == none, first[:, None], nearest)  # behind the last one comes the first
+    borrowed = values.take(nearest % BINS + np.arange(0, values.size, BINS)[:, None])
+    away = (nearest - own).astype(np.uint32)
     dense: np.ndarray = borrowed + away * np.uint32(0x9E3779B1)
     return dense
 

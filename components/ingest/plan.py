@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 
 from components.ingest.near import NearDuplicates, united
 from components.ingest.splits import (
@@ -24,12 +25,12 @@ from components.ingest.splits import (
 from components.shared.errors import InputError, quote_all
 from components.shared.inventory import Dealt
 from components.shared.snapshot import SPLITS, draw_of
-from components.shared.sources.buckets import Buckets, Example, Look, settle
+from components.shared.sources.buckets import Bucket, Buckets, codes_of
 
 SMALL = 200
 """Fewer examples are better measured by cross-validation."""
 
-_AT_ONCE = 1024  # inputs that are compared at a time
+_AT_ONCE = 2048  # inputs that are compared at a time
 _LEAST_UNITS = 3  # of a class: below, its near-duplicates are its nature, and do not stay together
 
 
@@ -75,6 +76,12 @@ class Remembered:
         self._rows = rows
         self._next = next(rows, None)
 
+    def among(self, ids: pa.ChunkedArray) -> list[tuple[int, int]]:
+        """Returns `of` each of some examples, that come in turn."""
+        if self._next is None:
+            return [(UNKNOWN, UNKNOWN)] * len(ids)
+        return [self.of(id_) for id_ in ids.to_pylist()]
+
     def of(self, id_: str) -> tuple[int, int]:
         """Returns the split, into `SPLITS`, and the fold of an example; `UNKNOWN` where it has none."""
         while self._next is not None and self._next.id < id_:
@@ -103,18 +110,37 @@ class Examples:
     def __len__(self) -> int:
         return len(self.draws)
 
-    def add(self, rows: Sequence[Example], kept: Example, known: tuple[int, int]) -> None:
-        """Adds an example, that of some equal rows."""
-        groups = sorted({group for row in rows if (group := row.group) is not None})
-        numbers = [self.group_names.setdefault(name, len(self.group_names)) for name in groups]
-        self.bridges += itertools.pairwise(numbers)
-        self.draws.append(max(map(draw_of, groups)) if groups else draw_of(kept.id))
-        self.labels.append(self.names.setdefault(kept.label, len(self.names)))
-        self.given.append(SPLITS.index(kept.split) if kept.split else UNKNOWN)
-        self.known.append(known[0])
-        self.folds.append(known[1])
-        self.groups.append(numbers[0] if numbers else UNKNOWN)
-        self.times.append(min(float(row.time) for row in rows if row.time) if kept.time else 0.0)
+    def add(self, bucket: Bucket, known: Sequence[tuple[int, int]]) -> None:
+        """Adds the examples of a bucket that are kept, and where each was before."""
+        kept = pa.array(bucket.kept[bucket.kept >= 0])
+        ids, labels, splits = (bucket.column(name).take(kept) for name in ("id", "label", "split"))
+        codes, names = codes_of(labels)
+        numbers = np.array([self.names.setdefault(name, len(self.names)) for name in names], np.int32)
+        self.labels.frombytes(numbers[codes].tobytes())
+        codes, given = codes_of(splits)
+        self.given.frombytes(np.array([_split_number(split) for split in given], np.int8)[codes].tobytes())
+        self.known.extend([split for split, _ in known])
+        self.folds.extend([fold for _, fold in known])
+        if all(bucket.column(name).null_count == len(bucket.column(name)) for name in ("group", "time")):
+            self.draws.extend(map(draw_of, ids.to_pylist()))
+            self.groups.frombytes(np.full(len(kept), UNKNOWN, np.int64).tobytes())
+            self.times.frombytes(np.zeros(len(kept)).tobytes())
+        else:
+            self._relate(bucket)
+
+    def _relate(self, bucket: Bucket) -> None:
+        """Adds whose examples are and when they were made: of equal rows, the first time and all groups."""
+        ids, owners, times = (bucket.column(name).to_pylist() for name in ("id", "group", "time"))
+        for start, size, kept in zip(bucket.starts, bucket.sizes, bucket.kept, strict=True):
+            if kept < 0:
+                continue
+            rows = slice(start, start + size)
+            groups = sorted({group for group in owners[rows] if group is not None})
+            numbers = [self.group_names.setdefault(name, len(self.group_names)) for name in groups]
+            self.bridges += itertools.pairwise(numbers)
+            self.draws.append(max(map(draw_of, groups)) if groups else draw_of(ids[kept]))
+            self.groups.append(numbers[0] if numbers else UNKNOWN)
+            self.times.append(min(float(time) for time in times[rows] if time) if times[kept] else 0.0)
 
 
 def make_plan(buckets: Buckets, near: NearDuplicates | None, remembered: Remembered, terms: Terms) -> Plan:
@@ -130,22 +156,21 @@ def make_plan(buckets: Buckets, near: NearDuplicates | None, remembered: Remembe
         InputError: Splits are given that contradict the terms, or too much of the test stands in training, too.
     """
     examples = Examples()
-    for look in buckets.look():
-        _add(look, examples, near, remembered)
+    for bucket in buckets.look():
+        _add(bucket, examples, near, remembered)
     return _Planning(examples, near, terms).plan()
 
 
-def _add(look: Look, examples: Examples, near: NearDuplicates | None, remembered: Remembered) -> None:
-    numbers = []
-    for number, rows in enumerate(look.groups):
-        kept = settle(rows, lambda *_: None, lambda _: None)
-        known = remembered.of(rows[0].id)
-        if kept is not None:
-            examples.add(rows, kept, known)
-            numbers.append(number)
-    for start in range(0, len(numbers) if near else 0, _AT_ONCE):
+def _add(bucket: Bucket, examples: Examples, near: NearDuplicates | None, remembered: Remembered) -> None:
+    kept = bucket.kept[bucket.kept >= 0]
+    examples.add(bucket, remembered.among(bucket.column("id").take(pa.array(kept))))
+    for start in range(0, len(kept) if near else 0, _AT_ONCE):
         assert near is not None
-        near.add(look.inputs(numbers[start : start + _AT_ONCE]))
+        near.add(bucket.inputs(kept[start : start + _AT_ONCE]))
+
+
+def _split_number(split: str) -> int:
+    return SPLITS.index(split) if split else UNKNOWN
 
 
 class _Planning:
@@ -197,8 +222,8 @@ class _Planning:
 
     def _whole(self, alike: np.ndarray) -> np.ndarray:
         """Returns the near-duplicates that stay together; a class that would have too few units is left in pieces."""
-        pairs = np.unique(np.stack([self.labels, alike], 1), axis=0)
-        units = np.bincount(pairs[:, 0], minlength=len(self.names))
+        pairs = np.unique(self.labels * self.count + alike)
+        units = np.bincount(pairs // max(self.count, 1), minlength=len(self.names))
         template = (units < _LEAST_UNITS) & (np.bincount(self.labels, minlength=len(self.names)) >= MANY)
         return np.where(template[self.labels], np.arange(self.count), alike)
 

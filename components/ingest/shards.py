@@ -3,15 +3,14 @@
 Their bytes depend on the examples alone: groups and shards end after so many rows, or so many bytes of input.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from components.shared.sources.buckets import Example
 
 GROUP_ROWS = 8192
 GROUP_BYTES = 32 << 20
@@ -27,19 +26,29 @@ class ShardWriter:
         sliced = [(f"slice_{number}", pa.string()) for number in range(1, slices + 1)]
         self._schema = pa.schema([("id", pa.string()), *inputs, *sliced, ("label", pa.string())])
         self._folder, self._split = folder, split
-        self._group: list[tuple[str | bytes | None, ...]] = []
-        self._group_bytes = self._rows = self._bytes = 0
+        self._group: list[pa.Table] = []
+        self._group_rows = self._group_bytes = self._rows = self._bytes = 0
         self._shards = 0
         self._writer: pq.ParquetWriter | None = None
 
-    def add(self, example: Example, label: str, slices: Sequence[str | None]) -> None:
-        """Adds an example under a label, with its slices."""
-        self._group.append((example.id, *example.inputs, *slices, label))
-        self._group_bytes += example.size
-        if len(self._group) == GROUP_ROWS or self._group_bytes >= GROUP_BYTES:
-            self._write_group()
-        if self._rows >= SHARD_ROWS or self._bytes >= SHARD_BYTES:
-            self._close()
+    def add(self, rows: np.ndarray, sizes: np.ndarray, read: Callable[[np.ndarray], Sequence[pa.Array]]) -> None:
+        """Adds examples.
+
+        Args:
+            rows: int64 [examples], where `read` finds them.
+            sizes: int64 [examples], of their inputs.
+            read: Returns the columns of some of these rows.
+        """
+        while len(rows):
+            ends = self._group_bytes + np.cumsum(sizes[: GROUP_ROWS - self._group_rows])
+            count = min(int(np.searchsorted(ends, GROUP_BYTES)) + 1, len(ends))
+            self._group.append(pa.table(read(rows[:count]), schema=self._schema))
+            self._group_rows, self._group_bytes = self._group_rows + count, int(ends[count - 1])
+            rows, sizes = rows[count:], sizes[count:]
+            if self._group_rows == GROUP_ROWS or self._group_bytes >= GROUP_BYTES:
+                self._write_group()
+            if self._rows >= SHARD_ROWS or self._bytes >= SHARD_BYTES:
+                self._close()
 
     def __enter__(self) -> Self:
         return self
@@ -57,12 +66,13 @@ class ShardWriter:
             texts = [field.name for field in self._schema if field.type == pa.string()]  # no file is like another
             self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", use_dictionary=texts)
             self._shards += 1
-        columns = list(zip(*self._group, strict=True)) or [()] * len(self._schema)
-        arrays = [pa.array(column, kind) for kind, column in zip(self._schema.types, columns, strict=True)]
-        self._writer.write_table(pa.table(arrays, schema=self._schema), row_group_size=GROUP_ROWS)
-        self._rows += len(self._group)
+        empty = pa.table([pa.array([], kind) for kind in self._schema.types], schema=self._schema)
+        # One piece a column: where pages end depends on the examples, and not on how they came.
+        group = pa.concat_tables(self._group).combine_chunks() if self._group else empty
+        self._writer.write_table(group, row_group_size=GROUP_ROWS)
+        self._rows += self._group_rows
         self._bytes += self._group_bytes
-        self._group, self._group_bytes = [], 0
+        self._group, self._group_rows, self._group_bytes = [], 0, 0
 
     def _close(self) -> None:
         if self._writer is not None:

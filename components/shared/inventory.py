@@ -5,6 +5,7 @@ compares today's source with it. It holds identities and labels, and of a sample
 pixels were hashed or shrunk to: no text and no image.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,8 +20,8 @@ import pyarrow.parquet as pq
 
 from components.shared.drift import input_features
 from components.shared.errors import InputError
-from components.shared.snapshot import draw_of
-from components.shared.sources.buckets import Example
+from components.shared.snapshot import SPLITS, draw_of
+from components.shared.sources.buckets import Bucket, codes_of
 from components.shared.storage import File, printable
 
 FOLDER = "notes/inventory"
@@ -68,18 +69,31 @@ class InventoryWriter:
         self._numbers = {printable(file.name): number for number, file in enumerate(files)}
         _write_files(folder, files)
         self._writer = pq.ParquetWriter(folder / "rows.parquet", _ROWS, compression="zstd")
-        self._waiting: list[tuple[str, int, str, str, str, int]] = []
+        self._waiting: list[pa.Table] = []
         self._content = Content()
         self._sample: list[np.ndarray] = []
 
-    def add(self, group: Sequence[Example], kept: Example | None, dealt: str = "", fold: int = -1) -> None:
-        """Adds the rows of one input, the one that was kept of them, and the split and the fold that it went to."""
-        self._waiting += [(row.id, self._numbers[row.file], row.split, row.label, dealt, fold) for row in group]
-        if kept is not None:
-            self._content.add(kept.id, kept.split, kept.label)
-            if len(self._sample) < SAMPLE:
-                self._sample.append(input_features(kept.inputs, self._input_type))
-        if len(self._waiting) >= _GROUP:
+    def add(self, bucket: Bucket, dealt: np.ndarray, folds: np.ndarray) -> None:
+        """Adds the rows of a bucket.
+
+        Args:
+            bucket: It comes in turn, sorted by identity.
+            dealt: int8 [groups], the split that each went to, into `SPLITS`; -1 where none of it was kept.
+            folds: int8 [groups], the fold that each went to, or -1.
+        """
+        group = np.repeat(np.arange(len(dealt)), bucket.sizes)
+        numbers, names = codes_of(bucket.column("file"))
+        files = np.array([self._numbers[name] for name in names], np.int32)[numbers]
+        splits = pa.array(["", *SPLITS]).take(pa.array(dealt[group] + 1))
+        told = [bucket.column(name) for name in ("id", "split", "label")]
+        columns = [told[0], files, *told[1:], splits, folds[group].astype(np.int8)]
+        self._waiting.append(pa.table(columns, schema=_ROWS))
+        kept = bucket.kept[bucket.kept >= 0]
+        self._content.extend(*(column.take(pa.array(kept)) for column in told))
+        if first := SAMPLE - len(self._sample):
+            inputs = (column.to_pylist() for column in bucket.inputs(kept[:first]))
+            self._sample += [input_features(values, self._input_type) for values in zip(*inputs, strict=True)]
+        if sum(table.num_rows for table in self._waiting) >= _GROUP:
             self._flush()
 
     def close(self) -> str:
@@ -93,9 +107,8 @@ class InventoryWriter:
         return self._content.digest
 
     def _flush(self) -> None:
-        columns = list(zip(*self._waiting, strict=True)) or [()] * len(_ROWS)
-        arrays = [pa.array(column, kind) for column, kind in zip(columns, _ROWS.types, strict=True)]
-        self._writer.write_table(pa.table(arrays, schema=_ROWS))
+        if self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting))
         self._waiting = []
 
 
@@ -110,6 +123,13 @@ class Content:
         """Adds an example that is kept."""
         self._digest.update(json.dumps([id_, split, label]).encode())
         self.examples += 1
+
+    def extend(self, ids: pa.ChunkedArray, splits: pa.ChunkedArray, labels: pa.ChunkedArray) -> None:
+        """Adds many, as `add` does each."""
+        rests = functools.cache(lambda split, label: json.dumps([split, label])[1:])
+        rows = zip(*(column.to_pylist() for column in (ids, splits, labels)), strict=True)
+        self._digest.update("".join([f'["{id_}", {rests(split, label)}' for id_, split, label in rows]).encode())
+        self.examples += len(ids)
 
     @property
     def digest(self) -> str:

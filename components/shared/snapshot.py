@@ -30,11 +30,14 @@ HOLDOUT, CROSS_VALIDATION = "holdout", "cross-validation"
 
 _BATCH_ROWS, _BATCH_BYTES = 4096, 2 << 20
 _BUFFER = 1 << 20
+_DRAW = hashlib.blake2b(digest_size=8, person=b"split")
 
 
 def draw_of(identity: str) -> float:
     """Returns the number by which an example, or a group of them, is dealt: 0 to 1, out of its identity alone."""
-    return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=8, person=b"split").digest()) / 2**64
+    digest = _DRAW.copy()  # twice as fast as to begin anew
+    digest.update(identity.encode())
+    return int.from_bytes(digest.digest()) / 2**64
 
 
 def read_folds(snapshot: Artifact) -> dict[str, int]:

@@ -110,22 +110,21 @@ class Seen:
 
     def _compare(self, split: str, label: str, texts: tuple[str, ...], picture: Picture | None, place: str) -> None:
         key = picture.look if picture else skeleton(texts)
-        shown = place if picture else " | ".join(" ".join(text.split()) for text in texts)[:_EXCERPT]
         if key not in self._skeletons:
-            self._skeletons[key] = (split, shown)
+            self._skeletons[key] = (split, place if picture else _excerpt(texts))
             return
         other, first = self._skeletons[key]
         kind = "across" if other != split else "within"
         self.near[kind] += 1
         if len(self.near_examples) < SHOWN and kind == "across":
-            self.near_examples.append([other, first, split, shown])
+            self.near_examples.append([other, first, split, place if picture else _excerpt(texts)])
 
     def _show(self, id_: str, label: str, texts: tuple[str, ...], place: str) -> None:
         if label not in self._shown and len(self._shown) >= _MOST_SHOWN_CLASSES:
             return
-        text = " | ".join(shorten(text, _EXCERPT)[1:-1] for text in texts) or place
         kept = self._shown[label]
         if len(kept) < SHOWN or id_ < kept[-1][0]:
+            text = " | ".join(shorten(text, _EXCERPT)[1:-1] for text in texts) or place
             self._shown[label] = heapq.nsmallest(SHOWN, [*kept, (id_, text)])
 
     def _keep(self, example: Sampled) -> None:
@@ -133,3 +132,7 @@ class Seen:
         if len(self._sample) >= 2 * SAMPLE:
             self._sample = self.sample
             self._bound = self._sample[-1].id
+
+
+def _excerpt(texts: Sequence[str]) -> str:
+    return " | ".join(" ".join(text.split()) for text in texts)[:_EXCERPT]

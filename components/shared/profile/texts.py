@@ -16,6 +16,7 @@ PIECES_A_WORD = 1.3  # of word-piece tokenizers in English: measured on the docu
 _SPECIAL = 2  # tokens around a text
 _PIECES = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]|\w+|[^\w\s]")
 _NO_LETTERS = re.compile(r"[\W\d_]+")
+_ASCII = bytes(code if chr(code).isalpha() else 32 for code in range(128)) + bytes(128)
 _LETTERS = 200  # of a text, that tell its script
 _EDGES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 _NAMES = {"CJK": "Chinese characters", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Korean"}
@@ -95,7 +96,10 @@ def scripts(texts: Sequence[str]) -> dict[str, float]:
 
 
 def _script(text: str) -> str | None:
-    counts = Counter(_script_of(letter) for letter in text[:_LETTERS] if letter.isalpha())
+    counts = Counter[str]()
+    for letter, count in Counter(text[:_LETTERS]).items():
+        if letter.isalpha():
+            counts[_script_of(letter)] += count
     return counts.most_common(1)[0][0] if counts else None
 
 
@@ -107,5 +111,12 @@ def _script_of(letter: str) -> str:
 
 def skeleton(inputs: Sequence[str]) -> bytes:
     """Returns what tells an example from others where case, digits, blanks and punctuation do not count: 8 bytes."""
-    letters = "|".join(_NO_LETTERS.sub(" ", text.casefold()).strip() for text in inputs)
+    letters = "|".join(map(_letters_of, inputs))
     return hashlib.blake2b(letters.encode("utf-8", "replace"), digest_size=8).digest()
+
+
+def _letters_of(text: str) -> str:
+    folded = text.casefold()
+    if folded.isascii():  # five times as fast
+        return b" ".join(folded.encode().translate(_ASCII).split()).decode()
+    return _NO_LETTERS.sub(" ", folded).strip()

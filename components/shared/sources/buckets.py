@@ -5,17 +5,19 @@ examples come out sorted by identity: the same content gives the same order, how
 """
 
 import hashlib
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _TOLD = ("id", "split", "label", "place", "file", "group", "time")
-_BUFFER = 8192  # rows, or
+_BUFFER = 32_768  # rows, or
 _BUFFER_BYTES = 32 << 20
+_IDENTITY = hashlib.blake2b(digest_size=16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Example:
 
 def identity(inputs: Sequence[str | bytes]) -> str:
     """Returns the identity of an example, 32 hex digits: blake2b over its inputs and nothing else."""
-    digest = hashlib.blake2b(digest_size=16)
+    digest = _IDENTITY.copy()  # faster than to begin anew
     for value in inputs:
         encoded = value.encode() if isinstance(value, str) else value
         digest.update(len(encoded).to_bytes(8, "little"))
@@ -64,101 +66,178 @@ class Buckets:
     """Collects examples in 2^bits files and gives them back bucket by bucket, sorted by identity."""
 
     def __init__(self, folder: Path, input_types: Sequence[pa.DataType], slices: int, bits: int) -> None:
-        told = [(name, pa.string()) for name in (*_TOLD, *(f"slice_{n}" for n in range(1, slices + 1)))]
+        told = [(name, pa.string()) for name in told_columns(slices)]
         self._schema = pa.schema([*told, *((f"input_{n}", kind) for n, kind in enumerate(input_types, 1))])
         self._told = len(told)
         self._bits = bits
         self._paths = [folder / f"bucket-{number:03d}.arrow" for number in range(1 << bits)]
         self._writers = [pa.ipc.new_stream(str(path), self._schema) for path in self._paths]
-        self._waiting: list[list[tuple[str | bytes | None, ...]]] = [[] for _ in self._paths]
+        self._waiting: list[pa.RecordBatch] = []
         self._count = self._bytes = 0
         self._closed = False
 
-    def add(self, example: Example) -> None:
-        """Adds an example to its bucket."""
-        number = int(example.id[:4], 16) >> (16 - self._bits)
-        given = (example.id, example.split, example.label, example.place, example.file)
-        told = (*given, example.group, example.time)
-        self._waiting[number].append((*told, *example.slices, *example.inputs))
-        self._count += 1
-        self._bytes += example.size
-        if self._count == _BUFFER or self._bytes >= _BUFFER_BYTES:
+    def add(self, columns: Sequence[Sequence[Any] | pa.Array]) -> None:
+        """Adds examples to their buckets.
+
+        Args:
+            columns: Of each column, `told_columns` and then the inputs, the values of all these examples.
+        """
+        typed = zip(columns, self._schema.types, strict=True)
+        arrays = [one if isinstance(one, pa.Array) else pa.array(one, kind) for one, kind in typed]
+        batch = pa.record_batch(arrays, schema=self._schema)
+        self._waiting.append(batch)
+        self._count += batch.num_rows
+        self._bytes += batch.nbytes
+        if self._count >= _BUFFER or self._bytes >= _BUFFER_BYTES:
             self._flush()
 
     def groups(self) -> Iterator[list[Example]]:
         """Yields the examples of one input together, the inputs sorted by identity. Nothing can be added any more."""
-        self._close()
-        for path in self._paths:
-            yield from self._read(path)
+        for bucket in self.taken():
+            yield from bucket.groups()
+
+    def taken(self) -> Iterator["Bucket"]:
+        """Yields bucket by bucket; each is gone after that."""
+        for path in self._closed_paths():
+            with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+                yield Bucket(reader.read_all(), self._told)
             path.unlink()
 
-    def look(self) -> Iterator["Look"]:
-        """Yields what a bucket holds without its inputs, bucket by bucket: `groups` can be asked for after that."""
-        self._close()
-        for path in self._paths:
+    def look(self) -> Iterator["Bucket"]:
+        """Yields bucket by bucket: they can be asked for again after that."""
+        for path in self._closed_paths():
             with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
-                yield self._look(reader.read_all())
+                yield Bucket(reader.read_all(), self._told)
 
-    def _close(self) -> None:
+    def _closed_paths(self) -> list[Path]:
         if not self._closed:
             self._flush()
             for writer in self._writers:
                 writer.close()
         self._closed = True
-
-    def _look(self, table: pa.Table) -> "Look":
-        told = [table.column(number).to_pylist() for number in range(self._told)]
-        groups, first = [], []
-        for rows in _by_identity(told[0]):
-            groups.append([_example([column[row] for column in told], ()) for row in rows])
-            first.append(rows[0])
-        return Look(groups, first, table.columns[self._told :])
+        return self._paths
 
     def _flush(self) -> None:
-        self._count = self._bytes = 0
-        for number, rows in enumerate(self._waiting):
-            if rows:
-                columns = zip(self._schema.types, zip(*rows, strict=True), strict=True)
-                arrays = [pa.array(column, kind) for kind, column in columns]
-                self._writers[number].write_batch(pa.record_batch(arrays, schema=self._schema))
-                rows.clear()
-
-    def _read(self, path: Path) -> Iterator[list[Example]]:
-        """Yields the examples of a bucket, those of one identity together; their inputs are read then, and once."""
-        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
-            table = reader.read_all()
-            told = [table.column(number).to_pylist() for number in range(self._told)]
-            for group in _by_identity(told[0]):
-                inputs = tuple(column[group[0]].as_py() for column in table.columns[self._told :])
-                yield [_example([column[row] for column in told], inputs) for row in group]
+        if not self._waiting:
+            return
+        batch = pa.concat_batches(self._waiting)
+        self._waiting, self._count, self._bytes = [], 0, 0
+        if self._bits == 0:
+            self._writers[0].write_batch(batch)
+            return
+        numbers = (_halves(batch.column(0))[:, 0] >> np.uint64(64 - self._bits)).astype(np.int64)
+        counts = np.bincount(numbers, minlength=len(self._paths))
+        batch = batch.take(pa.array(np.argsort(numbers, kind="stable")))
+        for number, (end, count) in enumerate(zip(np.cumsum(counts), counts, strict=True)):
+            if count:
+                self._writers[number].write_batch(batch.slice(end - count, count))
 
 
-@dataclass(frozen=True)
-class Look:
-    """What a bucket holds.
+class Bucket:
+    """What a bucket holds, sorted by identity; equal inputs, a group, in the order in which they were read.
 
     Attributes:
-        groups: The examples of each input, without it, sorted by identity.
+        starts: int64 [groups], the first row of each.
+        sizes: int64 [groups], its rows.
+        odd: The groups whose rows differ in label or split.
+        kept: int64 [groups], the row of the example that is kept of it, see `settle`; -1 where none is.
     """
 
-    groups: list[list[Example]]
-    _first: list[int]
-    _columns: list[pa.ChunkedArray]
+    def __init__(self, table: pa.Table, told: int) -> None:
+        halves = _halves(table.column(0))
+        order = np.lexsort((halves[:, 1], halves[:, 0]))  # equal ones stay in turn
+        halves = halves[order]
+        begins = np.flatnonzero((halves[1:] != halves[:-1]).any(1)) + 1
+        self.starts = np.concatenate([np.zeros(min(1, len(order)), np.int64), begins])
+        self.sizes = np.diff(self.starts, append=len(order))
+        self._order, self._names = order, table.column_names[:told]
+        self._table = table.combine_chunks()  # `take` would, at each call
+        self._sorted: dict[str, pa.ChunkedArray] = {}
+        self.odd = np.flatnonzero(self._differs("label") | self._differs("split"))
+        self.kept = self.starts.copy()
+        for number in self.odd:
+            self.kept[number] = self._settled(int(number))
 
-    def inputs(self, numbers: Sequence[int]) -> list[pa.Array]:
-        """Returns the inputs of some groups, an array for each column."""
-        rows = pa.array([self._first[number] for number in numbers], pa.int64())
-        return [column.take(rows).combine_chunks() for column in self._columns]
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Returns what is told of each row, one of `told_columns`."""
+        if name not in self._sorted:
+            self._sorted[name] = self._table[name].take(pa.array(self._order))
+        return self._sorted[name]
+
+    def groups(self) -> Iterator[list[Example]]:
+        """Yields the examples of each group; their inputs are read then, and once."""
+        told = [self.column(name).to_pylist() for name in self._names]
+        for start, size in zip(self.starts.tolist(), self.sizes.tolist(), strict=True):
+            inputs = tuple(column[self._order[start]].as_py() for column in self._inputs)
+            yield [_example([column[row] for column in told], inputs) for row in range(start, start + size)]
+
+    def examples(self, number: int) -> list[Example]:
+        """Returns the examples of a group."""
+        inputs = tuple(column[0].as_py() for column in self.inputs(self.starts[[number]]))
+        return self._examples(number, inputs)
+
+    def inputs(self, rows: np.ndarray) -> list[pa.Array]:
+        """Returns the inputs of some rows, an array for each column."""
+        where = pa.array(self._order[rows])
+        return [column.take(where).combine_chunks() for column in self._inputs]
+
+    def room(self) -> np.ndarray:
+        """Returns how much room the inputs of each row take, in characters or bytes: int64 [rows]."""
+        sizes = np.zeros(len(self._order), np.int64)
+        for column in self._inputs:
+            length = pc.binary_length if column.type == pa.binary() else pc.utf8_length
+            sizes += length(column).to_numpy()
+        return sizes[self._order]
+
+    @property
+    def _inputs(self) -> list[pa.ChunkedArray]:
+        return list(self._table.columns[len(self._names) :])
+
+    def _examples(self, number: int, inputs: tuple[str | bytes, ...]) -> list[Example]:
+        rows = self._table.select(self._names).take(pa.array(self._order[self.starts[number] :][: self.sizes[number]]))
+        return [_example(told, inputs) for told in zip(*(column.to_pylist() for column in rows.columns), strict=True)]
+
+    def _differs(self, column: str) -> np.ndarray:
+        if not len(self.starts):
+            return np.zeros(0, bool)
+        codes = codes_of(self.column(column))[0]
+        differs: np.ndarray = np.minimum.reduceat(codes, self.starts) != np.maximum.reduceat(codes, self.starts)
+        return differs
+
+    def _settled(self, number: int) -> int:
+        group = self._examples(number, ())
+        kept = settle(group, lambda *_: None, lambda _: None)
+        places = (place for place, example in enumerate(group, int(self.starts[number])) if example is kept)
+        return next(places, -1)
 
 
-def _by_identity(ids: Sequence[str]) -> Iterator[list[int]]:
-    """Yields the rows of each identity.
+def codes_of(column: pa.ChunkedArray) -> tuple[np.ndarray, list[Any]]:
+    """Returns a column as numbers, int32 [rows], of its different values, and these."""
+    found = column.combine_chunks().dictionary_encode("encode")
+    return found.indices.to_numpy(), found.dictionary.to_pylist()
 
-    The place decides between exact duplicates, and only there: it is no part of what is kept.
-    """
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    for _, rows in itertools.groupby(order, key=ids.__getitem__):
-        yield list(rows)
+
+def told_columns(slices: int) -> list[str]:
+    """Returns the names of what is told of an example beside its inputs, in order."""
+    return [*_TOLD, *(f"slice_{number}" for number in range(1, slices + 1))]
+
+
+def columns_of(examples: Sequence[Example]) -> list[Sequence[Any]]:
+    """Returns examples as the columns that `Buckets.add` takes."""
+    rows = (
+        (one.id, one.split, one.label, one.place, one.file, one.group, one.time, *one.slices, *one.inputs)
+        for one in examples
+    )
+    return list(zip(*rows, strict=True))
+
+
+def _halves(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Returns identities as numbers, in the same order: uint64 [examples, 2]."""
+    digits = ids.cast(pa.binary()).cast(pa.binary(32))
+    chunks = digits.chunks if isinstance(digits, pa.ChunkedArray) else [digits]
+    parts = (chunk.buffers()[1][32 * chunk.offset : 32 * (chunk.offset + len(chunk))] for chunk in chunks if len(chunk))
+    packed = bytes.fromhex(b"".join(part.to_pybytes() for part in parts).decode())
+    return np.frombuffer(packed, ">u8").astype(np.uint64).reshape(-1, 2)
 
 
 def _example(told: Sequence[Any], inputs: tuple[str | bytes, ...]) -> Example:

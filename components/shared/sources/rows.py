@@ -58,10 +58,13 @@ class Part(NamedTuple):
 
     def rows(self) -> Iterator[Row]:
         """Yields the rows one by one."""
-        names, faults = list(self.batch.columns), self.batch.faults
-        for at, values in enumerate(zip(*self.batch.columns.values(), strict=True)):
-            place = f"{self.place}:{self.batch.numbers[at]}"
-            yield Row(place, self.file, self.split, dict(zip(names, values, strict=True)), faults.get(at))
+        return map(self.row, range(len(self.batch.numbers)))
+
+    def row(self, at: int) -> Row:
+        """Returns one of the rows, by its position."""
+        values = {name: column[at] for name, column in self.batch.columns.items()}
+        place = f"{self.place}:{self.batch.numbers[at]}"
+        return Row(place, self.file, self.split, values, self.batch.faults.get(at))
 
 
 def read_rows(

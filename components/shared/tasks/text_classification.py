@@ -27,6 +27,8 @@ class TextClassification:
     def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
         """Rejects what is no text, is empty, is no valid UTF-8, or is longer than a text can be."""
         for value in inputs:
+            if isinstance(value, str) and value.isascii() and value.strip() and len(value) <= limits.max_characters:
+                continue  # as most are
             if value is None or (isinstance(value, str) and not value.strip()):
                 return "empty input"
             if not isinstance(value, str):

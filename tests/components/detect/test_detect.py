@@ -84,7 +84,7 @@ def test_nothing_new_is_told_without_reading_a_file(data: Path, look: Any, monke
     def read(*_: Any) -> Any:
         raise AssertionError("a file was read")
 
-    monkeypatch.setattr("components.shared.sources.source.read_rows", read)
+    monkeypatch.setattr("components.shared.sources.source.read_parts", read)
     found = look(data)
     assert not found.changed
     assert found.summary["sentence"] == "Nothing has changed since version 1, the champion, was trained: 400 examples."

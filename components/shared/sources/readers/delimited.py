@@ -144,7 +144,7 @@ class _Rows:
 
     def _batch(self, numbers: list[int], rows: list[list[str]], faults: dict[int, str]) -> Batch:
         width = len(self.header)
-        if any(len(fields) != width for fields in rows):
+        if set(map(len, rows)) != {width}:
             for place, fields in enumerate(rows):
                 if len(fields) != width:
                     kind = "too many" if len(fields) > width else "too few"
