@@ -120,7 +120,14 @@ def _label(value: object) -> object:
     return text_of(value) if isinstance(value, int | float) else value
 
 
-Text = Annotated[str, Field(min_length=1)]
+def no_placeholder(value: str) -> str:
+    """Refuses what Kubeflow Pipelines would put a value in place of."""
+    if "{{" in value:
+        raise PydanticCustomError("placeholder", "'{{' begins a placeholder of Kubeflow Pipelines: rename it")
+    return value
+
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(no_placeholder)]
 Source = Annotated[Text, BeforeValidator(_as_one_text), AfterValidator(_without_password)]
 RegistryName = Annotated[Text, AfterValidator(_registry_name)]
 Strategies = Annotated[str, BeforeValidator(_in_one), AfterValidator(_strategies)]

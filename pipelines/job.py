@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from components.detect.detect import STARTS
@@ -39,6 +39,7 @@ from pipelines.fields import (
     Strategies,
     Text,
     labels_of,
+    no_placeholder,
     one_of,
 )
 
@@ -88,7 +89,7 @@ class Data(_Section):
 
     source: Source
     inputs: list[Text] = []
-    label: str = ""
+    label: Annotated[str, AfterValidator(no_placeholder)] = ""
     labels: Annotated[list[Text] | dict[Text, list[Text]], BeforeValidator(labels_of)] = []
     normalize_labels: bool = DataDefaults.normalize_labels
     splits: dict[Text, Literal["train", "validation", "test"]] = {}

@@ -81,6 +81,11 @@ DATA: dict[str, Any] = {"source": "d", "inputs": ["a"], "label": "l"}
             {"data": {"source": "d", "inputs": ["a", "b", "c"], "label": "l"}},
             "data.inputs: found ['a', 'b', 'c']; text-classification takes 1 or 2 columns, not 3",
         ),
+        (
+            {"data": {"source": "d", "inputs": ["{{$.x}}"], "label": "l"}},
+            "data.inputs.0: found '{{$.x}}'; '{{' begins a placeholder of Kubeflow Pipelines: rename it",
+        ),
+        ({"data": {**DATA, "label": "{{x}}"}}, "data.label: found '{{x}}'; '{{' begins a placeholder"),
         ({"data": {"source": "d", "inputs": ["l"], "label": "l"}}, "data.label: found 'l'; it is among data.inputs"),
         (
             {"data": {"source": "d", "inputs": ["a"], "label": "l", "test_fraction": 0.95}},
