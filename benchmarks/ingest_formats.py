@@ -4,8 +4,9 @@ python benchmarks/ingest_formats.py [ROWS]      (default: 1000000)
 
 "read" is the time until the rows are in memory (of Graft: have gone by, in bounded memory), "snapshot" the time until
 they are checked, deduplicated, split and written. pandas and datasets have no such step: there it is the shortest code
-that does as much with their own verbs (`snapshot_of`), without rejects, places, inventory and digest. Each is a process
-of its own, imports included. CPU seconds tell more than the clock where others use the machine.
+that does the core of it with their own verbs (`snapshot_of`), without the near-duplicates, profile, rejects, places,
+inventory and digest that are in Graft's figure. Each is a process of its own, imports included. CPU seconds tell more
+than the clock where others use the machine.
 """
 
 import json
