@@ -13,7 +13,8 @@ import yaml
 from kfp import compiler, dsl
 from mlflow import MlflowClient
 
-from components.shared import tasks
+from components.shared import tasks, tracking
+from components.shared.patience import PATIENCE
 from pipelines.deployment import load_deployment
 from pipelines.job import load_job
 from pipelines.kubeflow import connect, experiment_id
@@ -86,7 +87,8 @@ class Cluster:
         version = self.uploaded.get(key) or upload(self.client, deployment, wanted)
         self.uploaded[key] = version
         run = self.start(version, wanted.arguments())
-        assert set(self.engine.run(run, last).values()) == {"SUCCEEDED"}
+        states = self.engine.run(run, last)
+        assert set(states.values()) == {"SUCCEEDED"}, states
         made = [found for found in self.engine.artifacts if run in found.uri and "made_by" in found.metadata]
         return {Path(found.uri).parents[1].name: found.metadata["made_by"] for found in made}
 
@@ -113,7 +115,9 @@ def base(tmp_path_factory: pytest.TempPathFactory, backbone: Path, empty_databas
     folder = tmp_path_factory.mktemp("cluster")
     shutil.copyfile(empty_database, folder / "mlflow.db")
     with s3_server() as address, kubeflow_server(token=None) as kubeflow:
-        environment = {**s3_environment(address), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+        registry = f"sqlite:///{folder}/mlflow.db"
+        led = {"MLFLOW_TRACKING_URI": registry, tracking.DEPLOYED: registry, PATIENCE: "5"}
+        environment = {**s3_environment(address), **led}
         cluster = Cluster(folder, Engine(kubeflow, folder / "pods", environment), backbone)
         assert cluster.submit(last="") == {}
         (first,) = kubeflow.runs
