@@ -150,7 +150,7 @@ def test_the_version_still_tells_the_run_that_trained_it(base: Base, cluster: Cl
     curves = cluster.mlflow.get_run(version.run_id).data.metrics
     assert curves.keys() > {"validation/loss", "train/loss", "test/accuracy"}
     assert version.tags["run_id"] == version.run_id
-    assert version.tags["pipeline_run"] == list(cluster.engine.kubeflow.runs)[-1]
+    assert version.tags["pipeline_run"] == base.first
 
 
 def test_one_byte_of_one_row_makes_it_anew(cluster: Cluster) -> None:

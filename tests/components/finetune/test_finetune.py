@@ -200,7 +200,13 @@ def test_mlflow_out_of_reach_is_told_before_training(
 def test_ctrl_c_ends_with_130_and_leaves_nothing(features: Path, backbone: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "components.finetune", "--features", str(features), "--model", str(tmp_path / "m")]
     options = ["--backbone", str(backbone), "--strategy", "full", "--epochs", "1000", "--patience", "1000"]
-    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # under nohup it would take no SIGINT
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("epoch 1:"):
