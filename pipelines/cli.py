@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -18,15 +17,13 @@ from components.shared.step import INTERRUPTED, terminable
 from pipelines import models
 from pipelines.job import load_job
 
-if TYPE_CHECKING:
-    from pipelines.local import Result
-
 ROOT = Path(".graft")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs a job's pipeline here and tells how it ended."""
     from pipelines import local
+    from pipelines.result import tell_result
 
     job, console = load_job(arguments.job, arguments.set), Console(file=sys.stderr)
     how = (arguments.runner, arguments.pipeline, arguments.force, arguments.cache)
@@ -34,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(dataclasses.asdict(result), indent=1) + "\n", "utf-8")
-    _tell_result(result, Console())
+    tell_result(result, Console())
 
 
 def profile(arguments: argparse.Namespace) -> None:
@@ -396,25 +393,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("graft: interrupted; nothing half-done was kept", file=sys.stderr)
         return INTERRUPTED
     return 0
-
-
-def _tell_result(result: "Result", console: Console) -> None:
-    if not result.changed:
-        console.print(result.reason, highlight=False, markup=False, soft_wrap=True)
-        console.print(f"time     {result.seconds['total']:.0f} s", highlight=False)
-        return
-    table = Table("", "accuracy", "macro-F1", box=None, header_style="bold")
-    scores = {f"[bold]{result.model}[/]": result.metrics, **result.baselines}
-    for name, metrics in sorted(scores.items(), key=lambda item: -item[1]["accuracy"]):
-        table.add_row(name, f"{metrics['accuracy']:.4f}", f"{metrics['macro_f1']:.4f}")
-    aliases = " ".join(f"@{alias}" for alias in result.aliases)
-    console.print(table)
-    console.print(f"\n{f'{result.changes} {result.reason}'.strip()}", highlight=False, markup=False, soft_wrap=True)
-    if result.transfer:
-        console.print(result.transfer["sentence"], highlight=False, markup=False, soft_wrap=True)
-    console.print(f"version  {result.model} {result.version} {aliases}", highlight=False)
-    console.print(f"page     {result.report}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"time     {result.seconds['total']:.0f} s", highlight=False)
 
 
 if __name__ == "__main__":
