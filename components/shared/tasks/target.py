@@ -163,6 +163,10 @@ class Target:
             InputError: There is nothing to tell apart, or none of it to learn from.
         """
 
+    def describe(self, answers: Sequence[str]) -> dict[str, Any]:
+        """Returns what a profile tells of a sample of answers beside how many examples each stratum has: JSON values."""
+        return {}
+
     def encode(self, answers: pa.Array, spec: Mapping[str, Any]) -> list[pa.Array]:
         """Returns answers, a column of a snapshot, as the columns of `features`."""
         raise NotImplementedError
