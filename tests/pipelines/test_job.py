@@ -304,6 +304,21 @@ def test_fields_can_be_set_on_top(tmp_path: Path) -> None:
     assert "FIELD=VALUE was expected" in refusal(path, "training.epochs")
 
 
+def test_a_list_of_label_columns_travels_as_one_text(tmp_path: Path) -> None:
+    path = write(tmp_path / "job.yaml", data={**DATA, "label": ["rude", "toxic"]})
+    assert "data.label: found ['rude', 'toxic']; text-classification takes one column, not several" in refusal(path)
+    path = write(tmp_path / "job.yaml", data={**DATA, "label": ["rude"]})
+    assert load_job(path).arguments()["label"] == "rude"
+    path = write(tmp_path / "job.yaml", data={**DATA, "label": ["rude", DATA["inputs"][0]]})
+    assert "the model would see the answer" in refusal(path)
+
+
+def test_task_args_are_options_of_the_task(tmp_path: Path) -> None:
+    told = refusal(write(tmp_path / "job.yaml", task_args={"delimiter": "|"}))
+    assert "text-classification has no option 'delimiter' (task_args); it has none." in told
+    assert load_job(write(tmp_path / "job.yaml", task_args={})).arguments()["task_args"] == {}
+
+
 def test_files_that_are_no_jobs(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     assert "There is no job file" in refusal(path)

@@ -100,7 +100,9 @@ def _told(settings: SourceSettings, seen: Seen, ruler: Ruler, told: Mapping[str,
         "sample": len(sample),
         "named": target.named,
         "exclusive": target.exclusive,
-        "splits": {split: seen.splits[split] for split in {**counts, **seen.splits}},
+        "splits": {split: sum(counter.values()) for split, counter in counts.items()}
+        if target.exclusive  # of a tree of pictures all are counted, and not only those that were looked at
+        else dict(seen.splits),
         "classes": [[label, _of(counts, label)] for label in names[:_CLASSES]],
         "class_count": len(names),
         "examples": {label: seen.shown(label) for label in names[:_SHOWN_CLASSES]},
