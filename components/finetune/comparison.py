@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from components.finetune.examples import Examples
 from components.finetune.learners import Direct, predict
-from components.finetune.study import METRICS, Study, Trained
+from components.finetune.study import Study, Trained, in_words
+from components.finetune.training import measured
 from components.shared.backbones.network import Network
 from components.shared.outcomes import Outcome, join, outcome_of
 from components.shared.selection import rank
@@ -88,7 +89,7 @@ class Comparisons:
         began, study = time.perf_counter(), self.study
         study.prepare(["probe"])
         trained = study.probed(study.heads.probe, silent=True)
-        validation = {metric: trained.history.best[metric] for metric in METRICS}
+        validation = measured(trained.history.best)
         told = {"pretrained": True, "baseline": True, "strategy": "probe", "learning_rate": 0.0}
         seconds = max(time.perf_counter() - began, trained.history.seconds)
         return FROZEN, {**told, "validation": validation, "seconds": seconds}, trained
@@ -141,10 +142,8 @@ def _train(name: str, study: Study, strategy: str) -> tuple[dict[str, Any], Trai
     """Trains apart from the model: what happens stays out of its curves, and is told in one line."""
     began = time.perf_counter()
     trained = dataclasses.replace(study, listener=lambda *_: None, tell=lambda _: None).run([strategy])
-    validation = {metric: trained.history.best[metric] for metric in METRICS}
-    study.tell(
-        f"compared: {name}: validation loss {validation['validation_loss']:.4f}, accuracy {validation['accuracy']:.4f}"
-    )
+    validation = measured(trained.history.best)
+    study.tell(f"compared: {name}: {in_words(validation)}")
     entry = {"strategy": strategy, "learning_rate": study.settings.learning_rate, "validation": validation}
     return {**entry, "seconds": time.perf_counter() - began}, trained
 

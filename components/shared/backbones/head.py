@@ -40,8 +40,7 @@ class Head(nn.Module):
     Attributes:
         level: Which part of `Encoded` it takes.
         exclusive: Whether an example has one class of several: then words, mixup and logit adjustment make sense.
-        windows: Whether a long text is read in pieces, of which each token is looked at once.
-        schema: The columns of a prediction, by name: "string", "double", "list<double>", …, as Arrow names types.
+        windows: Whether a long text is read in pieces, and not cut.
     """
 
     level: ClassVar[Level] = "pooled"
@@ -56,9 +55,8 @@ class Head(nn.Module):
         """Returns what loss and prediction are made of: float [batch, …], at the level of tokens [batch, tokens, …]."""
         raise NotImplementedError
 
-    @staticmethod
-    def targets(columns: Columns) -> Outputs:
-        """Makes tensors of the target columns of a batch."""
+    def targets(self, columns: Columns) -> Outputs:
+        """Makes tensors of the target columns of a batch; needs the spec alone."""
         raise NotImplementedError
 
     def loss(self, outputs: Outputs, targets: Outputs, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -84,13 +82,31 @@ class Head(nn.Module):
         """Returns the layer that a probe may fit as a convex problem; None: it is trained by gradient steps."""
         return None
 
-    def adopt(self, weights: Mapping[str, Tensor], spec: Spec) -> None:
-        """Keeps what an older head knows.
+    def adopt(self, weights: Mapping[str, Tensor], spec: Spec) -> bool:
+        """Keeps what an older head of the same kind knows; returns whether they fit.
 
         Args:
             weights: Of the older one, by their names in it.
             spec: That it was made of.
         """
+        return False
+
+    @staticmethod
+    def extras(encodings: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
+        """Returns what `decode` needs beside outputs, of texts as the tokenizer reads them.
+
+        Args:
+            encodings: Of each example its pieces (`tokenizers.Encoding`): one, or with `windows` perhaps several.
+
+        Returns:
+            One value for each piece, in order.
+        """
+        return {}
+
+    @property
+    def kind(self) -> str:
+        """What it is called in `model.json`: the folder of its task."""
+        return type(self).__module__.rpartition(".")[0].rpartition(".")[2]
 
 
 class LinearHead(Head, nn.Linear):
@@ -123,14 +139,15 @@ class LinearHead(Head, nn.Linear):
         rows = {name: number for number, name in enumerate(self.names(spec))}
         return [(number, rows[name]) for number, name in enumerate(names) if name in rows]
 
-    def adopt(self, weights: Mapping[str, Tensor], spec: Spec) -> None:
+    def adopt(self, weights: Mapping[str, Tensor], spec: Spec) -> bool:
         """Keeps the rows of the names that an older head knows, if it is as wide; the others stay as they are."""
         if weights["weight"].shape[1] != self.in_features:
-            return
+            return False
         with torch.no_grad():
             for number, row in self.shared(spec):
                 self.weight[number] = weights["weight"][row]
                 self.bias[number] = weights["bias"][row]
+        return True
 
 
 def rows_of(outputs: Sequence[Any]) -> np.ndarray:

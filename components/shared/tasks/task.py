@@ -18,6 +18,14 @@ class Task(Protocol):
         """What a job calls it."""
 
     @property
+    def package(self) -> str:
+        """The package that holds its heavy files: `head.py`, which goes with a model, and `objective.py`."""
+
+    @property
+    def prediction(self) -> pa.Schema:
+        """What a model answers: the columns of its head's `decode`, of a served model, of `graft predict`."""
+
+    @property
     def input_counts(self) -> tuple[int, ...]:
         """How many input columns it takes."""
 

@@ -25,6 +25,8 @@ class Classification:
         columns: The fields of `data` in a job that have a default with this task.
     """
 
+    package = __name__
+    prediction = pa.schema({"label": pa.string(), "confidence": pa.float64(), "probabilities": pa.list_(pa.float64())})
     name: str
     modality: Modality
     input_counts: tuple[int, ...]

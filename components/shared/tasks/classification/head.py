@@ -1,6 +1,5 @@
 """The head of a classification: a linear layer, one class an example. It goes with a registered model."""
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ...backbones.head import Columns, LinearHead, Outputs, rows_of
+from .answers import columns_of
 
 
 class Head(LinearHead):
@@ -15,8 +15,7 @@ class Head(LinearHead):
 
     exclusive: ClassVar[bool] = True
 
-    @staticmethod
-    def targets(columns: Columns) -> Outputs:
+    def targets(self, columns: Columns) -> Outputs:
         """Returns `label`, int64 [batch]: numbers of the classes."""
         return {"label": torch.from_numpy(np.asarray(columns["label"]).astype(np.int64).reshape(-1))}
 
@@ -35,13 +34,3 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Returns probabilities [rows, classes], float32, of logits."""
     found: np.ndarray = torch.from_numpy(logits).float().softmax(-1).numpy()
     return found
-
-
-def columns_of(probabilities: np.ndarray, labels: Sequence[str]) -> dict[str, list[Any]]:
-    """Returns the columns of a prediction, of probabilities [rows, classes]."""
-    values = probabilities.astype(float).reshape(len(probabilities), len(labels))
-    return {
-        "label": [labels[number] for number in values.argmax(1)],
-        "confidence": values.max(1, initial=0.0).tolist(),
-        "probabilities": values.tolist(),
-    }
