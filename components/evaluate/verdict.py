@@ -150,12 +150,11 @@ def _difference(ours: Outcome, theirs: Outcome, metric: str, seed: int) -> Diffe
 def _chance(ours: Outcome, majority: Compared, metric: str, seed: int) -> dict[str, Any]:
     """Returns whether the model is `better` than chance, and a `sentence`.
 
-    By accuracy chance is to predict the largest class. By macro-F1 that would be too easy, since guessing beats it:
-    there Cohen's kappa tells, whether predictions and labels agree more than by chance.
+    Cohen's kappa tells whether predictions and labels agree more than by chance. By accuracy the model has to beat the
+    largest class, too; by macro-F1 that would be too easy, since guessing beats it.
     """
-    if metric == "accuracy":
-        better = majority.difference.low > 0
-        return {"better": better, "sentence": f"{majority.numbers(MAJORITY)}"}
+    if metric == "accuracy" and majority.difference.low <= 0:
+        return {"better": False, "sentence": f"{majority.numbers(MAJORITY)}"}
     kappa: Kappa = kappa_of(ours, seed)
     return {"better": kappa.low > 0, "sentence": kappa.words}
 
