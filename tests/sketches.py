@@ -1,8 +1,6 @@
 """Tasks whose heads are tried, and features for them, made by hand of sentences about kitchens and ships."""
 
-import json
 import random
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,10 +117,13 @@ def write_features(learned: Learned, backbone: Path, folder: Path) -> Path:
         for split in SPLITS:
             texts = texts_of(split)
             encodings = tokenizer.encode_batch(texts)
+            words = [words_of([encoding])[0] for encoding in encodings]
             columns: Mapping[str, Any] = {
                 "id": [f"{split}{number}" for number in range(len(texts))],
                 "input_ids": pa.array([encoding.ids for encoding in encodings], pa.list_(pa.int32())),
                 "length": np.array([len(encoding.ids) for encoding in encodings], np.int32),
+                "starts": pa.array([starts for starts, _ in words], pa.list_(pa.int32())),
+                "ends": pa.array([ends for _, ends in words], pa.list_(pa.int32())),
                 name: pa.array([learned.of(*pair) for pair in zip(texts, encodings, strict=True)], kind),
             }
             table = pa.table(columns)
@@ -130,7 +131,13 @@ def write_features(learned: Learned, backbone: Path, folder: Path) -> Path:
                 to.write_table(table)
         tokenizer.save(str(draft.path / "tokenizer.json"))
         told = {"task": learned.sketch.name, "inputs": ["text"], "labels": learned.labels, "target": learned.target}
-        told |= {"rows": COUNTS, "columns": ["input_ids"], "targets": [name], "family": "transformers"}
+        told |= {
+            "rows": COUNTS,
+            "columns": ["input_ids"],
+            "targets": [name],
+            "decoding": ["starts", "ends"],
+            "family": "transformers",
+        }
         draft.write_json("features.json", told)
     return folder
 
@@ -140,11 +147,3 @@ def register(patch: pytest.MonkeyPatch, names: Sequence[str] = tuple(LEARNED)) -
     tasks.names()
     for name in names:
         patch.setitem(tasks._TASKS, LEARNED[name].sketch.name, LEARNED[name].sketch)  # type: ignore[arg-type]
-
-
-def changed(folder: Path, copy: Path, **content: Any) -> Path:
-    """Copies a folder with other content of its `features.json`; only for what fails before files are verified."""
-    shutil.copytree(folder, copy)
-    told = json.loads((copy / "features.json").read_text()) | content
-    (copy / "features.json").write_text(json.dumps(told))
-    return copy

@@ -57,7 +57,11 @@ def _finetune(
     raw = raw_of(source, snapshot, settings, scratch)
     alone = _has_no_backbone(settings)
     folds = folds_of(source, snapshot, settings)
-    work = (ColumnsAlone if alone else Work)(source, raw, settings, scratch, folds)
+    work = (
+        ColumnsAlone(source, raw, settings, scratch, folds)
+        if alone
+        else Work(source, raw, settings, scratch, folds, snapshot)
+    )
     stored = dataclasses.asdict(work.settings)
     if not parallel.group().is_first:
         return _report("", "", work.train(None))

@@ -17,6 +17,7 @@ from components.finetune import comparison, defaults, parallel
 from components.finetune.account import history_of, judge, judge_answers, recipe_of
 from components.finetune.account import words_of as verdict_in_words
 from components.finetune.alone import LinearModel
+from components.finetune.answers import Answers, inputs_of
 from components.finetune.augmentation import augmentation
 from components.finetune.budget import Budget, minutes_for
 from components.finetune.columns import save_alone
@@ -41,8 +42,8 @@ from components.finetune.settings import ALONE, AUTO, FinetuneSettings, strategi
 from components.finetune.starts import better_of, check_reads_alike, numbers_of, words_of
 from components.finetune.study import Study, StudyListener, Trained
 from components.finetune.telling import Telling
-from components.shared import backbones
-from components.shared.artifact import Artifact, Draft
+from components.shared import backbones, tasks
+from components.shared.artifact import Artifact, Draft, open_artifact
 from components.shared.backbones import RANDOM, Backbone
 from components.shared.backbones.network import Network, spec_of
 from components.shared.backbones.preprocessing import FILE as PREPROCESSING
@@ -69,8 +70,10 @@ class Work:
         settings: FinetuneSettings,
         scratch: Path,
         folds: tuple[Folds | None, str] = (None, ""),
+        snapshot: Path | None = None,
     ) -> None:
         self.folds, self.without = folds
+        self.snapshot = snapshot
         self.crossed: Crossed | None = None
         self.source, self.raw, self.settings, self.scratch = source, raw, settings, scratch
         self.minutes = 0.0
@@ -267,6 +270,10 @@ class Work:
             empty = self._fetch(RANDOM + settings.backbone, "empty")
             random = self.study(empty, self.scratch / "random", study.listener, study.tell)
         compared = Comparisons(study, random, self._examples("test"), self._of_network(trained), frozen)
+        if not self.head.exclusive:
+            raw = None if self.snapshot is None else open_artifact(self.snapshot, "snapshot")
+            answers = Answers(tasks.get(self.told["task"]).prediction, inputs_of(raw, "test"))
+            compared = dataclasses.replace(compared, answers=answers)
         if self.crossed:
             compared = dataclasses.replace(compared, predict=lambda arm: self._crossed(study, arm))
         folder = self.scratch / self._of(".")
