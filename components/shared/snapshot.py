@@ -15,7 +15,8 @@ model that says nothing learned from `train`, whatever its snapshot asks for.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,6 +39,15 @@ def draw_of(identity: str) -> float:
     digest = _DRAW.copy()  # twice as fast as to begin anew
     digest.update(identity.encode())
     return int.from_bytes(digest.digest()) / 2**64
+
+
+def spec_of(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what is told of answers: `labels`, and what else a task's target needs to make and read them.
+
+    Args:
+        told: Content of `snapshot.json` or `features.json`.
+    """
+    return {"labels": told["labels"], **told.get("target", {})}
 
 
 def read_folds(snapshot: Artifact) -> dict[str, int]:
@@ -70,7 +80,8 @@ def read_batches(snapshot: Artifact | Draft, split: str, row_bytes: int = 0) -> 
         row_bytes: What will be made of an example, if that is more than it holds: batches of larger ones hold fewer.
 
     Yields:
-        Columns `id`, `input_1`, …, `label`: strings, but for inputs that are files (binary).
+        Columns `id`, `input_1`, …, `label`: strings, but for inputs that are files (binary), and for labels that are
+        none of one class (`components.shared.tasks.target`).
     """
     for path in sorted(snapshot.path.glob(f"{split}-*.parquet")):
         with pq.ParquetFile(path, buffer_size=_BUFFER) as file:

@@ -1,13 +1,20 @@
 """The contract of a task: all that differs between tasks is behind it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
 import pyarrow as pa
 
 from components.shared.backbones import Backbone
 from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.modalities import Encoder, Encoding, Limits
+from components.shared.tasks.target import Target
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Of a task that has none."""
 
 
 class Task(Protocol):
@@ -36,6 +43,28 @@ class Task(Protocol):
     @property
     def columns(self) -> Mapping[str, Any]:
         """The fields of `data` in a job that have a default with this task (`inputs`, `label`)."""
+
+    @property
+    def options(self) -> Any:
+        """Its options, a frozen dataclass: what a job may set under `task_args`, with defaults."""
+
+    def configured(self, options: Any) -> Self:
+        """Returns the same task with other options, of the same class.
+
+        Raises:
+            InputError: One is wrong.
+        """
+
+    @property
+    def target(self) -> Target:
+        """What an answer is."""
+
+    @property
+    def grouped_by(self) -> int | None:
+        """Which of the inputs is never parted: examples that share it stay in one split. None: each is dealt alone."""
+
+    def read_inputs(self, values: Sequence[Any]) -> Sequence[Any]:
+        """Returns what columns hold as inputs; mostly they are. What is none is left to `reason_to_reject`."""
 
     def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
         """Returns why a row's inputs cannot be used, or None where they can."""

@@ -1,16 +1,19 @@
 """Classification: one text, a pair of texts, or a picture belongs to one of two or more classes."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
 from components.shared.backbones import Backbone
 from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.modalities import IMAGE, TEXT, Encoder, Encoding, Limits, Modality
-from components.shared.tasks import register
+from components.shared.tasks import NoOptions, register
+from components.shared.tasks.beside import Beside
 from components.shared.tasks.classification.samples import sentences, shapes
+from components.shared.tasks.classification.target import Classes
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,9 @@ class Classification:
         input_counts: How many input columns it takes.
         make_sample: Makes rows, see `sample`.
         columns: The fields of `data` in a job that have a default with this task.
+        target: What an answer is.
+        options: None.
+        grouped_by: Nothing: each example is dealt alone.
     """
 
     package = __name__
@@ -32,11 +38,22 @@ class Classification:
     input_counts: tuple[int, ...]
     make_sample: Callable[[int, int], list[dict[str, Any]]]
     columns: Mapping[str, Any] = field(default_factory=dict)
+    target: Classes = field(default_factory=Classes)
+    options: NoOptions = field(default_factory=NoOptions)
+    grouped_by: int | None = None
 
     @property
     def input_type(self) -> pa.DataType:
         """What an input is in Arrow."""
         return self.modality.type
+
+    def configured(self, options: NoOptions) -> Self:
+        """Returns the same task with other options."""
+        return dataclasses.replace(self, options=options)
+
+    def read_inputs(self, values: Sequence[Any]) -> Sequence[Any]:
+        """Returns what columns hold as inputs, which they are."""
+        return values
 
     def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
         """Returns why a row's inputs cannot be used, or None where they can."""
@@ -44,7 +61,7 @@ class Classification:
 
     def encoder(self, backbone: Backbone, encoding: Encoding) -> Encoder:
         """Returns an encoder with the backbone's own tokenizer, or preprocessing."""
-        return self.modality.encoder(backbone, encoding, self.name)
+        return Beside(self.modality.encoder(backbone, encoding, self.name), self.target, encoding.spec)
 
     def baselines(
         self, train: Labelled, validation: Labelled, test: Sequence[Sequence[Any]], terms: Terms
