@@ -164,7 +164,7 @@ class Target:
         """
 
     def describe(self, answers: Sequence[str]) -> dict[str, Any]:
-        """Returns what a profile tells of a sample of answers beside how many examples each stratum has: JSON values."""
+        """Returns what a profile tells of a sample of answers beside the sizes of strata: JSON values."""
         return {}
 
     def encode(self, answers: pa.Array, spec: Mapping[str, Any]) -> list[pa.Array]:
