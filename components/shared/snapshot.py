@@ -15,7 +15,8 @@ model that says nothing learned from `train`, whatever its snapshot asks for.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,6 +39,15 @@ def draw_of(identity: str) -> float:
     digest = _DRAW.copy()  # twice as fast as to begin anew
     digest.update(identity.encode())
     return int.from_bytes(digest.digest()) / 2**64
+
+
+def spec_of(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what is told of answers: `labels`, and what else a task's target needs to make and read them.
+
+    Args:
+        told: Content of `snapshot.json` or `features.json`.
+    """
+    return {"labels": told["labels"], **told.get("target", {})}
 
 
 def read_folds(snapshot: Artifact) -> dict[str, int]:

@@ -9,9 +9,9 @@ import importlib.metadata
 import pkgutil
 
 from components.shared.errors import InputError, did_you_mean, quote_all
-from components.shared.tasks.task import Task
+from components.shared.tasks.task import Task, metric_of
 
-__all__ = ["Task", "get", "names", "register"]
+__all__ = ["Task", "get", "metric_of", "names", "register"]
 
 PLUGINS = "graft.tasks"
 

@@ -9,8 +9,11 @@ import pyarrow as pa
 from components.shared.backbones import Backbone
 from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.modalities import IMAGE, TEXT, Encoder, Encoding, Limits, Modality
+from components.shared.statistics import Metric
 from components.shared.tasks import register
+from components.shared.tasks.classification.metrics import METRICS
 from components.shared.tasks.classification.samples import sentences, shapes
+from components.shared.tasks.scoring import Scoring
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Classification:
         input_counts: How many input columns it takes.
         make_sample: Makes rows, see `sample`.
         columns: The fields of `data` in a job that have a default with this task.
+        metrics: What predictions are judged by, accuracy first.
+        part: Classes have a recall each.
     """
 
     name: str
@@ -30,6 +35,15 @@ class Classification:
     input_counts: tuple[int, ...]
     make_sample: Callable[[int, int], list[dict[str, Any]]]
     columns: Mapping[str, Any] = field(default_factory=dict)
+    metrics: tuple[Metric, ...] = METRICS
+    part: tuple[str, str] = ("class", "recall")
+
+    @property
+    def scoring(self) -> Scoring:
+        """Accuracy, macro-F1 and what is told beside them, of probabilities."""
+        from components.shared.tasks.classification.scoring import ClassificationScoring
+
+        return ClassificationScoring()
 
     @property
     def input_type(self) -> pa.DataType:
