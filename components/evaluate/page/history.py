@@ -27,7 +27,7 @@ class Point:
         low: Of the interval of that.
         high: Likewise.
         examples: It was trained on.
-        drift: The accuracy of a classifier that tells its inputs from those of the champion of its time.
+        drift: How often a classifier rightly tells its inputs from those of the champion of its time.
         look: "now", "champion", "promoted" or "other".
         outcome: What became of it.
         reasons: Why.

@@ -18,15 +18,15 @@ class Metric(Protocol):
 
     @property
     def name(self) -> str:
-        """Its key in JSON, tags and job files: "macro_f1"."""
+        """Its key in JSON, tags and job files: "log_loss"."""
 
     @property
     def title(self) -> str:
-        """What a sentence calls it: "macro-F1"."""
+        """What a sentence calls it: "log loss"."""
 
     @property
     def heading(self) -> str:
-        """What a table calls it: "Macro-F1"; "": it is in none."""
+        """What a table calls it: "Log loss"; "": it is in none."""
 
     @property
     def direction(self) -> int:

@@ -127,6 +127,9 @@ class Scoring(Protocol):
     def targets(self, values: Sequence[Any], spec: Spec) -> np.ndarray:
         """Returns the targets of a snapshot's rows as `score` and baselines take them, [examples]."""
 
+    def read(self, columns: Mapping[str, Sequence[Any]]) -> np.ndarray:
+        """Returns predictions out of the columns that a model answers (the task's prediction), [examples]."""
+
     def fault(self, predictions: np.ndarray, size: int, spec: Spec) -> str | None:
         """Returns what is wrong with predictions of so many examples ("gave no numbers"); None where nothing is."""
 

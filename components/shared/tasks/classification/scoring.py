@@ -38,6 +38,10 @@ class ClassificationScoring:
         number = {label: place for place, label in enumerate(spec["labels"])}
         return np.array([number[label] for label in values], np.int64)
 
+    def read(self, columns: Mapping[str, Sequence[Any]]) -> np.ndarray:
+        """Returns `probabilities`."""
+        return np.array(columns["probabilities"], np.float64)
+
     def fault(self, predictions: np.ndarray, size: int, spec: Spec) -> str | None:
         """Probabilities are finite, and as many as there are examples and classes."""
         shape = (size, len(spec["labels"]))

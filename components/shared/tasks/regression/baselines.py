@@ -63,7 +63,7 @@ def _cosine(sides: Sequence[csr_array], truth: np.ndarray, size: int, began: flo
 
 def _within(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Keeps predictions within what was seen: a line goes on for ever."""
-    return np.clip(found, truth.min(), truth.max())
+    return np.asarray(np.clip(found, truth.min(), truth.max()))
 
 
 def _vectors(vectors: TextVectors, inputs: Texts) -> csr_array:

@@ -30,6 +30,10 @@ class RegressionScoring:
         """Returns numbers, float64 [examples]."""
         return np.array(values, np.float64)
 
+    def read(self, columns: Mapping[str, Sequence[Any]]) -> np.ndarray:
+        """Returns `value`."""
+        return np.array(columns["value"], np.float64)
+
     def fault(self, predictions: np.ndarray, size: int, spec: Spec) -> str | None:
         """Numbers are finite, and as many as there are examples."""
         if predictions.shape != (size,) or not np.isfinite(predictions).all():
