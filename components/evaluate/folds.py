@@ -64,8 +64,9 @@ def cross_baselines(sources: Sources, crossed: Crossed, terms: Terms) -> Baselin
     """
     told = sources.snapshot.read_json("snapshot.json")
     scoring, spec = crossed.scoring, crossed.spec
-    truth, folds = crossed.split.labels.astype(np.int64), crossed.folds
-    everything = read_sample(sources.snapshot, sources.splits, len(truth))
+    folds = crossed.folds
+    everything = read_sample(sources.snapshot, sources.splits, len(folds))
+    truth = scoring.targets(everything.labels, spec)
     constant = scoring.constant(truth, everything.counts, spec, len(truth))
     train_examples = int(len(truth) - np.bincount(folds).max())
     found = Baselines(

@@ -103,8 +103,6 @@ class Classifier:
                 columns |= wide_columns(self.beside, inputs)
             found = self.family.predict(self.network, columns, self.padding, self.batch_size)
         self.seconds += time.perf_counter() - begun
-        truth = (self.labels[number] for number in self.split.labels[start:stop].tolist())
-        add_examples(self.predicted, (self.split[place] for place in range(start, stop)), truth)
         return found
 
 
@@ -127,7 +125,9 @@ def predict(classifier: Classifier, snapshot: Artifact, path: Path, progress: Pr
     """
     parts, worst, done = [], list[tuple[float, int]](), 0
     total = len(classifier.split)
-    for part in _write(classifier, snapshot, path):
+    targets = []
+    for truth, part in _write(classifier, snapshot, path):
+        targets.append(truth)
         parts.append(part)
         worst = sorted([*worst, *_worst(classifier.scoring.worst(part), done)])[:MISTAKES]
         done += len(part)
@@ -137,13 +137,13 @@ def predict(classifier: Classifier, snapshot: Artifact, path: Path, progress: Pr
     whole = join(parts)
     mistakes = _mistakes(snapshot, classifier, whole, [place for _, place in worst])
     return Predictions(
-        whole, mistakes, classifier.seconds, device, classifier.predicted.hexdigest(), classifier.split.labels,
+        whole, mistakes, classifier.seconds, device, classifier.predicted.hexdigest(), np.concatenate(targets),
         classifier.spec,
     )  # fmt: skip
 
 
-def _write(classifier: Classifier, snapshot: Artifact, path: Path) -> Iterator[Statistics]:
-    """Predicts chunk by chunk, writes each and yields what is kept of it."""
+def _write(classifier: Classifier, snapshot: Artifact, path: Path) -> Iterator[tuple[np.ndarray, Statistics]]:
+    """Predicts chunk by chunk, writes each and yields its targets, and what is kept of it."""
     pictures = has_pictures(snapshot)
     columns = ["id", "label"] if pictures and classifier.beside is None else None
     rows = PICTURE_CHUNK if pictures else CHUNK
@@ -154,13 +154,16 @@ def _write(classifier: Classifier, snapshot: Artifact, path: Path) -> Iterator[S
             raw = [name for name in batch.schema.names if name.startswith("input_")]
             inputs = [batch.column(name).to_pylist() for name in raw] if classifier.beside or not pictures else []
             predictions = classifier.probabilities(start, stop, inputs)
-            statistics = classifier.scoring.score(predictions, classifier.split.labels[start:stop], classifier.spec)
+            answers = batch.column("label").to_pylist()
+            add_examples(classifier.predicted, (classifier.split[place] for place in range(start, stop)), answers)
+            targets = classifier.scoring.targets(answers, classifier.spec)
+            statistics = classifier.scoring.score(predictions, targets, classifier.spec)
             kept = batch.drop_columns(raw) if pictures else batch
             told = classifier.scoring.columns(predictions, statistics, classifier.spec)
             table = pa.table({**{name: kept.column(name) for name in kept.schema.names}, **told})
             writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
             writer.write_table(table)
-            yield statistics
+            yield targets, statistics
             start = stop
     finally:
         if writer is not None:

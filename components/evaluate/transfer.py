@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from components.evaluate.baselines import Baselines
 from components.shared.artifact import Artifact
 from components.shared.errors import InputError
+from components.shared.snapshot import spec_of
 from components.shared.statistics import Gain, Metric, Statistics, measure, paired_gain, score_of, written
 from components.shared.tasks import Task
 from components.shared.tasks.scoring import Duel
@@ -63,8 +64,8 @@ class Comparison:
                 f"{self.model.file(_PREDICTED)} holds {len(table):,} predictions of {name!r}; the test split has "
                 f"{len(self.whole):,} examples. Run finetune again."
             )
-        arrays = {column: table[column].to_numpy() for column in table.column_names if column != "arm"}
-        return self.task.scoring.kept(arrays, self.whole)
+        columns = {column: table[column].to_numpy() for column in table.column_names if column != "arm"}
+        return self.task.scoring.kept(columns, self.whole, spec_of(self.model.read_json("model.json")))
 
 
 def read_comparison(model: Artifact, task: Task, whole: Statistics) -> Comparison:

@@ -127,7 +127,7 @@ class Scoring(Protocol):
     def targets(self, values: Sequence[Any], spec: Spec) -> np.ndarray:
         """Returns the targets of a snapshot's rows as `score` and baselines take them, [examples]."""
 
-    def read(self, columns: Mapping[str, Sequence[Any]]) -> np.ndarray:
+    def read(self, columns: Mapping[str, Sequence[Any]], spec: Spec) -> np.ndarray:
         """Returns predictions out of the columns that a model answers (the task's prediction), [examples]."""
 
     def fault(self, predictions: np.ndarray, size: int, spec: Spec) -> str | None:
@@ -145,12 +145,13 @@ class Scoring(Protocol):
             learned: What the model knew of it, where that may be something else: the champion's labels.
         """
 
-    def kept(self, arrays: Mapping[str, np.ndarray], whole: Statistics) -> Statistics:
-        """Returns statistics out of the columns that finetune kept of another model's.
+    def kept(self, columns: Mapping[str, np.ndarray], whole: Statistics, spec: Spec) -> Statistics:
+        """Returns statistics out of the columns that finetune kept of another model's predictions.
 
         Args:
-            arrays: By name, [examples].
+            columns: By name, [examples].
             whole: Of the same examples, by the model.
+            spec: What is known of the target.
         """
 
     def columns(self, predictions: np.ndarray, statistics: Statistics, spec: Spec) -> Mapping[str, pa.Array]:

@@ -38,7 +38,7 @@ class ClassificationScoring:
         number = {label: place for place, label in enumerate(spec["labels"])}
         return np.array([number[label] for label in values], np.int64)
 
-    def read(self, columns: Mapping[str, Sequence[Any]]) -> np.ndarray:
+    def read(self, columns: Mapping[str, Sequence[Any]], spec: Spec) -> np.ndarray:
         """Returns `probabilities`."""
         return np.array(columns["probabilities"], np.float64)
 
@@ -65,10 +65,10 @@ class ClassificationScoring:
         predicted = np.where(finite, today[predictions.argmax(1)], NO_CLASS).astype(np.int32)
         return statistics_from(targets, predicted, len(spec["labels"]))
 
-    def kept(self, arrays: Mapping[str, np.ndarray], whole: Statistics) -> Statistics:
+    def kept(self, columns: Mapping[str, np.ndarray], whole: Statistics, spec: Spec) -> Statistics:
         """Returns those of `predicted`, `confidence`, `loss` and `score`."""
-        others = {name: arrays[name] for name in ("confidence", "loss", "score")}
-        return statistics_from(whole["labels"], arrays["predicted"], whole.sizes["classes"], **others)
+        others = {name: columns[name] for name in ("confidence", "loss", "score")}
+        return statistics_from(whole["labels"], columns["predicted"], whole.sizes["classes"], **others)
 
     def columns(self, predictions: np.ndarray, statistics: Statistics, spec: Spec) -> Mapping[str, pa.Array]:
         """Returns `predicted` (string), `confidence` (float), `probabilities` (list of float, in the labels' order)."""

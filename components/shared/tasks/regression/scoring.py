@@ -30,7 +30,7 @@ class RegressionScoring:
         """Returns numbers, float64 [examples]."""
         return np.array(values, np.float64)
 
-    def read(self, columns: Mapping[str, Sequence[Any]]) -> np.ndarray:
+    def read(self, columns: Mapping[str, Sequence[Any]], spec: Spec) -> np.ndarray:
         """Returns `value`."""
         return np.array(columns["value"], np.float64)
 
@@ -46,9 +46,9 @@ class RegressionScoring:
         """Returns the statistics of numbers; what a model knew of others does not matter to them."""
         return statistics_of(predictions, targets)
 
-    def kept(self, arrays: Mapping[str, np.ndarray], whole: Statistics) -> Statistics:
+    def kept(self, columns: Mapping[str, np.ndarray], whole: Statistics, spec: Spec) -> Statistics:
         """Returns those of `value`, the predicted numbers."""
-        return statistics_of(arrays["value"], whole["target"])
+        return statistics_of(columns["value"], whole["target"])
 
     def columns(self, predictions: np.ndarray, statistics: Statistics, spec: Spec) -> Mapping[str, pa.Array]:
         """Returns `value` (double)."""

@@ -169,7 +169,7 @@ def test_folds_are_put_together_and_what_finetune_kept_is_read() -> None:
     places = [np.arange(400) % 2 == side for side in (0, 1)]
     values = predicted(5.0)
     np.testing.assert_array_equal(TASK.scoring.cross([values[p] for p in places], places, TARGETS, {}), values)
-    kept = TASK.scoring.kept({"value": values}, found(5.0))
+    kept = TASK.scoring.kept({"value": values}, found(5.0), {})
     np.testing.assert_array_equal(kept["squared_error"], found(5.0)["squared_error"])
 
 
