@@ -60,7 +60,7 @@ def chosen_by(model: Artifact) -> str:
 def _told(history: Mapping[str, Any], task: Task) -> tuple[Metric, Metric | None]:
     """Returns the metric that selected, and another that decides, where there is one."""
     deciding = [metric for metric in task.metrics if metric.decides]
-    chosen = next((metric for metric in deciding if metric.name == history.get("selection")), deciding[0])
+    chosen = next((metric for metric in task.metrics if metric.name == history.get("selection")), deciding[0])
     return chosen, next((metric for metric in deciding if metric is not chosen), None)
 
 

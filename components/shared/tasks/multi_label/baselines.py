@@ -20,7 +20,7 @@ from components.shared.baselines.vectors import (
     most_columns,
     side_by_side,
 )
-from components.shared.tasks.multi_label.metrics import f1_of
+from components.shared.statistics.f1 import f1_of
 
 PENALTIES = (1.0, 10.0, 100.0)  # scikit-learn's C; on vectors of unit length much of it
 THRESHOLDS = np.arange(0.05, 0.951, 0.025)

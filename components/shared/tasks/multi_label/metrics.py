@@ -5,19 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.shared.statistics import OfSums, Statistics
+from components.shared.statistics.f1 import MacroF1, f1_of
 from components.shared.statistics.metric import Described
-
-
-@dataclass(frozen=True)
-class MacroF1(Described):
-    """The mean F1 over the labels that occur: that some example has, or is given."""
-
-    def value(self, statistics: Statistics, weights: np.ndarray | None = None) -> np.ndarray:
-        """Returns it for each resample."""
-        hits, given, there = (_sums(statistics[name], weights) for name in self.columns)
-        found, occurs = f1_of(hits, given, there), (given + there) > 0
-        with np.errstate(invalid="ignore"):
-            return np.asarray(found.sum(-1) / occurs.sum(-1))
 
 
 @dataclass(frozen=True)
@@ -36,13 +25,7 @@ class MeanAveragePrecision(Described):
             precision, known = _average_precision(probabilities[:, label], there[:, label], each)
             total += precision
             counted += known
-        return np.divide(total, counted, out=np.full(len(each), np.nan), where=counted > 0)
-
-
-def f1_of(hits: np.ndarray, given: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Returns F1 of how often labels were rightly given, given, and there; 0 where there is nothing to divide by."""
-    total = np.asarray(given + there, np.float64)
-    return np.divide(2 * hits, total, out=np.zeros(total.shape), where=total > 0)
+        return np.asarray(np.divide(total, counted, out=np.full(len(each), np.nan), where=counted > 0))
 
 
 def _average_precision(scores: np.ndarray, there: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -55,10 +38,6 @@ def _average_precision(scores: np.ndarray, there: np.ndarray, weights: np.ndarra
     precision = np.divide(hits, given, out=np.zeros(hits.shape), where=given > 0)
     total = hits[:, -1]
     return np.divide((gained * precision).sum(1), total, out=np.zeros(len(total)), where=total > 0), total > 0
-
-
-def _sums(column: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    return column.sum(0, dtype=np.int64)[None] if weights is None else weights @ column.astype(np.float64)
 
 
 MICRO_F1 = OfSums("micro_f1", "micro-F1", "Micro-F1", ("hits", "given", "there"), of=f1_of)

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from components.shared.baselines import Baseline
 from components.shared.statistics import Statistics
-from components.shared.tasks.multi_label.metrics import f1_of
+from components.shared.statistics.f1 import f1_of, share_of
 from components.shared.tasks.scoring import Breakdown, Duel, Mistake, Scored, Section, Spec
 
 PRIORS = "The same labels for all"
@@ -127,7 +127,9 @@ class MultiLabelScoring:
         hits, given, there = (
             statistics[name].sum(0, dtype=float) for name in ("labels_hit", "labels_given", "labels_there")
         )
-        columns = zip(labels, _share(hits, given), _share(hits, there), f1_of(hits, given, there), there, strict=True)
+        columns = zip(
+            labels, share_of(hits, given), share_of(hits, there), f1_of(hits, given, there), there, strict=True
+        )
         rows = [
             {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(support)}
             for label, p, r, f, support in columns
@@ -162,7 +164,3 @@ class MultiLabelScoring:
     def unevenness(self, counts: Mapping[str, int], selection: str) -> str:
         """Says nothing: that labels differ in size is as it should be."""
         return ""
-
-
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
