@@ -22,7 +22,6 @@ from .preprocessing import Preprocessing
 
 WIDE_IDS, WIDE_WEIGHTS = "wide_ids", "wide_weights"
 """Columns of a batch: which an example has beside its features (words, gradients), and how much each weighs."""
-_UNSEEN = 0.5  # the part of the examples in training whose columns are not seen: the backbone learns on its own
 
 
 class Network(nn.Module):
@@ -84,8 +83,6 @@ class Network(nn.Module):
         if self.wide is None:
             return logits
         wide: Tensor = self.wide(wide_ids, per_sample_weights=wide_weights)
-        if self.training:
-            wide = wide * (torch.rand(len(wide), 1, device=wide.device) >= _UNSEEN)
         return logits + wide
 
     def deep(self, pooled: Tensor) -> Tensor:

@@ -97,10 +97,10 @@ def paired_gain(metric: Metric, ours: Statistics, theirs: Statistics, seed: int)
     )
 
 
-def interval_of(metric: Metric, statistics: Statistics, seed: int) -> Interval:
+def interval_of(metric: Metric, statistics: Statistics, seed: int, confidence: float = CONFIDENCE) -> Interval:
     """Returns the value of a metric, with the interval of a percentile bootstrap."""
     cases = _Cases(metric, [statistics])
-    return Interval(float(cases.gain(None)[0]), *_ends(cases.draw(seed)))
+    return Interval(float(cases.gain(None)[0]), *_ends(cases.draw(seed), confidence))
 
 
 def mcnemar(gained: int, lost: int) -> float:
@@ -142,8 +142,8 @@ def _of_proportion(gained: int, lost: int, total: int, seed: int) -> tuple[float
     return (gained - lost) / total, (drawn[:, 0] - drawn[:, 1]) / total
 
 
-def _ends(drawn: np.ndarray) -> tuple[float, float]:
-    tail = (1 - CONFIDENCE) / 2
+def _ends(drawn: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    tail = (1 - confidence) / 2
     low, high = np.quantile(drawn, (tail, 1 - tail))
     return float(low), float(high)
 

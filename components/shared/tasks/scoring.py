@@ -15,6 +15,9 @@ import pyarrow as pa
 from components.shared.baselines import Baseline
 from components.shared.statistics import Gain, Metric, Statistics, written
 
+CHANCE = 0.99
+"""Of the interval that tells chance: a useful model is far from it; of noise one in two hundred tries may pass."""
+
 Spec = Mapping[str, Any]
 """What is told of answers, see `components.shared.snapshot.spec_of`."""
 

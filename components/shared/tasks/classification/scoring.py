@@ -98,12 +98,12 @@ class ClassificationScoring:
         return cross_calibrated(logits, targets, folds)
 
     def chance(self, ours: Statistics, constant: Duel, name: str, seed: int) -> tuple[bool, str]:
-        """By accuracy chance is to predict the largest class. By macro-F1 that would be too easy: guessing beats it.
+        """Cohen's kappa tells whether predictions and labels agree more than by chance.
 
-        There Cohen's kappa tells, whether predictions and labels agree more than by chance.
+        By accuracy the model has to beat the largest class, too; by macro-F1 that would be too easy: guessing beats it.
         """
-        if constant.metric.proportion:
-            return constant.gain.low > 0, constant.numbers(name)
+        if constant.metric.proportion and constant.gain.low <= 0:
+            return False, constant.numbers(name)
         kappa = kappa_of(ours, seed)
         return kappa.low > 0, words_of(kappa)
 

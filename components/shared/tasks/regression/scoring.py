@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from components.shared.baselines import Baseline
-from components.shared.statistics import Statistics
-from components.shared.tasks.regression.metrics import statistics_of
+from components.shared.statistics import Statistics, interval_of
+from components.shared.tasks.regression.metrics import PEARSON, statistics_of
 from components.shared.tasks.regression.sections import residuals_of, scatter_of, sections_of
-from components.shared.tasks.scoring import Breakdown, Duel, Mistake, Scored, Section, Spec
+from components.shared.tasks.scoring import CHANCE, Breakdown, Duel, Mistake, Scored, Section, Spec
 
 MEAN = "Mean of the training examples"
 
@@ -68,8 +68,14 @@ class RegressionScoring:
         return found
 
     def chance(self, ours: Statistics, constant: Duel, name: str, seed: int) -> tuple[bool, str]:
-        """Chance is to predict the mean: without correlation, and with the least error that a constant can have."""
-        return constant.gain.low > 0, constant.numbers(name)
+        """Predictions have to follow the targets more than by chance; by an error they have to beat the mean, too."""
+        if constant.metric.direction < 0 and constant.gain.low <= 0:
+            return False, constant.numbers(name)
+        found = interval_of(PEARSON, ours, seed, CHANCE)
+        return found.low > 0, (
+            f"{PEARSON.title} of predictions and labels is {found.value:.3f}, with a {CHANCE:.0%} interval of "
+            f"{found.low:+.3f} to {found.high:+.3f}, where chance is 0"
+        )
 
     def breakdown(self, statistics: Statistics, spec: Spec) -> Breakdown:
         """Returns none: numbers are of no classes."""
