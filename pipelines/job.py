@@ -16,8 +16,8 @@ from components.ingest.ingest import IngestSettings as DataDefaults
 from components.ingest.rare import RARE
 from components.shared import tasks
 from components.shared.backbones import RANDOM
-from components.shared.errors import InputError
-from components.shared.gate import APPROVALS, METRICS, Rules
+from components.shared.errors import InputError, did_you_mean, quote_all
+from components.shared.gate import APPROVALS, Rules, ranges, reason_to_refuse
 from components.shared.sources.listing import sources_of
 from components.shared.sources.sql import is_sql
 from components.shared.sources.text import check_encoding
@@ -236,15 +236,39 @@ class Evaluation(_Section):
 class Promotion(_Section):
     """What a model must show to become champion; see `components.shared.gate.Rules`."""
 
-    metric: Annotated[str, one_of(METRICS)] = Rules.metric
-    min_gain: Annotated[float, Field(ge=-1, le=1)] | None = Rules.min_gain
-    min_value: Part | None = Rules.min_value
-    max_class_drop: Part | None = Rules.max_class_drop
-    max_slice_drop: Part | None = Rules.max_slice_drop
+    metric: str = Rules.metric
+    min_gain: float | None = Rules.min_gain
+    min_value: float | None = Rules.min_value
+    max_class_drop: float | None = Rules.max_class_drop
+    max_slice_drop: float | None = Rules.max_slice_drop
     must_beat_baseline: bool = Rules.must_beat_baseline
     max_latency_ratio: AboveZero | None = Rules.max_latency_ratio
     min_examples: Positive = Rules.min_examples
     approval: Annotated[str, one_of(APPROVALS)] = Rules.approval
+
+    @field_validator("metric")
+    @classmethod
+    def _is_one_of_the_task(cls, metric: str, info: ValidationInfo) -> str:
+        """Refuses what the task has not; its primary one is what is left open."""
+        task = _task_of(info)
+        if task is None:
+            return metric
+        names = [found.name for found in task.metrics if found.decides]
+        if metric not in ("", *names):
+            context = {"reason": f"it is {metric!r}; allowed: {quote_all(names)}.{did_you_mean(metric, names)}"}
+            raise PydanticCustomError("metric", "{reason}", context)
+        return "" if metric == names[0] else metric
+
+    @field_validator("min_gain", "min_value", "max_class_drop", "max_slice_drop")
+    @classmethod
+    def _can_be(cls, value: float | None, info: ValidationInfo) -> float | None:
+        """Refuses what is beyond what the metric can be."""
+        task, name = _task_of(info), str(info.field_name)
+        if task and "metric" in info.data:
+            reason = reason_to_refuse(name, value, ranges(task, info.data["metric"])[name])
+            if reason:
+                raise PydanticCustomError("range", "{reason} was expected", {"reason": reason})
+        return value
 
 
 class Retrain(_Section):

@@ -1,4 +1,4 @@
-"""Baselines on the same data: the majority class, the task's own classical models, and what finetune left of others."""
+"""Baselines on the same data: one constant prediction, the task's own classical models, and what finetune left."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,10 @@ import numpy as np
 from components.evaluate.examples import Splits, has_pictures
 from components.shared import tasks
 from components.shared.artifact import Artifact
-from components.shared.baselines import Labelled, Terms
-from components.shared.outcomes import Outcome, outcome_of
-from components.shared.snapshot import read_batches
+from components.shared.baselines import Baseline, Labelled, Terms
+from components.shared.snapshot import read_batches, spec_of
+from components.shared.statistics import Statistics
 
-MAJORITY = "Majority class"
 _MAX_CHARACTERS = 50_000_000  # of a sample: long texts must not fill the memory,
 _MAX_BYTES = 500_000_000  # nor photographs
 _MAX_PROBABILITIES = 20_000_000  # test examples times classes
@@ -27,7 +26,7 @@ class Baselines:
     """What the baselines made of the first test examples.
 
     Attributes:
-        outcomes: By name; the majority class is always there.
+        statistics: By name; that of the constant prediction is always there.
         failure: Why the task's baselines could not be fitted, or "".
         train_examples: How many they could learn from.
         test_examples: How many they were scored on: the first of the test split.
@@ -35,28 +34,30 @@ class Baselines:
         seconds: By name, of the fit and of what was chosen by it.
         curve: By how many labels a class: what the task's baselines make of the same examples if fitted on so few.
         networks: The names of those that finetune left: a frozen backbone with a linear head.
+        constant: The name of the one that predicts the same for all.
     """
 
-    outcomes: dict[str, Outcome]
+    statistics: dict[str, Statistics]
     failure: str
     train_examples: int
     test_examples: int
     told: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    curve: dict[int, dict[str, Outcome]] = field(default_factory=dict)
+    curve: dict[int, dict[str, Statistics]] = field(default_factory=dict)
     networks: tuple[str, ...] = ()
+    constant: str = ""
 
     @property
-    def classical(self) -> dict[str, Outcome]:
-        """The outcomes of the task's own models: those that learn from the inputs."""
-        others = {MAJORITY, *self.networks}
-        return {name: outcome for name, outcome in self.outcomes.items() if name not in others}
+    def classical(self) -> dict[str, Statistics]:
+        """Those of the task's own models: those that learn from the inputs."""
+        others = {self.constant, *self.networks}
+        return {name: found for name, found in self.statistics.items() if name not in others}
 
-    def beside(self, outcomes: Mapping[str, Outcome], arms: Sequence[Mapping[str, Any]]) -> "Baselines":
+    def beside(self, statistics: Mapping[str, Statistics], arms: Sequence[Mapping[str, Any]]) -> "Baselines":
         """Returns them with what finetune trained as baselines beside the model.
 
         Args:
-            outcomes: By name, of the whole test split.
+            statistics: By name, of the whole test split.
             arms: What finetune told of each.
         """
         told = {
@@ -65,19 +66,19 @@ class Baselines:
         }
         return replace(
             self,
-            outcomes={
-                **self.outcomes,
-                **{name: outcome.first(self.test_examples) for name, outcome in outcomes.items()},
+            statistics={
+                **self.statistics,
+                **{name: found.first(self.test_examples) for name, found in statistics.items()},
             },
             told={**self.told, **told},
             seconds={**self.seconds, **{arm["name"]: arm["seconds"] for arm in arms}},
-            networks=tuple(outcomes),
+            networks=tuple(statistics),
         )
 
 
 def fit_baselines(
     snapshot: Artifact,
-    labels: np.ndarray,
+    targets: np.ndarray,
     train_most: int,
     test_most: int,
     seed: int,
@@ -91,7 +92,7 @@ def fit_baselines(
 
     Args:
         snapshot: Where the examples are.
-        labels: int [test examples], their classes.
+        targets: Of the test examples, see `Scoring.targets`.
         train_most: How many training examples may be used; more only so that every class is among them.
         test_most: How many test examples may be scored.
         seed: Of what is drawn at random in the fit.
@@ -99,23 +100,29 @@ def fit_baselines(
         selection: What is chosen by; "": the counts of the classes decide.
     """
     told = snapshot.read_json("snapshot.json")
-    classes: list[str] = told["labels"]
+    spec, scoring = spec_of(told), tasks.get(told["task"]).scoring
+    classes: list[str] = spec.get("labels", [])
     train = read_sample(snapshot, "train", train_most, each=1)
     validation = read_sample(snapshot, "validation", _MOST_VALIDATION)
-    test = read_sample(snapshot, "test", min(test_most, _MAX_PROBABILITIES // len(classes)))
-    truth = labels[: test.size]
-    counts = np.array([told["classes"]["train"].get(label, 0) for label in classes])
-    majority = outcome_of(np.tile(counts / counts.sum(), (test.size, 1)), truth)
+    test = read_sample(snapshot, "test", min(test_most, _MAX_PROBABILITIES // max(len(classes), 1)))
+    truth, counts = targets[: test.size], told["classes"]["train"]
+    constant = scoring.constant(scoring.targets(train.labels, spec), counts, spec, test.size)
     fits = _Fits(told, validation, test, truth, Terms(len(classes), seed, selection))
     found = fits.run(train)
-    sizes = {size: int(np.minimum(counts, size).sum()) for size in curve}
+    sizes = {size: sum(min(count, size) for count in counts.values()) for size in curve}
     few = _read_few(snapshot, {size: total for size, total in sizes.items() if total <= train_most})
     return replace(
         found,
-        outcomes={MAJORITY: majority, **found.outcomes},
-        told={MAJORITY: {"what": "", "bytes": 4 * len(classes), "examples": int(counts.sum())}, **found.told},
-        curve={size: fits.run(sample).outcomes for size, sample in few.items()},
+        statistics={constant.name: scoring.score(constant.predictions, truth, spec), **found.statistics},
+        told={constant.name: told_of(constant), **found.told},
+        curve={size: fits.run(sample).statistics for size, sample in few.items()},
+        constant=constant.name,
     )
+
+
+def told_of(baseline: Baseline) -> dict[str, Any]:
+    """Returns what `evaluation.json` tells of a baseline beside its scores."""
+    return {name: getattr(baseline, name) for name in ("what", "bytes", "examples")}
 
 
 @dataclass
@@ -161,16 +168,14 @@ class _Fits:
 
     def run(self, train: Sample) -> Baselines:
         """Returns the task's own baselines; where one fails, those before it, and why."""
-        found = Baselines({}, "", train.size, self.test.size)
+        found, spec = Baselines({}, "", train.size, self.test.size), spec_of(self.told)
         try:
             task, learned, held = tasks.get(self.told["task"]), self._labelled(train), self._labelled(self.validation)
             for baseline in task.baselines(learned, held, self.test.inputs, self.terms):
-                probabilities, shape = baseline.probabilities, (self.test.size, self.terms.classes)
-                if probabilities.shape != shape or not np.isfinite(probabilities).all():
-                    raise ValueError(f"{baseline.name} gave no probabilities of shape {shape}")
-                found.outcomes[baseline.name] = outcome_of(probabilities, self.truth)
-                kept = ("what", "bytes", "examples")
-                found.told[baseline.name] = {name: getattr(baseline, name) for name in kept}
+                if fault := task.scoring.fault(baseline.predictions, self.test.size, spec):
+                    raise ValueError(f"{baseline.name} {fault}")
+                found.statistics[baseline.name] = task.scoring.score(baseline.predictions, self.truth, spec)
+                found.told[baseline.name] = told_of(baseline)
                 found.seconds[baseline.name] = baseline.seconds
         except Exception as error:  # whatever a classical model does not like, the evaluation goes on and says so
             failure = f"{type(error).__name__}: {error}"[:500]
@@ -179,8 +184,8 @@ class _Fits:
         return found
 
     def _labelled(self, sample: Sample) -> Labelled:
-        number = {label: place for place, label in enumerate(self.told["labels"])}
-        return Labelled(sample.inputs, np.array([number[label] for label in sample.labels], np.int64))
+        scoring = tasks.get(self.told["task"]).scoring
+        return Labelled(sample.inputs, scoring.targets(sample.labels, spec_of(self.told)))
 
 
 def _read_few(snapshot: Artifact, sizes: Mapping[int, int]) -> dict[int, Sample]:

@@ -1,5 +1,6 @@
 """Single examples of a snapshot, found by their place in a split: the mistakes, and a few of each class."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,9 +24,10 @@ def has_pictures(snapshot: Artifact) -> bool:
     return bool(pa.types.is_binary(tasks.get(snapshot.read_json("snapshot.json")["task"]).input_type))
 
 
-def add_examples(digest: "_Hash", ids: Iterable[str], labels: Iterable[str]) -> None:
+def add_examples(digest: "_Hash", ids: Iterable[str], labels: Iterable[Any]) -> None:
     """Adds examples, in order, to the sha256 that tells which ones a model was scored on."""
-    told = (f"{id_} {len(label)} {label}\n" for id_, label in zip(ids, labels, strict=True))
+    texts = (label if isinstance(label, str) else json.dumps(label) for label in labels)
+    told = (f"{id_} {len(text)} {text}\n" for id_, text in zip(ids, texts, strict=True))
     digest.update("".join(told).encode())
 
 

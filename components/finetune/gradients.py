@@ -81,9 +81,9 @@ class _Search:
         began, given = time.perf_counter(), self.pictures
         size = given.train.size * given.classes
         few, most = (part_of(given.labels, size, limit, self.seed) for limit in (CHOICE, FIT))
-        tried = {look: self._fit(look, few, self._penalties) for look in self._looks()}
+        tried = {look: self._fit(look, few, self._penalty) for look in self._looks()}
         look = max(tried, key=lambda one: rank(tried[one].validation, self.selection))
-        linear = tried[look]
+        linear = tried[look] if self.like is not None else self._fit(look, few, PENALTIES, [tried[look].balanced])
         if len(most) > len(few):
             linear = self._fit(look, most, [linear.penalty], [linear.balanced])
         columns = given.seen(given.train, look.seen)
@@ -104,8 +104,9 @@ class _Search:
         )
 
     @property
-    def _penalties(self) -> Sequence[float]:
-        return PENALTIES if self.like is None else [self.like.linear.penalty]
+    def _penalty(self) -> Sequence[float]:
+        """What all looks are tried at."""
+        return [1.0] if self.like is None else [self.like.linear.penalty]
 
     def _looks(self) -> list[Look]:
         """Returns what may be looked at; without colours there is one choice less."""

@@ -21,10 +21,10 @@ from components.finetune.fusion import Fusion, fuse
 from components.finetune.heads import Head, Heads
 from components.finetune.learners import Autocast, Direct, Learner, Resumed, outputs_of
 from components.finetune.raw import Raw
-from components.finetune.settings import ALONE, LEXICAL, FinetuneSettings
+from components.finetune.settings import ALONE, FinetuneSettings
 from components.finetune.strategies import STRATEGIES, add_adapters, describe, merge_adapters
 from components.finetune.training import History, Trial, measured
-from components.finetune.wide import Branch, is_within_reach, note_of, start_branch
+from components.finetune.wide import note_of
 from components.finetune.words import WideColumns
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
@@ -114,7 +114,7 @@ class Study:
 
     def __post_init__(self) -> None:
         self.network = self.make().to(self.train.device).eval()
-        self.branch = Branch.taken_from(self.network)
+        self.network.narrow()  # of a champion: what stands beside is fitted anew, and added in the end
         self._columns: dict[str, WideColumns] = {}
         first = self.train.batch(np.arange(1))
         self.anatomy = anatomy_of(self.network, first)
@@ -142,8 +142,11 @@ class Study:
         for trial in trials:
             trial.run()
             trained = self.finish(trial)
-            done.append(self.fused(trained) or trained if self.is_asked_for else trained)
-            rows[trial.strategy] = _row(trial.history, trial.history.best)
+            fused = self.fused(trained)
+            gains = fused and rank(fused.history.best, self.selection) > rank(trained.history.best, self.selection)
+            trained = fused if fused and (gains or self.is_asked_for) else trained
+            done.append(trained)
+            rows[trial.strategy] = _row(trained.history, trained.history.best)
         best = max(done, key=lambda trained: rank(trained.history.best, self.selection))
         self.note_carriers(best)
         told = [{"strategy": name, **rows[name], "kept": name == best.strategy} for name in strategies]
@@ -284,37 +287,24 @@ class Study:
         """
         strategy, network, settings = STRATEGIES[name], copy.deepcopy(self.network), settings or self.settings
         if strategy.probes or from_probe:
-            self.heads.best.load_into(network)
+            self.heads.probe.load_into(network)
             network.dropout.p = 0.0  # it was fitted without: what is dropped would weigh as much as it learned to
-        elif self._adds_words():
-            assert self.heads.classical is not None, "there are words"
-            start_branch(network, self.heads.classical[1], self.branch)
-        anatomy = anatomy_of(network, self.with_columns(self.train, "train", network).batch(np.arange(1)))
+        anatomy = anatomy_of(network, self.train.batch(np.arange(1)))
         _check_batches(network, min(settings.batch_size, len(self.train)))
         if strategy.adapts:
             torch.manual_seed(settings.seed)
             add_adapters(network, anatomy, settings)
             network.to(self.train.device)
-        learners = self._learners(name, anatomy, network)
+        learners = self._learners(name, anatomy)
 
         def listen(event: str, entry: dict[str, float]) -> None:
             self.listener(name, event, entry)
 
         return Trial(network, anatomy, name, learners, settings, self.autocast, listen, self.objective)
 
-    def _adds_words(self) -> bool:
-        """Whether a network that begins with no fitted head gets a branch for words."""
-        if self.like is not None:
-            return self.heads.classical is not None and self.like.study._adds_words()
-        found = self.heads.classical
-        if found is None or found[1].maker.kind != LEXICAL:
-            return False
-        return self.is_asked_for or is_within_reach(found[1], found[0])
-
-    def _learners(self, name: str, anatomy: Anatomy, network: Network) -> tuple[Learner, Learner]:
+    def _learners(self, name: str, anatomy: Anatomy) -> tuple[Learner, Learner]:
         found: list[Learner] = []
-        for split, given in (("train", self.train), ("validation", self.validation)):
-            examples = self.with_columns(given, split, network)
+        for split, examples in (("train", self.train), ("validation", self.validation)):
             stage = next((s for s in self._cached_stages(name) if s != anatomy.head), None)
             states = self.states[split].get(stage) if stage else None
             if stage and states and not (split == "train" and examples.augment):
@@ -340,7 +330,7 @@ class Study:
         strategy = STRATEGIES[trial.strategy]
         if strategy.adapts:
             merge_adapters(trial.network)
-        probe = self.heads.best.to_json() if strategy.probes else None
+        probe = self.heads.probe.to_json() if strategy.probes else None
         frozen = describe(trial.anatomy, strategy, trial.settings)
         return Trained(trial.network.eval(), trial.strategy, trial.history, frozen, probe, trial.settings)
 

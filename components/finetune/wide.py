@@ -1,4 +1,4 @@
-"""A network's branch for words, or for gradients: what it starts from, what it carries in the end."""
+"""A network's branch for words, or for gradients: the head that goes with it, what each side carries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.finetune.classical import ClassicalFit, Sample
+from components.finetune.classical import ClassicalFit
 from components.finetune.examples import Examples
 from components.finetune.joint import JointFit, carried
 from components.finetune.lexical import top_words
@@ -35,50 +35,6 @@ class JointHead:
         with torch.no_grad():
             network.head.weight.copy_(torch.from_numpy(self.fit.weight / network.head.in_features**0.5))
             network.head.bias.copy_(torch.from_numpy(self.fit.bias))
-
-
-@dataclass(frozen=True)
-class Branch:
-    """A branch that was trained before: of a champion that training starts from."""
-
-    maker: Columns
-    weight: Tensor
-
-    @classmethod
-    def taken_from(cls, network: Network) -> "Branch | None":
-        """Takes the branch out of a network; None where it has none."""
-        if network.wide is None or network.beside is None:
-            return None
-        found = cls(network.beside, network.wide.weight.detach())
-        network.narrow()
-        return found
-
-
-def start_branch(network: Network, fit: ClassicalFit, before: Branch | None) -> None:
-    """Adds a branch to a network that is about to be trained.
-
-    It starts as the model of the words alone; or, where the network's head was trained beside a branch, with that one's
-    weights of the terms that are still there.
-    """
-    if before is None:
-        network.widen(fit.maker, torch.from_numpy(np.ascontiguousarray(fit.linear.weight.T)))
-        with torch.no_grad():
-            network.head.bias.add_(torch.from_numpy(fit.linear.bias).to(network.head.bias))
-        return
-    assert isinstance(before.maker, Vectorizer) and isinstance(fit.maker, Vectorizer), "texts are read"  # noqa: PT018
-    rows = {name: row for row, name in enumerate(before.maker.names())}
-    weight = torch.zeros(fit.maker.width, network.head.out_features)
-    for place, name in enumerate(fit.maker.names()):
-        if name in rows:
-            weight[place] = before.weight[rows[name]].cpu()
-    network.widen(fit.maker, weight)
-
-
-def is_within_reach(fit: ClassicalFit, sample: Sample) -> bool:
-    """Whether the words alone do better on validation than always naming the commonest class, beyond chance."""
-    share = np.bincount(sample.truth, minlength=sample.classes).max() / max(len(sample.truth), 1)
-    accuracy = fit.validation["accuracy"]
-    return bool(accuracy - share > 2 * np.sqrt(accuracy * (1 - accuracy) / max(len(sample.truth), 1)))
 
 
 def note_of(network: Network, validation: Examples, labels: Sequence[str], fit: ClassicalFit) -> dict[str, Any]:

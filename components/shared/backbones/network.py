@@ -25,7 +25,6 @@ from .preprocessing import Preprocessing
 
 WIDE_IDS, WIDE_WEIGHTS = "wide_ids", "wide_weights"
 """Columns of a batch: which an example has beside its features (words, gradients), and how much each weighs."""
-_UNSEEN = 0.5  # the part of the examples in training whose columns are not seen: the backbone learns on its own
 FIRST_HEAD = "classification"
 """Whose head a model has that does not tell it: it was the only one once."""
 MakeHead = Callable[[int], Head]
@@ -101,8 +100,6 @@ class Network(nn.Module):
         if self.wide is None:
             return self._outputs(ready)
         wide: Tensor = self.wide(wide_ids, per_sample_weights=wide_weights)
-        if self.training:
-            wide = wide * (torch.rand(len(wide), 1, device=wide.device) >= _UNSEEN)
         return self._outputs(ready._replace(beside=wide))
 
     def deep(self, pooled: Tensor) -> Tensor:

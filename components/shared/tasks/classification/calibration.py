@@ -7,23 +7,21 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from scipy.stats import norm
 
-from components.evaluate.comparison import CONFIDENCE
-from components.evaluate.scores import expected_calibration_error, reliability
-from components.shared.outcomes import Outcome
+from components.shared.statistics import Statistics, score_of, wilson
+from components.shared.tasks.classification.metrics import ECE
 
 THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Fixed ones: a threshold that is chosen on the test examples would promise too much."""
 _ROWS = 8192
 
 
-def calibration_of(predictions: Path, outcome: Outcome, history: Mapping[str, Any]) -> dict[str, Any] | None:
+def calibration_of(predictions: Path, statistics: Statistics, history: Mapping[str, Any]) -> dict[str, Any] | None:
     """Returns what the model's temperature did; None where finetune tells none.
 
     Args:
         predictions: `predictions.parquet`, whose probabilities are those after it.
-        outcome: Of the same examples.
+        statistics: Of the same examples.
         history: What finetune told, of which `temperature`.
 
     Returns:
@@ -32,19 +30,19 @@ def calibration_of(predictions: Path, outcome: Outcome, history: Mapping[str, An
     temperature = history.get("temperature")
     if not isinstance(temperature, int | float) or not temperature > 0:
         return None
-    classes, parts = outcome.classes, [np.zeros(0, np.float32)]
+    classes, parts = statistics.sizes["classes"], [np.zeros(0, np.float32)]
     with pq.ParquetFile(predictions) as file:
         for batch in file.iter_batches(batch_size=_ROWS, columns=["probabilities"]):
             flat = batch.column(0).flatten().to_numpy().astype(np.float64).reshape(-1, classes)
             logarithms = temperature * np.log(np.maximum(flat, 1e-30))
             powers = np.exp(logarithms - logarithms.max(1, keepdims=True))
             parts.append((powers.max(1) / powers.sum(1)).astype(np.float32))
-    uncalibrated = replace(outcome, confidence=np.concatenate(parts))
-    before, after = (expected_calibration_error(reliability(found)) for found in (uncalibrated, outcome))
+    uncalibrated = replace(statistics, arrays={**statistics.arrays, "confidence": np.concatenate(parts)})
+    before, after = (score_of(ECE, found) for found in (uncalibrated, statistics))
     return {"temperature": float(temperature), "before": before, "after": after}
 
 
-def thresholds_of(outcome: Outcome) -> list[dict[str, Any]]:
+def thresholds_of(statistics: Statistics) -> list[dict[str, Any]]:
     """Returns what comes of answering only where the model is sure enough, and handing the rest to people.
 
     Returns:
@@ -53,21 +51,12 @@ def thresholds_of(outcome: Outcome) -> list[dict[str, Any]]:
     """
     rows, before = [], -1
     for threshold in THRESHOLDS:
-        sure = outcome.confidence >= threshold
+        sure = statistics["confidence"] >= threshold
         answered = int(sure.sum())
         if answered and answered != before:
-            right = int(outcome.right[sure].sum())
-            low, high = wilson(right, answered)
+            right = int(statistics["right"][sure].sum())
+            low, high = wilson(right / answered, answered)
             told = {"threshold": threshold, "answered": answered, "share": answered / len(sure)}
             rows.append({**told, "precision": right / answered, "low": low, "high": high})
             before = answered
     return rows
-
-
-def wilson(right: int, total: int) -> tuple[float, float]:
-    """Returns the interval of a share, which stays within 0 and 1 and is honest where all or few are right."""
-    z = float(norm.ppf(0.5 + CONFIDENCE / 2))
-    share, wide = right / total, z**2 / total
-    middle = (share + wide / 2) / (1 + wide)
-    half = z * np.sqrt(share * (1 - share) / total + wide / (4 * total)) / (1 + wide)
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))

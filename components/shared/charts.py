@@ -1,4 +1,4 @@
-"""Geometry of the page's charts: numbers only. The template draws them as SVG, so that all text is escaped there."""
+"""Geometry of the charts of a page: numbers only. Templates draw them as SVG, so that all text is escaped there."""
 
 import math
 from collections.abc import Sequence
@@ -36,6 +36,10 @@ class Scale:
         first = math.ceil(round(self.low / step, 6))
         last = math.floor(round(self.high / step, 6))
         return [round(number * step, 10) for number in range(first, last + 1)]
+
+
+UNIT = {"x": Scale(0, 1, 40, 292), "y": Scale(0, 1, 268, 16)}
+"""Axes of a square chart of what lies between 0 and 1."""
 
 
 @dataclass(frozen=True)
