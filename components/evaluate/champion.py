@@ -17,7 +17,7 @@ from components.shared.packaged import Loaded, load_artifact
 from components.shared.registry import Version
 from components.shared.statistics import Statistics, join
 from components.shared.step import Progress
-from components.shared.tasks.scoring import Spec
+from components.shared.tasks.scoring import Scoring, Spec
 
 _TEXTS, _PICTURES = 1024, 64  # read at once
 _Rows = list[tuple[str | bytes, ...]]
@@ -86,7 +86,7 @@ def forecast(
     scoring = tasks.get(snapshot.read_json("snapshot.json")["task"]).scoring
     parts, digest, done = list[Statistics](), hashlib.sha256(), 0
     for ids, batch, truth in raw_batches(snapshot, model.inputs, splits):
-        predictions = _predict(model, batch)
+        predictions = _predict(model, batch, scoring)
         parts.append(scoring.score(predictions, scoring.targets(truth, spec), spec, {"labels": model.labels}))
         add_examples(digest, ids, truth)
         done += len(ids)
@@ -119,9 +119,9 @@ def _download(version: Version, folder: Path) -> None:
         raise
 
 
-def _predict(model: Loaded, rows: _Rows) -> np.ndarray:
+def _predict(model: Loaded, rows: _Rows, scoring: Scoring) -> np.ndarray:
     try:
-        return model.probabilities(rows)
+        return scoring.read(model.answers(rows), {"labels": model.labels})
     except Exception as error:  # whatever its preprocessing does not like
         raise IncomparableError(f"it cannot predict today's test examples ({_told(error)})") from error
 

@@ -1,24 +1,22 @@
-"""Multi-label classification: a text, or a pair of texts, has any number of labels.
-
-What evaluate asks of it is here; it registers itself when a head can learn it, and a snapshot can hold it.
-"""
+"""Multi-label classification: a text, or a pair of texts, has any number of labels."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
-from components.shared.backbones import Backbone
 from components.shared.baselines import Baseline, Labelled, Terms
-from components.shared.modalities import TEXT, Encoder, Encoding, Limits, Modality
+from components.shared.modalities import TEXT, Modality
 from components.shared.statistics import Metric
+from components.shared.tasks.multi_label.answers import PREDICTION
 from components.shared.tasks.multi_label.metrics import METRICS
+from components.shared.tasks.multi_label.samples import sample
+from components.shared.tasks.multi_label.target import LabelSets, Options
 from components.shared.tasks.scoring import Scoring
+from components.shared.tasks.simple import Simple
 
 
 @dataclass(frozen=True)
-class MultiLabel:
+class MultiLabel(Simple):
     """Inputs of one kind that have any number of labels each.
 
     Attributes:
@@ -28,14 +26,18 @@ class MultiLabel:
         columns: The fields of `data` in a job that have a default with this task.
         metrics: What predictions are judged by, micro-F1 first.
         part: Labels have an F1 each.
+        options: What a job may set under `task_args`.
     """
 
-    name: str = "multi-label-classification"
+    package = __name__
+    prediction = PREDICTION
+    name: str = "text-multi-label-classification"
     modality: Modality = TEXT
     input_counts: tuple[int, ...] = (1, 2)
     columns: Mapping[str, Any] = field(default_factory=dict)
     metrics: tuple[Metric, ...] = METRICS
     part: tuple[str, str] = ("label", "F1")
+    options: Options = field(default_factory=Options)
 
     @property
     def scoring(self) -> Scoring:
@@ -45,22 +47,18 @@ class MultiLabel:
         return MultiLabelScoring()
 
     @property
-    def input_type(self) -> pa.DataType:
-        """What an input is in Arrow."""
-        return self.modality.type
-
-    def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
-        """Returns why a row's inputs cannot be used, or None where they can."""
-        return self.modality.reason_to_reject(inputs, limits)
-
-    def encoder(self, backbone: Backbone, encoding: Encoding) -> Encoder:
-        """Returns an encoder with the backbone's own tokenizer."""
-        return self.modality.encoder(backbone, encoding, self.name)
+    def target(self) -> LabelSets:
+        """What an answer is."""
+        return LabelSets(self.options)
 
     def baselines(
         self, train: Labelled, validation: Labelled, test: Sequence[Sequence[Any]], terms: Terms
     ) -> Iterator[Baseline]:
-        """Ridge multi_label on words and on characters; of pairs the cosine of their words."""
+        """Linear models of words and characters, one label against the rest."""
         from components.shared.tasks.multi_label.baselines import text_baselines  # scikit-learn
 
         return text_baselines(train, validation, test, terms)
+
+    def sample(self, count: int, seed: int) -> list[dict[str, Any]]:
+        """Returns made-up rows that can be learned (columns `input_1` and `label`), to try the chain on."""
+        return sample(count, seed)
