@@ -60,9 +60,19 @@ def class_names(schema: pa.Schema) -> dict[str, Sequence[str]]:
         return {}  # somebody else's, or damaged
     return {
         column: feature["names"]
-        for column, feature in features
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and _are_names(feature.get("names"))
+        for column, told in features
+        if isinstance(feature := _innermost(told), dict)
+        and feature.get("_type") == "ClassLabel"
+        and _are_names(feature.get("names"))
     }
+
+
+def _innermost(feature: object) -> object:
+    """Returns what lists of a feature hold, such as the tags of words."""
+    while isinstance(feature, list) or (isinstance(feature, dict) and isinstance(feature.get("feature"), dict | list)):
+        inner = feature["feature"] if isinstance(feature, dict) else feature
+        feature = inner[0] if isinstance(inner, list) and inner else None if isinstance(inner, list) else inner
+    return feature
 
 
 def _are_names(names: object) -> bool:
@@ -98,7 +108,11 @@ def _values(array: pa.Array, names: Sequence[str] | None) -> list[Any]:
     if pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
         return _texts(array)
     values: list[Any] = array.to_pylist()
-    return [class_name(value, names) for value in values] if names and pa.types.is_integer(array.type) else values
+    if names and pa.types.is_integer(array.type):
+        return [class_name(value, names) for value in values]
+    if names and (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)):
+        return [None if value is None else [class_name(one, names) for one in value] for value in values]
+    return values
 
 
 def _texts(array: pa.Array) -> list[str | None]:

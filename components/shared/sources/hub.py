@@ -56,12 +56,15 @@ def rows_of(
     if not chosen:
         raise InputError(f"{source} has the splits {quote_all(dataset)}; say in data.splits which is to be which.")
     for name, split in chosen.items():
-        names = getattr((dataset[name].features or {}).get(label), "names", None)
+        feature = (dataset[name].features or {}).get(label)
+        names = getattr(getattr(feature, "feature", feature), "names", None)  # of classes, or of those in a list
         for number, values in enumerate(_undecoded(dataset[name]), 1):
             check_columns(source, list(values), columns)
             wanted = {column: _content(values[column]) for column in columns or values}
             if names is not None:
-                wanted[label] = class_name(wanted[label], names)
+                value = wanted[label]
+                several = isinstance(value, list)
+                wanted[label] = [class_name(one, names) for one in value] if several else class_name(value, names)
             fault = next((value.reason for value in wanted.values() if isinstance(value, _Unread)), None)
             given = {column: None if isinstance(value, _Unread) else value for column, value in wanted.items()}
             yield Row(f"{source} {name}:{number}", source, split, given, fault)

@@ -13,6 +13,7 @@ from components.shared.errors import InputError
 from components.shared.sources.columns import Batch, Record, batches, check_columns
 from components.shared.sources.exports import flatten
 from components.shared.sources.readers import Content, Dialect, register
+from components.shared.sources.squad import rows_of_article
 from components.shared.sources.text import (
     LINE_LIMIT,
     TOO_LONG,
@@ -63,7 +64,7 @@ def _records(head: str, stream: BinaryIO, encoding: str, name: str) -> Iterator[
         return
     text = _Text(texts_of(stream, encoding))
     try:
-        for number, value in enumerate(_rows_of(text), 1):
+        for number, value in enumerate(itertools.chain.from_iterable(map(rows_of_article, _rows_of(text))), 1):
             is_row = isinstance(value, dict)
             yield number, flatten(value) if is_row else {}, None if is_row else "JSON, but no object"
     except (ValueError, RecursionError) as error:

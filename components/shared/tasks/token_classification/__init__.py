@@ -14,7 +14,7 @@ from components.shared.tasks.simple import Simple
 from components.shared.tasks.token_classification.answers import PREDICTION
 from components.shared.tasks.token_classification.encoder import TokenEncoder
 from components.shared.tasks.token_classification.metrics import METRICS
-from components.shared.tasks.token_classification.samples import sample
+from components.shared.tasks.token_classification.samples import reports
 from components.shared.tasks.token_classification.target import Entities, Options
 
 
@@ -69,4 +69,4 @@ class TokenClassification(Simple):
 
     def sample(self, count: int, seed: int) -> list[dict[str, Any]]:
         """Returns made-up rows that can be learned (columns `input_1` and `label`), to try the chain on."""
-        return sample(count, seed)
+        return reports(count, seed)

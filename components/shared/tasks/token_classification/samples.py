@@ -1,23 +1,27 @@
-"""Made-up examples that can be learned, to try the chain on."""
+"""Made-up texts with entities that can be learned, to try the chain on."""
 
-import random
 from typing import Any
 
-from components.shared.tasks.multi_label.samples import TOPICS, mixed
+import numpy as np
+
+_SHIPS = ("Aurora", "Beagle", "Calypso", "Dunbar", "Endeavour", "Fram")
+_PORTS = ("Oslo", "Porto", "Cádiz", "Riga", "Genoa")
+_NAMES = {"ship": _SHIPS, "port": _PORTS}
+_FRAMES = (["the", "", "left", "", "at", "dawn"], ["", "reached", "", "late"], ["nothing", "came", "to", ""])
 
 
-def sample(count: int, seed: int) -> list[dict[str, Any]]:
-    """Sentences whose entities are things in kitchens and on ships, neighbours of a kind being one entity."""
-    draw, rows = random.Random(seed), []
+def reports(count: int, seed: int) -> list[dict[str, Any]]:
+    """Short reports on ships and ports, told by their names and what stands around them; some with none."""
+    draw = np.random.default_rng(seed)
+    rows = []
     for number in range(count):
-        spans: list[dict[str, Any]] = []
-        place = 0
-        for word in (words := mixed(draw, number)):
-            kind = next((name for name, known in TOPICS.items() if word in known), None)
-            if kind and spans and spans[-1]["label"] == kind and spans[-1]["end"] == place - 1:
-                spans[-1]["end"] = place + len(word)
-            elif kind:
-                spans.append({"start": place, "end": place + len(word), "label": kind})
-            place += len(word) + 1
-        rows.append({"input_1": " ".join(words), "label": spans})
+        text, spans, kinds = f"{number}:", list[dict[str, Any]](), iter(("ship", "port"))
+        frame = _FRAMES[number % len(_FRAMES)] if number % 5 else ["no", "news"]
+        for word in frame:
+            kind = "" if word else next(kinds)
+            word = word or str(draw.choice(_NAMES[kind]))
+            if kind:
+                spans.append({"start": len(text) + 1, "end": len(text) + 1 + len(word), "label": kind})
+            text += f" {word}"
+        rows.append({"input_1": text, "label": spans})
     return rows

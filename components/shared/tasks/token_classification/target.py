@@ -133,6 +133,8 @@ class SpanReader:
         return [answer]
 
     def _spans(self, value: Any, words: list[str] | None, text: str, place: str) -> list[Span]:
+        if isinstance(value, Mapping) and ("end" in value or "end_offset" in value):
+            value = [value]  # a list of one that a reader took for its own
         if isinstance(value, Mapping):
             value = value.get("entities", value.get("spans", value.get("result")))
         if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
