@@ -82,7 +82,9 @@ class MultiLabelScoring:
 
     def kept(self, columns: Mapping[str, np.ndarray], whole: Statistics, spec: Spec) -> Statistics:
         """Returns those of `labels` and `probabilities`."""
-        return self.score(self.read({name: list(column) for name, column in columns.items()}, spec), whole["labels_there"], spec)
+        return self.score(
+            self.read({name: list(column) for name, column in columns.items()}, spec), whole["labels_there"], spec
+        )
 
     def columns(self, predictions: np.ndarray, statistics: Statistics, spec: Spec) -> Mapping[str, pa.Array]:
         """Returns `labels` (list of string), and `probabilities` (list of float, in the labels' order)."""

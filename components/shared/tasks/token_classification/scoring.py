@@ -78,7 +78,9 @@ class TokenScoring:
 
     def kept(self, columns: Mapping[str, np.ndarray], whole: Statistics, spec: Spec) -> Statistics:
         """Returns those of `entities`."""
-        return self.score(self.read({name: list(column) for name, column in columns.items()}, spec), whole["target_spans"], spec)
+        return self.score(
+            self.read({name: list(column) for name, column in columns.items()}, spec), whole["target_spans"], spec
+        )
 
     def columns(self, predictions: np.ndarray, statistics: Statistics, spec: Spec) -> Mapping[str, pa.Array]:
         """Returns `entities`: type, first character, and the one after the last."""
