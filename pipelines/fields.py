@@ -79,7 +79,7 @@ def _is_plain(value: object) -> bool:
 
 
 def _as_one_text(value: object) -> object:
-    """Returns a list of sources as the one text that the pipeline takes."""
+    """Returns a list of sources, or of columns, as the one text that the pipeline takes."""
     if isinstance(value, list) and value and all(isinstance(one, str) and one for one in value):
         return written(value)
     return value
@@ -128,6 +128,7 @@ def no_placeholder(value: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1), AfterValidator(no_placeholder)]
+Columns = Annotated[str, BeforeValidator(_as_one_text), AfterValidator(no_placeholder)]
 Source = Annotated[Text, BeforeValidator(_as_one_text), AfterValidator(_without_password)]
 RegistryName = Annotated[Text, AfterValidator(_registry_name)]
 Strategies = Annotated[str, BeforeValidator(_in_one), AfterValidator(_strategies)]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from components.detect.detect import STARTS
@@ -18,6 +18,7 @@ from components.shared import tasks
 from components.shared.backbones import RANDOM
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.gate import APPROVALS, Rules, ranges, reason_to_refuse
+from components.shared.sources.listing import sources_of
 from components.shared.sources.sql import is_sql
 from components.shared.sources.text import check_encoding
 from components.shared.tasks import Task
@@ -28,6 +29,7 @@ from pipelines.fields import (
     AboveZero,
     Ascending,
     AtLeastZero,
+    Columns,
     Count,
     Fraction,
     NotNone,
@@ -39,7 +41,6 @@ from pipelines.fields import (
     Strategies,
     Text,
     labels_of,
-    no_placeholder,
     one_of,
 )
 
@@ -91,7 +92,7 @@ class Data(_Section):
 
     source: Source
     inputs: list[Text] = []
-    label: Annotated[str, AfterValidator(no_placeholder)] = ""
+    label: Columns = ""
     labels: Annotated[list[Text] | dict[Text, list[Text]], BeforeValidator(labels_of)] = []
     normalize_labels: bool = DataDefaults.normalize_labels
     splits: dict[Text, Literal["train", "validation", "test"]] = {}
@@ -149,14 +150,17 @@ class Data(_Section):
     @field_validator("label")
     @classmethod
     def _is_no_input(cls, label: str, info: ValidationInfo) -> str:
-        if label in info.data.get("inputs", []):
+        columns, task = sources_of(label), _task_of(info)
+        if set(columns) & set(info.data.get("inputs", [])):
             raise PydanticCustomError("label", "it is among data.inputs: the model would see the answer")
+        if len(columns) > 1 and task and not task.target.several:
+            raise PydanticCustomError("label", "{task} takes one column, not several", {"task": task.name})
         return label
 
     @field_validator("group", "time")
     @classmethod
     def _is_not_the_label(cls, column: str, info: ValidationInfo) -> str:
-        if column and column == info.data.get("label"):
+        if column and column in sources_of(info.data.get("label", "")):
             raise PydanticCustomError("label", "it is data.label: another column was expected")
         if column and info.field_name == "time" and info.data.get("group"):
             message = "with data.group an example may be both old and of somebody new: name one of the two"
@@ -279,6 +283,7 @@ class Job(_Section):
 
     model: RegistryName
     task: Annotated[str, one_of(tasks.names())]
+    task_args: Plain = {}
     data: Data
     backbone: Text
     backbone_args: Plain = {}
@@ -288,6 +293,16 @@ class Job(_Section):
     promotion: Promotion = Promotion()
     retrain: Retrain = Retrain()
     schedule: Schedule | None = Field(None, exclude=True)  # of the runs, not one of their arguments
+
+    @field_validator("task_args")
+    @classmethod
+    def _are_options_of_the_task(cls, task_args: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        try:
+            if (task := info.data.get("task")) is not None:
+                tasks.get(task, task_args)
+        except InputError as error:
+            raise PydanticCustomError("options", "{reason}", {"reason": str(error)}) from error
+        return task_args
 
     @field_validator("strategy")
     @classmethod

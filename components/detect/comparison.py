@@ -4,16 +4,16 @@ import heapq
 import itertools
 import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from components.shared.drift import input_features
 from components.shared.inventory import SAMPLE, Content, Entry
 from components.shared.sources.buckets import Example, settle
+from components.shared.tasks import Task
 
 MOST_CLASSES = 50  # that are told one by one
 
@@ -27,17 +27,23 @@ class Comparison:
 
     Attributes:
         content: Of now.
-        before: Examples of then, by label.
-        after: Examples of now, by label.
+        task: What the data is for.
+        answers: What the inventory of then tells of all labels.
+        before: Examples of then, by stratum: by class, mostly.
+        after: Examples of now, by stratum.
+        examples: How many there were then, and are now.
         new: Inputs that are there now alone.
         changed: Inputs with another label, or another given split.
         vanished: Inputs that were there then alone.
         sample: Features of new inputs: of the first by identity, as far as they were read now.
     """
 
+    task: Task
+    answers: Mapping[str, Any] = field(default_factory=dict)
     content: Content = field(default_factory=Content)
     before: Counter[str] = field(default_factory=Counter)
     after: Counter[str] = field(default_factory=Counter)
+    examples: list[int] = field(default_factory=lambda: [0, 0])
     new: int = 0
     changed: int = 0
     vanished: int = 0
@@ -48,17 +54,18 @@ class Comparison:
         """Whether anything is not as it was."""
         return bool(self.new or self.changed or self.vanished)
 
-    def add(self, before: Row | None, after: Row | None, input_type: pa.DataType) -> None:
+    def add(self, before: Row | None, after: Row | None) -> None:
         """Adds an input: what was kept of it then, and what would be now."""
-        if before is not None:
-            self.before[before.label] += 1
+        for place, row, counts in ((0, before, self.before), (1, after, self.after)):
+            if row is not None:
+                self.examples[place] += 1
+                counts.update(self.task.target.strata(row.label, self.answers))
         if after is not None:
-            self.after[after.label] += 1
             self.content.add(after.id, after.split, after.label)
         if before is None and after is not None:
             self.new += 1
             if isinstance(after, Example) and len(self.sample) < SAMPLE:
-                self.sample.append(input_features(after.inputs, input_type))
+                self.sample.append(input_features(after.inputs, self.task.input_type))
         elif before is not None and after is None:
             self.vanished += 1
         elif before is not None and after is not None:
@@ -71,8 +78,8 @@ class Comparison:
         gaps = (abs(self.before[label] / totals[0] - self.after[label] / totals[1]) for label in labels)
         return {
             "examples": {
-                "before": self.before.total(),
-                "after": self.after.total(),
+                "before": self.examples[0],
+                "after": self.examples[1],
                 "new": self.new,
                 "changed": self.changed,
                 "vanished": self.vanished,
@@ -89,17 +96,20 @@ class Comparison:
         }
 
 
-def compare(before: Iterable[Entry], now: Iterable[Iterable[Row]], input_type: pa.DataType) -> Comparison:
+def compare(
+    before: Iterable[Entry], now: Iterable[Iterable[Row]], task: Task, answers: Mapping[str, Any]
+) -> Comparison:
     """Compares two contents in one pass: nothing but counts and a sample stays in memory.
 
     Args:
         before: The rows of then, sorted by identity.
         now: Those of now, in several parts, each sorted by identity.
-        input_type: Of the input columns.
+        task: What the data is for.
+        answers: What is known of all labels of then.
     """
-    found = Comparison()
+    found = Comparison(task, answers)
     for then, today in _groups(before, now):
-        found.add(_settled(then), _settled(today), input_type)
+        found.add(_settled(then, task), _settled(today, task))
     return found
 
 
@@ -114,5 +124,9 @@ def _groups(before: Iterable[Entry], now: Iterable[Iterable[Row]]) -> Iterator[_
         yield group
 
 
-def _settled(rows: list[Row]) -> Row | None:
-    return settle(rows, lambda *_: None, lambda _: None) if rows else None
+def _settled(rows: list[Row], task: Task) -> Row | None:
+    target = task.target
+    told = [
+        row.labelled(target.told(row.label)) if isinstance(row, Example) and target.private else row for row in rows
+    ]
+    return settle(told, target, lambda *_: None, lambda _: None) if told else None

@@ -14,6 +14,7 @@ def detect(
     inputs: list[str],
     label: str,
     task: str,
+    task_args: dict[str, Any],
     labels: list[str],
     label_codes: dict[str, str],
     normalize_labels: bool,

@@ -172,7 +172,7 @@ def _look(source: Source, past: _Past, scratch: Path) -> _Found:
     buckets, rejected = _read(source, fresh, scratch, progress)
     now = [_rows_in(latest, known), itertools.chain.from_iterable(buckets.groups())]
     before = past.before.rows() if past.before else iter(())
-    comparison = compare(before, now, source.task.input_type)
+    comparison = compare(before, now, source.task, past.before.answers if past.before else {})
     tried = past.latest is not None and comparison.content.digest == past.latest.data_digest
     told = {**comparison.told(), "drift": _drift(past.before, comparison), "rejected": rejected}
     progress.update(1.0, "compared")

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,32 @@ class Classifier:
         self.seconds += time.perf_counter() - begun
         return found
 
+    def answers(self, start: int, stop: int, inputs: Sequence[Sequence[Any]]) -> np.ndarray:
+        """Returns predictions as the task's scoring takes them, of a range of examples.
+
+        Args:
+            start: Of the range.
+            stop: Its end.
+            inputs: As of `probabilities`; what an answer repeats of them is empty where there are none.
+        """
+        if self.predictor is not None or self.network.head.exclusive:
+            return self.probabilities(start, stop, inputs)
+        begun = time.perf_counter()
+        first, last = np.searchsorted(self.split.examples, [start, stop])
+        rows = np.arange(first, last)
+        outputs = self.family.outputs_of(self.network, self.split.take(rows), self.padding, self.batch_size)
+        extras: dict[str, Any] = {**self.split.take_lists(rows), "example": self.split.examples[rows] - start}
+        extras["inputs"] = list(zip(*inputs, strict=True)) if inputs else [("",)] * (stop - start)
+        found = self.network.head.decode(defaultdict(list, outputs), defaultdict(list, extras))
+        self.seconds += time.perf_counter() - begun
+        return self.scoring.read(found, self.spec)
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The ids of the examples; several rows may be of one."""
+        _, firsts = np.unique(self.split.examples, return_index=True)
+        return [self.split[int(row)] for row in firsts]
+
 
 def _trusting(columns: Columns) -> Columns:
     """Returns columns that take pictures of any size: ingest has looked at them."""
@@ -124,7 +151,7 @@ def predict(classifier: Classifier, snapshot: Artifact, path: Path, progress: Pr
         share: How much of the progress' total this is.
     """
     parts, worst, done = [], list[tuple[float, int]](), 0
-    total = len(classifier.split)
+    total = len(classifier.ids)
     targets = []
     for truth, part in _write(classifier, snapshot, path):
         targets.append(truth)
@@ -147,15 +174,15 @@ def _write(classifier: Classifier, snapshot: Artifact, path: Path) -> Iterator[t
     pictures = has_pictures(snapshot)
     columns = ["id", "label"] if pictures and classifier.beside is None else None
     rows = PICTURE_CHUNK if pictures else CHUNK
-    writer, start = None, 0
+    writer, start, ids = None, 0, classifier.ids
     try:
         for batch in read_columns(snapshot, classifier.splits, columns, rows):
             stop = start + batch.num_rows
             raw = [name for name in batch.schema.names if name.startswith("input_")]
             inputs = [batch.column(name).to_pylist() for name in raw] if classifier.beside or not pictures else []
-            predictions = classifier.probabilities(start, stop, inputs)
+            predictions = classifier.answers(start, stop, inputs)
             answers = batch.column("label").to_pylist()
-            add_examples(classifier.predicted, (classifier.split[place] for place in range(start, stop)), answers)
+            add_examples(classifier.predicted, ids[start:stop], answers)
             targets = classifier.scoring.targets(answers, classifier.spec)
             statistics = classifier.scoring.score(predictions, targets, classifier.spec)
             kept = batch.drop_columns(raw) if pictures else batch

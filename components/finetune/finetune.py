@@ -13,6 +13,7 @@ from components.finetune.raw import raw_of
 from components.finetune.report import FinetuneReport
 from components.finetune.settings import ALONE, FinetuneSettings, strategies_of
 from components.finetune.study import Trained
+from components.finetune.training import measured
 from components.finetune.work import Work
 from components.shared import backbones
 from components.shared.artifact import open_artifact, write_artifact
@@ -56,7 +57,11 @@ def _finetune(
     raw = raw_of(source, snapshot, settings, scratch)
     alone = _has_no_backbone(settings)
     folds = folds_of(source, snapshot, settings)
-    work = (ColumnsAlone if alone else Work)(source, raw, settings, scratch, folds)
+    work = (
+        ColumnsAlone(source, raw, settings, scratch, folds)
+        if alone
+        else Work(source, raw, settings, scratch, folds, snapshot)
+    )
     stored = dataclasses.asdict(work.settings)
     if not parallel.group().is_first:
         return _report("", "", work.train(None))
@@ -81,7 +86,7 @@ def _report(digest: str, run_id: str, trained: Trained) -> FinetuneReport:
         run_id=run_id,
         strategy=trained.strategy,
         best_epoch=trained.history.best_epoch,
-        validation={name: best[name] for name in ("validation_loss", "accuracy", "macro_f1")},
+        validation=measured(best),
         examples_per_second=trained.history.examples_per_second,
     )
 

@@ -29,6 +29,7 @@ from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
 from components.shared.linear import cross_calibrated
 from components.shared.snapshot import CROSSED, SPLITS, TRAINED_ON, read_folds
+from components.shared.tasks.objective import head_class
 
 _NO_END = 1_000_000  # epochs: nothing ends a training that has no validation
 
@@ -73,6 +74,8 @@ def folds_of(features: Artifact, snapshot: Path | None, settings: FinetuneSettin
     found = read_folds(source)
     if not found:
         return None, ""
+    if not head_class(features.read_json("features.json")["task"]).exclusive:
+        return None, "of this task there is none"
     if settings.transfer_check or settings.learning_curve:
         return None, "evaluation.transfer_check and evaluation.learning_curve measure on the test split"
     if settings.known and settings.replay < 1:

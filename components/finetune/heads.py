@@ -6,14 +6,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from components.finetune import fitting
 from components.finetune.classical import ClassicalFit, Sample
+from components.finetune.fitting import HeadFit, fit_head
 from components.finetune.joint import fit_joint
-from components.finetune.learners import Pooled, predict, scores_of
+from components.finetune.learners import HeadOnly, predict
 from components.finetune.probe import Probe, Vectors, View, fit_probe
 from components.finetune.training import History
 from components.finetune.wide import JointHead
 from components.shared.backbones.network import Network
 from components.shared.selection import rank
+from components.shared.tasks.classification.objective import scores_of
 
 if TYPE_CHECKING:
     from components.finetune.study import Study
@@ -35,7 +38,7 @@ class Head:
 
     name: str
     what: str
-    fitted: Probe | JointHead
+    fitted: Probe | JointHead | HeadFit
     view: View
     history: History
 
@@ -47,7 +50,7 @@ class Head:
 
     def to_json(self) -> dict[str, Any] | None:
         """Returns what the history tells of a probe; None of one with a branch."""
-        return self.fitted.to_json() if isinstance(self.fitted, Probe) else None
+        return None if isinstance(self.fitted, JointHead) else self.fitted.to_json()
 
 
 class Heads:
@@ -83,9 +86,11 @@ class Heads:
     def probe(self) -> Head:
         """A head on the pooled vectors of the frozen backbone, once `Study.prepare` has computed them."""
         study, began = self.study, time.perf_counter()
+        if not study.network.head.exclusive:
+            return self._of_any_loss(began)
         vectors = [self._vectors(name) for name in ("train", "validation")]
         like = self.like.probe.fitted if self.like else None
-        assert not isinstance(like, JointHead), "it is a probe"
+        assert like is None or isinstance(like, Probe), "it is a probe"
         classes = study.network.head.out_features
         probe = fit_probe(vectors[0], vectors[1], classes, study.tell, self._views(), like)
         entry = {"train_loss": probe.train_loss, **probe.validation}
@@ -130,6 +135,21 @@ class Heads:
             return joint or self.probe
         return max((self.probe, joint), key=lambda head: rank(head.history.best, self.study.selection))
 
+    def _of_any_loss(self, began: float) -> Head:
+        """Returns a probe of a head whose examples have no one class of several."""
+        study = self.study
+        before = self.like.probe.fitted if self.like else None
+        assert before is None or isinstance(before, HeadFit), "it is of the same task"
+
+        def look(split: str, view: View, most: int | None) -> fitting.Vectors:
+            examples = study.train if split == "train" else study.validation
+            states = study.states[split][study.anatomy.head]
+            return fitting.Vectors(states, examples, study.network.head, view, most)
+
+        fit = fit_head(study.network.head, study.objective, look, self._views(), study.selection, study.tell, before)
+        entry = {"train_loss": fit.train_loss, **fit.validation}
+        return Head(PROBE, fit.words, fit, fit.view, self._history(entry, began))
+
     def _vectors(self, split: str) -> Vectors:
         study = self.study
         examples = study.train if split == "train" else study.validation
@@ -145,7 +165,7 @@ class Heads:
         network = copy.deepcopy(study.network)
         head.load_into(network)
         examples = study.with_columns(study.validation, "validation", network)
-        learner = Pooled(examples, study.states["validation"][study.anatomy.head], head.view.row)
+        learner = HeadOnly(examples, study.states["validation"][study.anatomy.head], head.view.row)
         return scores_of(predict(network, learner, 1024, study.autocast), study.validation.labels)
 
     def _history(self, scores: dict[str, float], began: float) -> History:

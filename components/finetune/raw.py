@@ -17,6 +17,7 @@ from components.shared.artifact import Artifact, open_artifact
 from components.shared.columns import Columns
 from components.shared.errors import InputError
 from components.shared.snapshot import SPLITS
+from components.shared.tasks.objective import head_class
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,9 @@ def raw_of(features: Artifact, snapshot: Path | None, settings: FinetuneSettings
         InputError: They were made from another snapshot, or something is asked for that is not there.
     """
     told = features.read_json("features.json")
+    if not head_class(told["task"]).exclusive:
+        _refuse_columns(settings)
+        return None
     kind = RawTexts if pa.types.is_string(tasks.get(told["task"]).input_type) else RawPictures
     _check(settings, kind, snapshot is not None)
     switch, strategies = getattr(settings, kind.kind), strategies_of(settings.strategy)
@@ -124,6 +128,16 @@ def raw_of(features: Artifact, snapshot: Path | None, settings: FinetuneSettings
             f"is {source.digest[:12]}. Name the snapshot that they were made from."
         )
     return kind(source, told["labels"], settings.seed, scratch)
+
+
+def _refuse_columns(settings: FinetuneSettings) -> None:
+    """Refuses what is asked for in vain: words and gradients are columns of a model of classes."""
+    names = [name for name in (LEXICAL, GRADIENTS) if name in strategies_of(settings.strategy)]
+    if names := names or [name for name in (LEXICAL, GRADIENTS) if getattr(settings, name) == "true"]:
+        raise InputError(
+            f"{names[0]!r} looks at {NOUNS[names[0]]} for classifications alone: an example has one class there. "
+            "Choose another strategy, or leave it out."
+        )
 
 
 def _check(settings: FinetuneSettings, kind: type[Raw], is_there: bool) -> None:

@@ -15,17 +15,15 @@ from typing import Any
 import numpy as np
 
 from components.finetune import parallel
-from components.finetune.account import RECIPE
+from components.finetune.account import RECIPE, learned_of
 from components.finetune.budget import Budget, Plan, plan_for, rounded
 from components.finetune.heads import PROBE
-from components.finetune.learned import verdict_of
 from components.finetune.probe import Probe
 from components.finetune.settings import ALONE, NOUNS, FinetuneSettings
 from components.finetune.study import Study, Trained, candidate
 from components.finetune.training import Trial
 from components.shared import metrics
 from components.shared.errors import InputError
-from components.shared.linear import softmax
 from components.shared.selection import is_uneven, rank
 
 RUNG = 0.15
@@ -136,7 +134,8 @@ class Search:
 
     def _reason_to_stop(self) -> str:
         """Returns why training cannot pay, or ""."""
-        best = max((min(t.history.best["accuracy"], t.history.best["macro_f1"]) for t, _ in self._done), default=0.0)
+        bounded = self.study.objective.bounded
+        best = max((min(t.history.best[name] for name in bounded) for t, _ in self._done), default=0.0)
         if best >= _PERFECT:
             return "what was fitted leaves nothing to gain on validation"
         if self.recipe.get("strategy") == "probe" and not self._is_news():
@@ -205,8 +204,9 @@ class Search:
 
     def _adjustment(self, settings: FinetuneSettings) -> float:
         """Returns how much the loss corrects for uneven classes: as the probe found it, wholly where there is none."""
-        counts = np.bincount(self.study.train.labels)
-        if settings.logit_adjustment or not is_uneven(counts):
+        if settings.logit_adjustment or not self.study.network.head.exclusive:
+            return settings.logit_adjustment
+        if not is_uneven(np.bincount(self.study.train.labels)):
             return settings.logit_adjustment
         fitted = self.study.heads.probe.fitted if self.pretrained else None
         return float(fitted.balanced) if isinstance(fitted, Probe) else 1.0
@@ -268,9 +268,7 @@ class Search:
         trial.run()
 
     def _has_learned(self, trained: Trained) -> bool:
-        counts = np.bincount(self.study.train.labels, minlength=self.study.network.head.out_features)
-        logits, truth = self.study.logits(trained)
-        return verdict_of(softmax(logits), truth, counts, [], len(trained.history.epochs)).learned
+        return learned_of(trained, self.study, len(trained.history.epochs)).learned
 
     def _add(self, name: str, what: str, trained: Trained, began: float, note: str = "") -> None:
         line = candidate(name, what, {**trained.history.best, "seconds": time.perf_counter() - began}, False, note)

@@ -8,7 +8,8 @@ import numpy as np
 
 from components.finetune import parallel
 from components.finetune.settings import FinetuneSettings
-from components.finetune.study import METRICS, Study, Trained
+from components.finetune.study import Study, Trained
+from components.finetune.training import measured
 from components.shared import registry, tasks
 from components.shared.artifact import Artifact
 from components.shared.backbones import Backbone
@@ -28,7 +29,7 @@ def better_of(runs: Mapping[str, tuple[Study, Trained]]) -> tuple[Study, Trained
     best = max(runs, key=lambda name: rank(runs[name][1].history.best, runs[name][0].selection))
     study, trained = runs[best]
     if len(runs) > 1:
-        scores = {name: {key: run.history.best[key] for key in METRICS} for name, (_, run) in runs.items()}
+        scores = {name: measured(run.history.best) for name, (_, run) in runs.items()}
         trained.starts = [{"start": name, **scores[name], "kept": name == best} for name in runs]
     return study, trained
 

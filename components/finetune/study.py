@@ -19,19 +19,20 @@ from components.finetune.cache import States, compute_states
 from components.finetune.examples import Examples
 from components.finetune.fusion import Fusion, fuse
 from components.finetune.heads import Head, Heads
-from components.finetune.learners import Autocast, Direct, Learner, Resumed, logits_of, scores_of
+from components.finetune.learners import Autocast, Direct, Learner, Resumed, outputs_of
 from components.finetune.raw import Raw
 from components.finetune.settings import ALONE, FinetuneSettings
 from components.finetune.strategies import STRATEGIES, add_adapters, describe, merge_adapters
-from components.finetune.training import History, Trial
+from components.finetune.training import History, Trial, measured
 from components.finetune.wide import note_of
 from components.finetune.words import WideColumns
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
 from components.shared.linear import softmax
-from components.shared.selection import rank, selection_of
+from components.shared.selection import rank
+from components.shared.tasks.classification.objective import scores_of
+from components.shared.tasks.objective import Objective, Outputs, Targets
 
-METRICS = ("validation_loss", "accuracy", "macro_f1")
 RUNG = 0.25
 """In a sweep, strategies that train by gradient steps are compared after this part of their steps; one goes on."""
 
@@ -87,6 +88,7 @@ class Study:
         make: Makes the network with a new head, the same each time.
         train: Training examples; augmented in training, where the settings say so.
         validation: Validation examples.
+        objective: How well a network does on them.
         settings: Of training.
         autocast: Makes the context that forward passes run in.
         listener: Is told every entry of a history: strategy, "step" or "epoch", entry.
@@ -100,6 +102,7 @@ class Study:
     make: Callable[[], Network]
     train: Examples
     validation: Examples
+    objective: Objective
     settings: FinetuneSettings
     autocast: Autocast
     listener: StudyListener
@@ -116,9 +119,8 @@ class Study:
         first = self.train.batch(np.arange(1))
         self.anatomy = anatomy_of(self.network, first)
         with torch.no_grad():
-            self.poolings = list(self.network.summaries(**first))
-        classes = self.network.head.out_features
-        self.selection = selection_of(np.bincount(self.train.labels, minlength=classes))
+            self.poolings = list(self.network.summaries(**first)) if self.network.head.level == "pooled" else ["tokens"]
+        self.selection = self.objective.selection(self.train.target_columns())
         self.heads = Heads(self, self.like)
 
     def run(self, strategies: Sequence[str]) -> Trained:
@@ -262,9 +264,15 @@ class Study:
             assert self.heads.classical is not None, "it was fitted"
             sample, fit = self.heads.classical
             return fit.linear.logits(fit.validation_columns), sample.truth
+        return self.outputs(trained)[0]["logits"], self.validation.labels
+
+    def outputs(self, trained: Trained) -> tuple[Outputs, Targets]:
+        """Returns what a network's head makes of validation examples, and their targets."""
+        network = trained.network
+        assert isinstance(network, Network), "it has a head"
         learner = Direct(self.with_columns(self.validation, "validation", network))
-        found = logits_of(network, learner, 2 * self.settings.batch_size, self.autocast)
-        return found, self.validation.labels
+        found = outputs_of(network, learner, 2 * self.settings.batch_size, self.autocast)
+        return found, self.validation.target_columns()
 
     def trial(self, name: str, settings: FinetuneSettings | None = None, from_probe: bool = False) -> Trial:
         """Returns a network of its own, about to learn by a strategy, from kept states where there are some.
@@ -292,7 +300,7 @@ class Study:
         def listen(event: str, entry: dict[str, float]) -> None:
             self.listener(name, event, entry)
 
-        return Trial(network, anatomy, name, learners, settings, self.autocast, listen, self.selection)
+        return Trial(network, anatomy, name, learners, settings, self.autocast, listen, self.objective)
 
     def _learners(self, name: str, anatomy: Anatomy) -> tuple[Learner, Learner]:
         found: list[Learner] = []
@@ -311,11 +319,7 @@ class Study:
         for trial in trials:
             trial.run(max(1, round(RUNG * trial.total)))
             scores[trial.strategy] = trial.score()
-            told = scores[trial.strategy]
-            self.tell(
-                f"{trial.strategy} after {trial.done} of {trial.total} steps: validation loss "
-                f"{told['validation_loss']:.4f}, accuracy {told['accuracy']:.4f}"
-            )
+            self.tell(f"{trial.strategy} after {trial.done} of {trial.total} steps: {in_words(scores[trial.strategy])}")
         best = max(trials, key=lambda trial: rank(scores[trial.strategy], self.selection))
         found = {trial.strategy: _row(trial.history, scores[trial.strategy], trial.done) for trial in trials}
         self.tell(f"{best.strategy} goes on")
@@ -341,9 +345,20 @@ def candidate(name: str, what: str, scores: Mapping[str, Any], kept: bool, note:
         kept: Whether it is the model.
         note: What else is to be said.
     """
-    validation = {metric: scores[metric] for metric in METRICS}
-    told = {"name": name, "what": what, "validation": validation, "seconds": scores["seconds"]}
+    told = {"name": name, "what": what, "validation": measured(scores), "seconds": scores["seconds"]}
     return {**told, "kept": kept, "note": note}
+
+
+def in_words(scores: Mapping[str, float]) -> str:
+    """Returns the loss and the most telling metric of validation examples, in words."""
+    told = measured(scores)
+    metric = next(name for name in told if name != "validation_loss")
+    return f"validation loss {told['validation_loss']:.4f}, {title_of(metric)} {told[metric]:.4f}"
+
+
+def title_of(metric: str) -> str:
+    """Returns what people call a metric: "macro-F1" for "macro_f1"."""
+    return metric.replace("_f1", "-F1").replace("_", " ")
 
 
 def _check_batches(network: Network, size: int) -> None:
@@ -356,6 +371,6 @@ def _check_batches(network: Network, size: int) -> None:
 
 
 def _row(history: History, scores: Mapping[str, float], steps: int | None = None) -> dict[str, Any]:
-    kept = {name: scores[name] for name in METRICS}
+    kept = measured(scores)
     done = history.epochs[-1]["step"] if steps is None else steps
     return {**kept, "steps": done, "seconds": history.seconds}

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import torch
 from tokenizers import Tokenizer
 
 from components.finetune import comparison, defaults, parallel
-from components.finetune.account import history_of, judge, recipe_of
+from components.finetune.account import history_of, judge, judge_answers, recipe_of
 from components.finetune.account import words_of as verdict_in_words
 from components.finetune.alone import LinearModel
+from components.finetune.answers import Answers, inputs_of
 from components.finetune.augmentation import augmentation
 from components.finetune.budget import Budget, minutes_for
 from components.finetune.columns import save_alone
@@ -40,18 +42,21 @@ from components.finetune.settings import ALONE, AUTO, FinetuneSettings, strategi
 from components.finetune.starts import better_of, check_reads_alike, numbers_of, words_of
 from components.finetune.study import Study, StudyListener, Trained
 from components.finetune.telling import Telling
-from components.shared import backbones
-from components.shared.artifact import Artifact, Draft
+from components.shared import backbones, tasks
+from components.shared.artifact import Artifact, Draft, open_artifact
 from components.shared.backbones import RANDOM, Backbone
-from components.shared.backbones.network import Network
+from components.shared.backbones.network import Network, spec_of
 from components.shared.backbones.preprocessing import FILE as PREPROCESSING
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
 from components.shared.outcomes import Outcome, outcome_of
 from components.shared.selection import rank
 from components.shared.snapshot import SPLITS
+from components.shared.tasks.objective import head_class, objective_of
 
 _CROSSING = 3.0  # minutes that repeating a training on every fold may take, at least
+_KEPT = ("task", "task_args", "family", "inputs", "labels", "target", "columns")
+"""Of `features.json`, what `model.json` tells, too."""
 _CHEAP = 0.05  # a comparison that costs this part of the training is made unasked
 
 
@@ -65,12 +70,17 @@ class Work:
         settings: FinetuneSettings,
         scratch: Path,
         folds: tuple[Folds | None, str] = (None, ""),
+        snapshot: Path | None = None,
     ) -> None:
         self.folds, self.without = folds
+        self.snapshot = snapshot
         self.crossed: Crossed | None = None
         self.source, self.raw, self.settings, self.scratch = source, raw, settings, scratch
         self.minutes = 0.0
         self.told = source.read_json("features.json")
+        self.spec, self.head = spec_of(self.told), head_class(self.told["task"])
+        with torch.random.fork_rng(devices=[]):  # it makes targets, and answers nothing
+            self.make_targets = self.head(1, self.spec).targets
         self.backbone = self._fetch(settings.backbone, "fetched")
         self.starts = {"champion" if settings.known else "backbone": self.backbone}
         if self.backbone.family != self.told["family"]:
@@ -83,6 +93,7 @@ class Work:
                 f"evaluation.transfer_check asks whether transfer helped, but {settings.backbone!r} has no pretrained "
                 "weights: nothing is transferred. Leave it out, or name a pretrained backbone."
             )
+        self._refuse_in_vain()
         if settings.alternative:
             other = self._alternative(settings.alternative)
             if other.name != self.backbone.name:  # a champion of words alone stands for the backbone of its job
@@ -97,6 +108,15 @@ class Work:
         self._made: Network | None = self._make(self.backbone)
         self._check_vocabulary(self._made)
         self.settings, self.why = self._resolved(self._made)
+
+    def _refuse_in_vain(self) -> None:
+        """Refuses settings that mean something for classes alone."""
+        for name in ("mixup", "logit_adjustment"):
+            if getattr(self.settings, name) and not self.head.exclusive:
+                raise InputError(
+                    f"training.{name} is {getattr(self.settings, name):g}, but {self.told['task']} has no classes of "
+                    "which each example has one. Leave it out."
+                )
 
     def train(self, curves: Curves | None) -> Trained:
         """Trains by the strategies that are asked for, then what is to be compared; without curves it is silent."""
@@ -119,7 +139,10 @@ class Work:
         """Judges the model: on validation, or by a cross-validation, after which it is one of all examples."""
         reason, folds = self._reason_against(trained), self.folds
         if folds is None or reason:
-            judge(trained, *study.logits(trained), study.train.labels)
+            if self.head.exclusive:
+                judge(trained, *study.logits(trained), study.train.labels)
+            else:
+                judge_answers(trained, study)
             trained.crossed = {"reason": reason} if reason else {}
             return
         refits: Refits = self._refits(study, trained)
@@ -153,7 +176,8 @@ class Work:
     def _refits(self, study: Study, trained: Trained) -> NetworkRefits:
         folder = self.scratch / f"folds-{trained.strategy}-{trained.probe is None}"  # of all processes
         padding = self.family.padding_of(self.backbone.folder)
-        everything = Examples.whole(FeatureSplit(self.source, *SPLITS), self.family, padding, self.device)
+        split = FeatureSplit(self.source, *SPLITS)
+        everything = Examples.whole(split, self.family, padding, self.device, self.make_targets)
         return NetworkRefits(study, copy.copy(trained), everything, folder, folder / self._of("columns"))
 
     def _run(self, start: str, telling: Telling | None) -> tuple[Study, Trained]:
@@ -193,12 +217,13 @@ class Work:
         """
         train = dataclasses.replace(self._examples("train"), numbers=self.numbers)
         if normalize := getattr(self._made or self._make(backbone), "normalize", None):
-            augment = augmentation(self.settings, normalize.size, len(self.told["labels"]))
+            augment = augmentation(self.settings, normalize.size, len(self.spec.get("labels", ())))
             train = dataclasses.replace(train, augment=augment)
         return Study(
             make=lambda: self._network(backbone),
             train=train,
             validation=self._examples("validation"),
+            objective=objective_of(self.told["task"], self.spec),
             settings=self.settings,
             autocast=lambda: _autocast(self.device, self.precision),
             listener=listener,
@@ -218,9 +243,9 @@ class Work:
         for name in self.source.files:
             if name != "features.json" and not name.endswith(".arrow"):
                 shutil.copyfile(self.source.file(name), draft.path / name)
-        kept = {name: self.told[name] for name in ("task", "family", "inputs", "labels", "columns")}
-        recipe = recipe_of(trained, len(self.numbers), len(self.told["labels"])) | {"frozen": self._is_frozen(trained)}
-        kept |= save_crossed(self.crossed, draft, self.told["labels"])
+        kept = {name: self.told[name] for name in _KEPT if name in self.told}
+        recipe = recipe_of(trained, len(self.numbers), network.head.out_features) | {"frozen": self._is_frozen(trained)}
+        kept |= save_crossed(self.crossed, draft, self.told.get("labels", []))
         draft.write_json("model.json", {**kept, **network.describe(), "recipe": recipe})
         notes = {"device": _name(self.device), "precision": self.precision, **network.describe(), "recipe": recipe}
         notes |= {"budget_minutes": self.minutes, "defaults": self.why, "examples": len(self.numbers)}
@@ -245,6 +270,10 @@ class Work:
             empty = self._fetch(RANDOM + settings.backbone, "empty")
             random = self.study(empty, self.scratch / "random", study.listener, study.tell)
         compared = Comparisons(study, random, self._examples("test"), self._of_network(trained), frozen)
+        if not self.head.exclusive:
+            raw = None if self.snapshot is None else open_artifact(self.snapshot, "snapshot")
+            answers = Answers(tasks.get(self.told["task"]).prediction, inputs_of(raw, "test"))
+            compared = dataclasses.replace(compared, answers=answers)
         if self.crossed:
             compared = dataclasses.replace(compared, predict=lambda arm: self._crossed(study, arm))
         folder = self.scratch / self._of(".")
@@ -314,7 +343,7 @@ class Work:
         train, validation = (self._examples(name) for name in ("train", "validation"))
         train = dataclasses.replace(train, numbers=self.numbers)
         asks = self.settings.flip < 0 and getattr(network, "normalize", None) is not None
-        mirrors = asks and keeps_class(train, validation)
+        mirrors = asks and self.head.exclusive and keeps_class(train, validation)
         settings, why = defaults.resolve(self.settings, shape, mirrors)
         if asks:
             why += (
@@ -347,7 +376,7 @@ class Work:
             pooling = backbones.pooling_of(backbone.folder) or "auto"
         torch.manual_seed(self.settings.seed)
         try:
-            return self.family.from_backbone(backbone, pooling, self.told["labels"])
+            return self.family.from_backbone(backbone, pooling, partial(self.head, spec=self.spec))
         except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
             arguments = f" with {json.dumps(dict(backbone.args))}" if backbone.args else ""
             raise InputError(
@@ -357,7 +386,7 @@ class Work:
 
     def _examples(self, split: str) -> Examples:
         padding = self.family.padding_of(self.backbone.folder)
-        return Examples.whole(FeatureSplit(self.source, split), self.family, padding, self.device)
+        return Examples.whole(FeatureSplit(self.source, split), self.family, padding, self.device, self.make_targets)
 
 
 def _precision(wanted: str, device: torch.device) -> str:

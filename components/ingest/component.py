@@ -1,5 +1,7 @@
 """The KFP component of `ingest`."""
 
+from typing import Any
+
 from kfp import dsl
 
 from components.shared.images import LIGHT
@@ -12,6 +14,7 @@ def ingest(
     inputs: list[str],
     label: str,
     task: str,
+    task_args: dict[str, Any],
     labels: list[str],
     label_codes: dict[str, str],
     normalize_labels: bool,

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,14 @@ from components.shared.profile.profile import NOTE, profile_snapshot
 from components.shared.profile.reading import explained, resolve
 from components.shared.snapshot import COUNTS, CROSS_VALIDATION, FOLDS, HOLDOUT, SPLITS
 from components.shared.sources.buckets import Buckets
-from components.shared.sources.labels import check_classes
 from components.shared.sources.rows import Row
 from components.shared.sources.source import Source, SourceSettings
 from components.shared.step import Progress, option
 from components.shared.storage import File
+from components.shared.tasks.strata import NONE, Memberships
 
 UNLABELLED = ("reject", "hold")
 _MISSING = "missing label"
-_MAX_CLASSES = 10_000
-_MOST_LABELS = 1_000_000  # different ones: what cannot be classes is told what it is, in bounded memory
 
 
 @dataclass(frozen=True)
@@ -114,10 +112,11 @@ class _Ingestion:
 
     def __init__(self, draft: Draft, settings: IngestSettings, source: Source) -> None:
         self.draft, self.settings, self.source = draft, settings, source
-        columns = [*settings.inputs, settings.label]
+        self.target = source.task.target
+        columns = [*settings.inputs, *settings.label_columns()]
         self.rejects = Rejects(draft.path / "notes" / "rejects.csv", columns)
         self.held = LeftOut(draft.path / "notes" / "unlabelled.csv", columns)
-        self.labels: Counter[str] = Counter()
+        self.census = self.target.census(settings.asked())
         self.folds: list[tuple[str, int]] = []
         self.read = self.duplicates = self.unlabelled = 0
 
@@ -130,12 +129,12 @@ class _Ingestion:
             buckets = self._collect(files, scratch)
             self.rejects.check(self.read, self.settings.max_rejects)
             plan = self._plan(buckets, scratch)
-            rare = RareClasses(plan.classes, self.settings.min_per_class, self.settings.rare_classes)
-            classes = rare.settled(plan.classes)
-            _refuse_unlearnable(classes, self.settings.label)
+            rare = self._rare(plan)
+            strata = plan.strata.renamed(rare.label_of, whole=not self.target.exclusive)
+            self._refuse_unlearnable(strata, plan)
             self._write(files, buckets, plan, rare)
             self.rejects.check(self.read, self.settings.max_rejects)
-        return self._finish(plan, rare, classes)
+        return self._finish(plan, rare, strata)
 
     def _collect(self, files: Sequence[File], scratch: Path) -> Buckets:
         buckets = self.source.buckets(files, scratch)
@@ -143,7 +142,7 @@ class _Ingestion:
         for checked in self.source.checked(files):
             self.read += checked.read
             if checked.examples:
-                self._know(checked.labels)
+                self.census.add(Counter(checked.labels))
                 buckets.add(checked.examples)
             for row, reason in checked.refused:
                 self._refuse(row, reason)
@@ -153,29 +152,30 @@ class _Ingestion:
             if self.read >= due:
                 progress.update(min(1.0, self.read / 1e6), f"{self.read:,} rows read, {self.rejects.total:,} rejected")
                 due = self.read + 10_000
-        self._check_labels()
+        self.census.check(self.read)
         progress.update(2.0, f"{self.read:,} rows read, {self.rejects.total:,} rejected")
         return buckets
 
     def _refuse(self, row: Row, reason: str) -> None:
         if reason == _MISSING and self.settings.unlabelled == "hold":
             self.unlabelled += 1
-            self.held.add(row.place, reason, self.source.inputs(row), None)
+            self.held.add(row.place, reason, self.source.inputs(row), [None] * len(self.settings.label_columns()))
         else:
-            self.rejects.add(row.place, reason, self.source.inputs(row), row.values.get(self.settings.label))
+            self.rejects.add(row.place, reason, self.source.inputs(row), self.source.labels(row))
 
-    def _know(self, labels: Sequence[str]) -> None:
-        self.labels.update(labels)
-        if len(self.labels) > _MOST_LABELS:
-            self._check_labels()
+    def _rare(self, plan: Plan) -> RareClasses:
+        """Returns what becomes of rare classes; where strata are ranges of numbers, none is."""
+        counts = (
+            plan.strata.of_splits(plan.splits) if self.target.named else {split: Counter[str]() for split in SPLITS}
+        )
+        return RareClasses(counts, self.settings.min_per_class, self.settings.rare_classes)
 
-    def _check_labels(self) -> None:
-        check_classes(self.labels, self.read, self.settings.label_reader())
-        if len(self.labels) > _MAX_CLASSES:
-            raise InputError(
-                f"The label column {self.settings.label!r} has over {_MAX_CLASSES:,} different values, such as "
-                f"{next(iter(self.labels))[:80]!r}. A column of classes was expected: set data.label."
-            )
+    def _refuse_unlearnable(self, strata: Memberships, plan: Plan) -> None:
+        counts = strata.of_splits(plan.splits)
+        self.target.check_learnable(counts, " and ".join(self.settings.label_columns()))
+        rows = strata.rows(plan.splits)
+        if empty := [split for split in SPLITS if not rows[split]]:
+            _refuse_empty(empty, counts, sum(rows.values()))
 
     def _plan(self, buckets: Buckets, scratch: Path) -> Plan:
         settings, near = self.settings, None
@@ -183,17 +183,19 @@ class _Ingestion:
             near = NearDuplicates(scratch / "near", self.source.task.input_type, settings.near_duplicates)
         fractions = Fractions(validation=settings.validation_fraction, test=settings.test_fraction)
         known = _known(settings, scratch / "known") if settings.known else iter(())
-        return make_plan(buckets, near, Remembered(known), Terms(fractions, bool(settings.time), settings.max_overlap))
+        terms = Terms(fractions, bool(settings.time), settings.max_overlap)
+        return make_plan(buckets, near, Remembered(known), terms, self.target)
 
     def _write(self, files: Sequence[File], buckets: Buckets, plan: Plan, rare: RareClasses) -> None:
         types, slices = self.source.input_types, len(self.settings.slices)
-        reading, input_type = self.settings.reading(), self.source.task.input_type
         number = 0
         with contextlib.ExitStack() as stack:
-            inventory = InventoryWriter(self.draft.path / FOLDER, files, reading, input_type)
+            reading, told = self.settings.reading(), plan.told
+            inventory = InventoryWriter(self.draft.path / FOLDER, files, reading, self.source.task, told)
             stack.enter_context(contextlib.closing(inventory))
-            writers = [stack.enter_context(ShardWriter(self.draft.path, split, types, slices)) for split in SPLITS]
-            settling = Settling(rare, self.rejects)
+            shards = (ShardWriter(self.draft.path, split, types, slices, self.target.type) for split in SPLITS)
+            writers = [stack.enter_context(writer) for writer in shards]
+            settling = Settling(rare, self.rejects, self.target, self.source.answers)
             for bucket in buckets.taken():
                 kept = bucket.kept >= 0
                 here = slice(number, number + int(kept.sum()))
@@ -211,9 +213,9 @@ class _Ingestion:
                     self.folds += zip(settled.ids(settled.written), folds[settled.written].tolist(), strict=True)
             self.duplicates = settling.duplicates
 
-    def _finish(self, plan: Plan, rare: RareClasses, classes: dict[str, Counter[str]]) -> dict[str, Any]:
-        labels = sorted(set().union(*classes.values()))
-        rows = {split: classes[split].total() for split in SPLITS}
+    def _finish(self, plan: Plan, rare: RareClasses, strata: Memberships) -> dict[str, Any]:
+        classes, rows = strata.of_splits(plan.splits), strata.rows(plan.splits)
+        labels = sorted(set().union(*classes.values()) - {NONE}) if self.target.named else []
         accounting = {
             "read": self.read,
             "kept": sum(rows.values()),
@@ -233,6 +235,9 @@ class _Ingestion:
             "near_duplicates": plan.near,
             "rare_classes": rare.told(),
         }
+        # What other tasks alone have: snapshots of classes are as they were.
+        later = {"target": self.target.spec(classes, plan.told), "task_args": self.settings.task_args}
+        content |= {name: told for name, told in later.items() if told}
         warnings = warnings_of(content, self.unlabelled)
         if plan.folds is not None:
             columns = pa.table({"id": [id_ for id_, _ in self.folds], "fold": [fold for _, fold in self.folds]})
@@ -263,24 +268,11 @@ def _known(settings: IngestSettings, scratch: Path) -> Iterator[Dealt]:
     return open_inventory(folder).dealt(settings.validation_fraction, settings.test_fraction)
 
 
-def _refuse_unlearnable(classes: dict[str, Counter[str]], column: str) -> None:
-    labels = sorted(set().union(*classes.values()))
-    if len(labels) < 2:
-        raise InputError(
-            f"The label column {column!r} has {len(labels)} class ({quote_all(labels)}); at least two are needed."
-        )
-    missing = [label for label in labels if not classes["train"][label]]
-    if missing:
-        raise InputError(
-            f"{len(missing)} of {len(labels)} classes have no training example: {quote_all(missing)}. Label more of "
-            "them, or leave them out of the data."
-        )
-    empty = [split for split in SPLITS if not classes[split].total()]
-    if empty:
-        sizes: Counter[str] = sum((Counter(counter) for counter in classes.values()), Counter())
-        least = ", ".join(f"{label!r} {count}" for label, count in sizes.most_common()[::-1][:5])
-        raise InputError(
-            f"No example is left for {quote_all(empty)} ({sizes.total()} examples in all; the smallest classes: "
-            f"{least}). A class needs 3 examples or groups to be in all splits. Label more, give that split in a file "
-            "of its own, or set data.validation_fraction and data.test_fraction."
-        )
+def _refuse_empty(empty: Sequence[str], counts: Mapping[str, Counter[str]], total: int) -> None:
+    sizes: Counter[str] = sum(counts.values(), Counter())
+    least = ", ".join(f"{label!r} {count}" for label, count in sizes.most_common()[::-1][:5])
+    raise InputError(
+        f"No example is left for {quote_all(empty)} ({total} examples in all; the smallest classes: "
+        f"{least}). A class needs 3 examples or groups to be in all splits. Label more, give that split in a file "
+        "of its own, or set data.validation_fraction and data.test_fraction."
+    )

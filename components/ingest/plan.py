@@ -2,9 +2,9 @@
 
 import itertools
 from array import array
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,8 @@ from components.shared.errors import InputError, quote_all
 from components.shared.inventory import Dealt
 from components.shared.snapshot import SPLITS, draw_of
 from components.shared.sources.buckets import Bucket, Buckets, codes_of
+from components.shared.tasks.strata import Memberships, Stratification
+from components.shared.tasks.target import Target
 
 SMALL = 200
 """Fewer examples are better measured by cross-validation."""
@@ -56,7 +58,8 @@ class Plan:
     Attributes:
         splits: int8 [examples], into `SPLITS`.
         folds: int8 [examples] of a cross-validation; None where there are enough examples without.
-        classes: Examples by label in each split.
+        strata: What each example counts as.
+        told: What is to be known of the answers, see `Stratification`.
         near: Near-duplicates: `examples` that have another one, `validation` and `test`: how many of these have one
             in a split that is learned from.
         remembered: How many were where an earlier snapshot had them.
@@ -64,7 +67,8 @@ class Plan:
 
     splits: np.ndarray
     folds: np.ndarray | None
-    classes: dict[str, Counter[str]]
+    strata: Memberships
+    told: dict[str, Any]
     near: dict[str, int]
     remembered: int
 
@@ -96,14 +100,13 @@ class Remembered:
 class Examples:
     """What is known of all examples that are kept, 40 bytes each, in the order of their identities."""
 
+    strata: Stratification
     draws: "array[float]" = field(default_factory=lambda: array("d"))
-    labels: "array[int]" = field(default_factory=lambda: array("i"))
     given: "array[int]" = field(default_factory=lambda: array("b"))
     known: "array[int]" = field(default_factory=lambda: array("b"))
     folds: "array[int]" = field(default_factory=lambda: array("b"))
     groups: "array[int]" = field(default_factory=lambda: array("q"))
     times: "array[float]" = field(default_factory=lambda: array("d"))
-    names: dict[str, int] = field(default_factory=dict)
     group_names: dict[str, int] = field(default_factory=dict)
     bridges: list[tuple[int, int]] = field(default_factory=list)  # groups that have an example in common
 
@@ -113,10 +116,9 @@ class Examples:
     def add(self, bucket: Bucket, known: Sequence[tuple[int, int]]) -> None:
         """Adds the examples of a bucket that are kept, and where each was before."""
         kept = pa.array(bucket.kept[bucket.kept >= 0])
-        ids, labels, splits = (bucket.column(name).take(kept) for name in ("id", "label", "split"))
-        codes, names = codes_of(labels)
-        numbers = np.array([self.names.setdefault(name, len(self.names)) for name in names], np.int32)
-        self.labels.frombytes(numbers[codes].tobytes())
+        ids, splits = (bucket.column(name).take(kept) for name in ("id", "split"))
+        codes, answers = bucket.labels()
+        self.strata.add(codes[bucket.kept >= 0], answers)
         codes, given = codes_of(splits)
         self.given.frombytes(np.array([_split_number(split) for split in given], np.int8)[codes].tobytes())
         self.known.extend([split for split, _ in known])
@@ -143,7 +145,9 @@ class Examples:
             self.times.append(min(float(time) for time in times[rows] if time) if times[kept] else 0.0)
 
 
-def make_plan(buckets: Buckets, near: NearDuplicates | None, remembered: Remembered, terms: Terms) -> Plan:
+def make_plan(
+    buckets: Buckets, near: NearDuplicates | None, remembered: Remembered, terms: Terms, target: Target
+) -> Plan:
     """Looks at all examples and decides where each goes.
 
     Args:
@@ -151,14 +155,15 @@ def make_plan(buckets: Buckets, near: NearDuplicates | None, remembered: Remembe
         near: What finds near-duplicates; None: they are not looked for.
         remembered: Where an earlier snapshot had them.
         terms: How they are dealt.
+        target: What their labels are.
 
     Raises:
         InputError: Splits are given that contradict the terms, or too much of the test stands in training, too.
     """
-    examples = Examples()
+    examples = Examples(target.stratification())
     for bucket in buckets.look():
         _add(bucket, examples, near, remembered)
-    return _Planning(examples, near, terms).plan()
+    return _Planning(examples, near, terms, target).plan()
 
 
 def _add(bucket: Bucket, examples: Examples, near: NearDuplicates | None, remembered: Remembered) -> None:
@@ -176,19 +181,19 @@ def _split_number(split: str) -> int:
 class _Planning:
     """One plan: near-duplicates → units → splits → folds."""
 
-    def __init__(self, examples: Examples, near: NearDuplicates | None, terms: Terms) -> None:
+    def __init__(self, examples: Examples, near: NearDuplicates | None, terms: Terms, target: Target) -> None:
         self.terms = terms
-        self.names, self.group_names = list(examples.names), list(examples.group_names)
+        self.group_names = list(examples.group_names)
         self.bridges = np.array(examples.bridges, np.int64).reshape(-1, 2)
         self.count = len(examples)
-        self.order = np.argsort(np.array(self.names)) if self.names else np.zeros(0, np.int64)
-        ranks = np.argsort(self.order)  # classes by name, whatever came first
-        self.labels = ranks[np.array(examples.labels, np.int64)] if self.count else np.zeros(0, np.int64)
+        self.collected, self.strata = examples.strata, examples.strata.memberships()
+        # What may be near-duplicates of one another: inputs of one class, or where there are none, all.
+        self.kinds = self.strata.strata if target.exclusive else np.zeros(self.count, np.int64)
         self.draws, self.times = np.array(examples.draws), np.array(examples.times)
         self.given, self.known, self.folds, self.groups = (
             np.array(values, np.int64) for values in (examples.given, examples.known, examples.folds, examples.groups)
         )
-        self.near = _joined(near.pairs(self.labels) if near else iter(()))
+        self.near = _joined(near.pairs(self.kinds) if near else iter(()))
 
     def plan(self) -> Plan:
         self._check_given()
@@ -202,7 +207,7 @@ class _Planning:
             folds = deal_folds(units, _of_units(units, self.folds[dealt]))[units.of]
         near = self._overlap(alike, splits)
         kept = int(((self.known == splits) & dealt).sum())
-        return Plan(splits.astype(np.int8), folds, self._classes(splits), near, kept)
+        return Plan(splits.astype(np.int8), folds, self.strata, self.collected.told(splits), near, kept)
 
     def _deal(self, units: Units, dealt: np.ndarray) -> np.ndarray:
         fractions = self._open()
@@ -222,10 +227,10 @@ class _Planning:
 
     def _whole(self, alike: np.ndarray) -> np.ndarray:
         """Returns the near-duplicates that stay together; a class that would have too few units is left in pieces."""
-        pairs = np.unique(self.labels * self.count + alike)
-        units = np.bincount(pairs // max(self.count, 1), minlength=len(self.names))
-        template = (units < _LEAST_UNITS) & (np.bincount(self.labels, minlength=len(self.names)) >= MANY)
-        return np.where(template[self.labels], np.arange(self.count), alike)
+        pairs = np.unique(self.kinds * self.count + alike)
+        sizes = np.bincount(self.kinds)
+        template = (np.bincount(pairs // max(self.count, 1), minlength=len(sizes)) < _LEAST_UNITS) & (sizes >= MANY)
+        return np.where(template[self.kinds], np.arange(self.count), alike)
 
     def _units(self, alike: np.ndarray, dealt: np.ndarray) -> Units:
         own = np.where(self.groups == UNKNOWN, np.arange(self.count) + len(self.group_names), self.groups)
@@ -235,17 +240,11 @@ class _Planning:
         numbers, of = np.unique(clusters[dealt], return_inverse=True)
         draws = np.zeros(len(numbers))
         np.maximum.at(draws, of, self.draws[dealt])
-        units = Units(of, self.labels[dealt], draws, np.full(len(numbers), UNKNOWN))
+        own = dealt[self.strata.examples]
+        members = (np.cumsum(dealt) - 1)[self.strata.examples[own]]
+        units = Units(of, self.strata.strata[own], draws, np.full(len(numbers), UNKNOWN), members)
         units.known = _of_units(units, self.known[dealt])
         return units
-
-    def _classes(self, splits: np.ndarray) -> dict[str, Counter[str]]:
-        names = [self.names[number] for number in self.order]
-        counts = {split: np.bincount(self.labels[splits == n], minlength=len(names)) for n, split in enumerate(SPLITS)}
-        return {
-            split: Counter({name: int(count) for name, count in zip(names, row, strict=True) if count})
-            for split, row in counts.items()
-        }
 
     def _overlap(self, alike: np.ndarray, splits: np.ndarray) -> dict[str, int]:
         sizes = np.bincount(alike, minlength=self.count)

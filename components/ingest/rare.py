@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from components.shared.tasks.strata import NONE
+
 RARE = ("keep", "drop", "merge")
 OTHER = "other"
 """The class that rare ones are merged into."""
@@ -20,7 +22,7 @@ class RareClasses:
 
     def __init__(self, classes: Mapping[str, Counter[str]], least: int, rule: str) -> None:
         self._least, self._rule = least, rule
-        labels = set().union(*classes.values())
+        labels = set().union(*classes.values()) - {NONE}
         counts = classes["train"]
         self.counts = {label: counts[label] for label in sorted(labels) if counts[label] < least and label != OTHER}
         self.reason = f"class with fewer than {least} training examples"
@@ -30,15 +32,6 @@ class RareClasses:
         if label not in self.counts or self._rule == "keep":
             return label
         return OTHER if self._rule == "merge" else None
-
-    def settled(self, classes: Mapping[str, Counter[str]]) -> dict[str, Counter[str]]:
-        """Returns examples by class in each split, as they become."""
-        found: dict[str, Counter[str]] = {split: Counter() for split in classes}
-        for split, counts in classes.items():
-            for label, count in counts.items():
-                if (name := self.label_of(label)) is not None:
-                    found[split][name] += count
-        return found
 
     def told(self) -> dict[str, Any]:
         """Returns what `snapshot.json` tells: the rule, the floor, and training examples of each rare class."""

@@ -15,7 +15,7 @@ class LeftOut:
 
     Args:
         path: The file. It begins with a byte order mark, by which spreadsheets know UTF-8.
-        columns: Names of the input columns, then of the label column.
+        columns: Names of the input columns, then of the label columns.
     """
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
@@ -25,11 +25,11 @@ class LeftOut:
         self._rows = csv.writer(self._file)
         self._rows.writerow([*told, *columns])
 
-    def add(self, place: str, reason: str, inputs: Sequence[object], label: object) -> None:
+    def add(self, place: str, reason: str, inputs: Sequence[object], labels: Sequence[object]) -> None:
         """Adds a row."""
         file, colon, line = place.rpartition(":")
         where = (file, line) if colon and line.isdecimal() else (place, "")
-        self._rows.writerow([*where, reason, *map(_cell, inputs), _cell(label)])
+        self._rows.writerow([*where, reason, *map(_cell, inputs), *map(_cell, labels)])
 
     def close(self) -> None:
         """Closes the file."""
@@ -45,21 +45,23 @@ class Rejects:
         self._first: dict[str, str] = {}
         self._asked_for = 0
 
-    def add(self, place: str, reason: str, inputs: Sequence[object], label: object, *, asked_for: bool = False) -> None:
+    def add(
+        self, place: str, reason: str, inputs: Sequence[object], labels: Sequence[object], *, asked_for: bool = False
+    ) -> None:
         """Adds a row; the reason's part in brackets is detail, and not counted apart.
 
         Args:
             place: File and line.
             reason: Why.
             inputs: Its inputs.
-            label: Its label.
+            labels: What stands in its label columns.
             asked_for: Whether the job asks for it to be left out: it is none of the faults that are limited.
         """
         kind = reason.split(" (")[0]
         self.reasons[kind] += 1
         self._asked_for += asked_for
         self._first.setdefault(kind, f"{place}: {reason}")
-        self._file.add(place, reason, inputs, label)
+        self._file.add(place, reason, inputs, labels)
 
     @property
     def total(self) -> int:

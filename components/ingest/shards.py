@@ -21,10 +21,12 @@ SHARD_BYTES = 512 << 20
 class ShardWriter:
     """Writes the examples of one split as `<split>-00000.parquet`, …: `id`, `input_1`, …, `slice_1`, …, `label`."""
 
-    def __init__(self, folder: Path, split: str, input_types: Sequence[pa.DataType], slices: int) -> None:
+    def __init__(
+        self, folder: Path, split: str, input_types: Sequence[pa.DataType], slices: int, label_type: pa.DataType
+    ) -> None:
         inputs = [(f"input_{number}", kind) for number, kind in enumerate(input_types, 1)]
         sliced = [(f"slice_{number}", pa.string()) for number in range(1, slices + 1)]
-        self._schema = pa.schema([("id", pa.string()), *inputs, *sliced, ("label", pa.string())])
+        self._schema = pa.schema([("id", pa.string()), *inputs, *sliced, ("label", label_type)])
         self._folder, self._split = folder, split
         self._group: list[pa.Table] = []
         self._group_rows = self._group_bytes = self._rows = self._bytes = 0

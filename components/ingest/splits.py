@@ -39,19 +39,22 @@ class Units:
 
     Attributes:
         of: int [examples], the unit of each.
-        labels: int [examples], the class of each.
+        labels: int [memberships], the class, or one of the strata, of an example.
         draws: float64 [units], see `draw_of`.
         known: int8 [units], the split that an earlier snapshot had it in; `UNKNOWN` where it is new.
+        members: int [memberships], the example of each of `labels`; None: each example is of one class.
     """
 
     of: np.ndarray
     labels: np.ndarray
     draws: np.ndarray
     known: np.ndarray
+    members: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self.sizes = np.bincount(self.of, minlength=len(self.draws))
-        pairs = np.unique(self.labels.astype(np.int64) * max(len(self.draws), 1) + self.of)
+        of = self.of if self.members is None else self.of[self.members]
+        pairs = np.unique(self.labels.astype(np.int64) * max(len(self.draws), 1) + of)
         self.pair_labels, self.pair_units = np.divmod(pairs, max(len(self.draws), 1))
         order = np.argsort(self.pair_units, kind="stable")
         self._by_unit, self._starts = self.pair_labels[order], np.searchsorted(self.pair_units[order], self._range())

@@ -50,6 +50,12 @@ class Predictor:
         weights = load_file(folder / f"{told['family']}.safetensors")
         self.weight, self.bias = (weights[name].astype(np.float32) for name in ("weight", "bias"))
 
+    def predict(self, rows: Sequence[Sequence[str | bytes]], batch_size: int = _AT_ONCE) -> dict[str, list[Any]]:
+        """Returns the columns of a classification's prediction, one value for each row, see `probabilities`."""
+        from .tasks.classification.answers import columns_of
+
+        return columns_of(self.probabilities(rows, batch_size), self.labels)
+
     def probabilities(self, rows: Sequence[Sequence[str | bytes]], batch_size: int = _AT_ONCE) -> np.ndarray:
         """Returns probabilities [rows, classes], float32.
 

@@ -1,15 +1,15 @@
 """The inventory of a snapshot: which file of the source held which example, so that later only new files are read.
 
 `ingest` writes it among the snapshot's notes, `register` keeps it beside the version that was trained on it, `detect`
-compares today's source with it. It holds identities and labels, and of a sample of the inputs features that words and
-pixels were hashed or shrunk to: no text and no image.
+compares today's source with it. It holds identities and labels (hashes, where a label holds text of the input), and of
+a sample of the inputs features that words and pixels were hashed or shrunk to: no text and no image.
 """
 
 import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from components.shared.errors import InputError
 from components.shared.snapshot import SPLITS, draw_of
 from components.shared.sources.buckets import Bucket, codes_of
 from components.shared.storage import File, printable
+from components.shared.tasks import Task
 
 FOLDER = "notes/inventory"
 SAMPLE = 2_000
@@ -42,12 +43,16 @@ _ROWS = pa.schema(
 
 
 class Entry(NamedTuple):
-    """A row of the source that held an example; `file` is the file's name."""
+    """A row of the source that held an example; `file` is the file's name, `label` what `Target.told` says of it."""
 
     id: str
     split: str
     label: str
     file: str
+
+    def labelled(self, label: str) -> "Entry":
+        """Returns the same row with another label."""
+        return self._replace(label=label)
 
 
 class Dealt(NamedTuple):
@@ -59,13 +64,22 @@ class Dealt(NamedTuple):
 
 
 class InventoryWriter:
-    """Writes an inventory: every row, sorted by identity, and which of them were kept."""
+    """Writes an inventory: every row, sorted by identity, and which of them were kept.
+
+    Args:
+        folder: To write it into.
+        files: Of the source.
+        reading: How they were read.
+        task: What the data is for.
+        answers: What is known of all labels, see `Stratification.told`.
+    """
 
     def __init__(
-        self, folder: Path, files: Sequence[File], reading: Mapping[str, Any], input_type: pa.DataType
+        self, folder: Path, files: Sequence[File], reading: Mapping[str, Any], task: Task, answers: Mapping[str, Any]
     ) -> None:
         folder.mkdir(parents=True)
-        self._folder, self._reading, self._input_type = folder, reading, input_type
+        self._folder, self._reading, self._answers = folder, reading, answers
+        self._input_type, self._target = task.input_type, task.target
         self._numbers = {printable(file.name): number for number, file in enumerate(files)}
         _write_files(folder, files)
         self._writer = pq.ParquetWriter(folder / "rows.parquet", _ROWS, compression="zstd")
@@ -85,11 +99,13 @@ class InventoryWriter:
         numbers, names = codes_of(bucket.column("file"))
         files = np.array([self._numbers[name] for name in names], np.int32)[numbers]
         splits = pa.array(["", *SPLITS]).take(pa.array(dealt[group] + 1))
-        told = [bucket.column(name) for name in ("id", "split", "label")]
-        columns = [told[0], files, *told[1:], splits, folds[group].astype(np.int8)]
-        self._waiting.append(pa.table(columns, schema=_ROWS))
+        ids, given = bucket.column("id"), bucket.column("split")
+        columns = [ids, files, given, self._told(*codes_of(bucket.column("label"))), splits]
+        self._waiting.append(pa.table([*columns, folds[group].astype(np.int8)], schema=_ROWS))
         kept = bucket.kept[bucket.kept >= 0]
-        self._content.extend(*(column.take(pa.array(kept)) for column in told))
+        codes, answers = bucket.labels()
+        labels = self._told(codes[bucket.kept >= 0], answers)
+        self._content.extend(ids.take(pa.array(kept)), given.take(pa.array(kept)), labels)
         if first := SAMPLE - len(self._sample):
             inputs = (column.to_pylist() for column in bucket.inputs(kept[:first]))
             self._sample += [input_features(values, self._input_type) for values in zip(*inputs, strict=True)]
@@ -103,8 +119,15 @@ class InventoryWriter:
         sample = pa.array(self._sample, pa.list_(pa.float32()))
         pq.write_table(pa.table({"features": sample}), self._folder / "sample.parquet", compression="zstd")
         told = {"data_digest": self._content.digest, "examples": self._content.examples, "reading": self._reading}
+        if self._answers:
+            told["answers"] = self._answers
         (self._folder / "inventory.json").write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", "utf-8")
         return self._content.digest
+
+    def _told(self, codes: np.ndarray, answers: Sequence[str]) -> pa.Array:
+        """Returns what is kept of the label of each row."""
+        told = [self._target.told(answer) for answer in answers] if self._target.private else answers
+        return pa.array(told, pa.string()).take(pa.array(codes))
 
     def _flush(self) -> None:
         if self._waiting:
@@ -124,7 +147,7 @@ class Content:
         self._digest.update(json.dumps([id_, split, label]).encode())
         self.examples += 1
 
-    def extend(self, ids: pa.ChunkedArray, splits: pa.ChunkedArray, labels: pa.ChunkedArray) -> None:
+    def extend(self, ids: pa.ChunkedArray, splits: pa.ChunkedArray, labels: pa.Array) -> None:
         """Adds many, as `add` does each."""
         rests = functools.cache(lambda split, label: json.dumps([split, label])[1:])
         rows = zip(*(column.to_pylist() for column in (ids, splits, labels)), strict=True)
@@ -149,6 +172,7 @@ class Inventory:
         examples: How many were kept.
         trained_on: The splits that the model of this version learned from: "train", or all where it was measured by
             cross-validation.
+        answers: What was known of all labels: by it `Target.strata` tells ranges of numbers.
     """
 
     folder: Path
@@ -157,6 +181,7 @@ class Inventory:
     data_digest: str
     examples: int
     trained_on: tuple[str, ...] = ("train",)
+    answers: Mapping[str, Any] = field(default_factory=dict)
 
     def knows(self, file: File) -> bool:
         """Tells whether a file is one that was read, and the same."""
@@ -233,7 +258,8 @@ def open_inventory(folder: Path) -> Inventory:
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} holds no inventory of a snapshot that can be read: {error}") from error
     by_name = dict(zip(files["name"], zip(files["size"], files["stamp"], strict=True), strict=True))
-    return Inventory(folder, by_name, told["reading"], told["data_digest"], told["examples"], trained_on(folder))
+    content = (told["reading"], told["data_digest"], told["examples"])
+    return Inventory(folder, by_name, *content, trained_on(folder), told.get("answers", {}))
 
 
 def trained_on(folder: Path) -> tuple[str, ...]:

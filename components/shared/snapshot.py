@@ -80,7 +80,8 @@ def read_batches(snapshot: Artifact | Draft, split: str, row_bytes: int = 0) -> 
         row_bytes: What will be made of an example, if that is more than it holds: batches of larger ones hold fewer.
 
     Yields:
-        Columns `id`, `input_1`, …, `label`: strings, but for inputs that are files (binary).
+        Columns `id`, `input_1`, …, `label`: strings, but for inputs that are files (binary), and for labels that are
+        none of one class (`components.shared.tasks.target`).
     """
     for path in sorted(snapshot.path.glob(f"{split}-*.parquet")):
         with pq.ParquetFile(path, buffer_size=_BUFFER) as file:

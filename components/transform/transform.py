@@ -2,7 +2,7 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from components.shared.ahead import map_ahead
 from components.shared.artifact import Artifact, Draft, open_artifact, write_artifact
 from components.shared.errors import InputError
 from components.shared.modalities import Encoder, Encoding
-from components.shared.snapshot import SPLITS, read_batches
+from components.shared.snapshot import SPLITS, read_batches, spec_of
 from components.shared.step import Progress, option, required
 from components.transform.sizes import arguments_for
 
@@ -51,7 +51,8 @@ def transform(snapshot: Path, features: Path, settings: TransformSettings) -> Tr
     """Encodes every example of a snapshot with the backbone's own preprocessing.
 
     The artifact holds `train.arrow`, `validation.arrow` and `test.arrow` (columns `id`, those of the task's encoder,
-    and `label`, int32 index into the labels), `features.json`, and the encoder's files. The snapshot's order is kept.
+    and of its target: of classes `label`, int32 index into the labels), `features.json`, and the encoder's files. The
+    snapshot's order is kept. Where windows of long inputs are rows of their own, `example` tells their examples apart.
 
     Args:
         snapshot: The folder of the snapshot to read.
@@ -66,67 +67,94 @@ def transform(snapshot: Path, features: Path, settings: TransformSettings) -> Tr
     settings = dataclasses.replace(settings, backbone=backbones.pinned(settings.backbone))
     source = open_artifact(snapshot, "snapshot")
     told = source.read_json("snapshot.json")
-    task, total = tasks.get(told["task"]), sum(told["rows"].values())
-    encoding = Encoding(len(told["inputs"]), total, settings.max_length, settings.pixel_gib)
+    task, total = tasks.get(told["task"], told.get("task_args")), sum(told["rows"].values())
+    encoding = Encoding(len(told["inputs"]), total, settings.max_length, settings.pixel_gib, spec_of(told))
     stored = dataclasses.asdict(settings)
     with tempfile.TemporaryDirectory(prefix="graft-transform-") as scratch:
         backbone = backbones.fetch(settings.backbone, Path(scratch), weights=False, args=settings.backbone_args)
         backbone = dataclasses.replace(backbone, args=arguments_for(backbone, source))
         encoder = task.encoder(backbone, encoding)
         with write_artifact(features, "features", stored, source.lineage()) as draft:
-            lengths = _encode_splits(source, draft, encoder, told["labels"])
+            lengths = _encode_splits(source, draft, encoder)
             encoder.save(draft.path)
-            content = {name: told[name] for name in ("task", "inputs", "labels", "rows")}
-            columns = [name for name in encoder.schema.names if name != "length"]
-            draft.write_json("features.json", {**content, "columns": columns, "family": backbone.family})
+            draft.write_json("features.json", {**_content(told, encoder), "family": backbone.family})
     return TransformReport(
         digest=draft.digest,
         backbone=settings.backbone,
         rows=told["rows"],
-        mean_length=sum(length * count for length, count in lengths.items()) / total,
+        mean_length=sum(length * count for length, count in lengths.items()) / sum(lengths.values()),
         at_max_length=lengths.get(encoder.max_length, 0),
     )
 
 
-def _encode_splits(source: Artifact, draft: Draft, encoder: Encoder, labels: list[str]) -> dict[int, int]:
-    """Writes the three Arrow files; returns how many examples have which length."""
+def _content(told: Mapping[str, Any], encoder: Encoder) -> dict[str, Any]:
+    """Returns what `features.json` tells: which columns are fed to a network, learned from, needed to read its outputs.
+
+    What is not as with classes alone is told where it is so: their features are as they were.
+    """
+    content = {name: told[name] for name in ("task", "inputs", "labels", "rows")}
+    content |= {name: told[name] for name in ("task_args", "target") if name in told}
+    apart = {"length", "example", *encoder.decoding}
+    content["columns"] = [name for name in encoder.schema.names if name not in apart]
+    targets = encoder.targets.names
+    later = {"targets": targets if targets != ["label"] else [], "decoding": list(encoder.decoding)}
+    return content | {name: names for name, names in later.items() if names}
+
+
+def _encode_splits(source: Artifact, draft: Draft, encoder: Encoder) -> dict[int, int]:
+    """Writes the three Arrow files; returns how many rows have which length."""
     counts: dict[int, int] = {}
     rows = source.read_json("snapshot.json")["rows"]
     progress, done = Progress("transform", sum(rows.values())), 0
-    schema = pa.schema([("id", pa.string()), *encoder.schema, ("label", pa.int32())])
+    schema = pa.schema([("id", pa.string()), *encoder.schema, *encoder.targets])
     for split in SPLITS:
         with pa.OSFile(str(draft.path / f"{split}.arrow"), "wb") as file, pa.ipc.new_file(file, schema) as writer:
             batches = read_batches(source, split, encoder.row_bytes)
-            for batch in _encode_batches(batches, encoder, labels, schema):
-                writer.write_batch(batch)
+            before = 0
+            for examples, batch in _encode_batches(batches, encoder, schema):
+                writer.write_batch(_counted_on(batch, before))
+                before += examples
                 for pair in pc.value_counts(batch.column("length")).to_pylist():
                     counts[pair["values"]] = counts.get(pair["values"], 0) + pair["counts"]
-                done += batch.num_rows
+                done += examples
                 progress.update(done, f"{done:,} of {sum(rows.values()):,} examples")
     return counts
 
 
 def _encode_batches(
-    batches: Iterator[pa.RecordBatch], encoder: Encoder, labels: list[str], schema: pa.Schema
-) -> Iterator[pa.RecordBatch]:
-    """Encodes in threads ahead of the writer, in order."""
+    batches: Iterator[pa.RecordBatch], encoder: Encoder, schema: pa.Schema
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Encodes in threads ahead of the writer, in order; yields how many examples, and their rows."""
 
-    def encode(batch: pa.RecordBatch) -> pa.RecordBatch:
-        names = [name for name in batch.schema.names if name.startswith("input_")]
-        arrays = _encode(encoder, batch.column("id"), [batch.column(name).to_pylist() for name in names])
-        index = pc.index_in(batch.column("label"), pa.array(labels)).cast(pa.int32())
-        return pa.record_batch([batch.column("id"), *arrays, index], schema=schema)
+    def encode(batch: pa.RecordBatch) -> tuple[int, pa.RecordBatch]:
+        arrays = _encode(encoder, batch)
+        ids = batch.column("id")
+        if "example" in encoder.schema.names:
+            ids = ids.take(arrays[encoder.schema.get_field_index("example")])
+        return batch.num_rows, pa.record_batch([ids, *arrays], schema=schema)
 
     return map_ahead(encode, batches, encoder.threads, lambda batch: batch.nbytes + batch.num_rows * encoder.row_bytes)
 
 
-def _encode(encoder: Encoder, ids: pa.Array, inputs: Sequence[Sequence[Any]]) -> list[pa.Array]:
+def _counted_on(batch: pa.RecordBatch, before: int) -> pa.RecordBatch:
+    """Returns rows whose examples are told by their place in the split, and not in the batch."""
+    place = batch.schema.get_field_index("example")
+    if place < 0 or not before:
+        return batch
+    return batch.set_column(
+        place, batch.schema.field(place), pc.add(batch.column(place), pa.scalar(before, pa.int32()))
+    )
+
+
+def _encode(encoder: Encoder, batch: pa.RecordBatch) -> list[pa.Array]:
+    names = [name for name in batch.schema.names if name.startswith("input_")]
+    inputs = [batch.column(name).to_pylist() for name in names]
     try:
-        return encoder.encode(inputs)
+        return encoder.encode(inputs, batch.column("label"))
     except ValueError as error:
-        for place, id_ in enumerate(ids.to_pylist()):
+        for place, id_ in enumerate(batch.column("id").to_pylist()):
             try:
-                encoder.encode([column[place : place + 1] for column in inputs])
+                encoder.encode([column[place : place + 1] for column in inputs], batch.column("label").slice(place, 1))
             except ValueError as reason:
                 raise InputError(
                     f"Example {id_} of the snapshot cannot be encoded: {reason}. Ingest rejects such data: make the "

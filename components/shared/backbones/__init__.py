@@ -20,7 +20,7 @@ from components.shared.errors import InputError, ServiceError, did_you_mean
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from components.shared.backbones.network import Network
+    from components.shared.backbones.network import MakeHead, Network
 
 RANDOM, TIMM, REGISTRY = "random:", "timm/", "models:/"
 _HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
@@ -36,9 +36,7 @@ _WEIGHTS = [
     "model-*.safetensors",
     "model.safetensors.index.json",
 ]
-_WORDS = ("columns.py", "lexical/terms.py", "lexical/vectorizer.py")
-_EDGES = ("columns.py", "gradients/hog.py", "gradients/look.py", "backbones/pixels.py")
-_MODEL_FILES = (*(f"backbones/{name}.py" for name in ("network", "predictor", "preprocessing")), *_WORDS, *_EDGES)
+_WORDS, _EDGES = "lexical/vectorizer.py", "gradients/look.py"
 _LIGHT = ("mlflow", "numpy", "pandas", "safetensors", "scipy")
 _REQUIREMENTS = (*_LIGHT, "pillow", "tokenizers", "torch", "transformers")
 LEXICAL, GRADIENTS = "lexical", "gradients"
@@ -51,7 +49,8 @@ class Needs:
     """What a model of a family needs to predict, without graft.
 
     Attributes:
-        files: From `components/shared` on, the family's own first: `register` puts copies beside the weights.
+        files: From `components/shared` on, the family's own first: `register` puts copies of them, and of what they
+            import, beside the weights.
         requirements: The distributions, which are pinned to the versions that trained the model.
     """
 
@@ -60,10 +59,10 @@ class Needs:
 
 
 FAMILIES = {
-    "transformers": Needs(("backbones/transformers.py", *_MODEL_FILES), _REQUIREMENTS),
-    "timm": Needs(("backbones/timm.py", *_MODEL_FILES), (*_REQUIREMENTS, "timm", "torchvision")),
-    LEXICAL: Needs(("backbones/lexical.py", *_WORDS), _LIGHT),
-    GRADIENTS: Needs(("backbones/gradients.py", *_EDGES), (*_LIGHT, "pillow")),
+    "transformers": Needs(("backbones/transformers.py", _WORDS, _EDGES), _REQUIREMENTS),
+    "timm": Needs(("backbones/timm.py", _WORDS, _EDGES), (*_REQUIREMENTS, "timm", "torchvision")),
+    LEXICAL: Needs(("backbones/lexical.py", _WORDS), _LIGHT),
+    GRADIENTS: Needs(("backbones/gradients.py", _EDGES), (*_LIGHT, "pillow")),
 }
 
 
@@ -100,14 +99,14 @@ class Backbone:
 class Family(Protocol):
     """What a family's file offers."""
 
-    def from_backbone(self, backbone: Backbone, pooling: str, labels: Sequence[str]) -> "Network":
-        """Returns a backbone's network with a head for these labels.
+    def from_backbone(self, backbone: Backbone, pooling: str, head: "MakeHead") -> "Network":
+        """Returns a backbone's network with a head.
 
-        The head is new (drawn from torch's global generator), but for the rows of labels that the backbone, a model of
-        ours, knows already.
+        The head is new (drawn from torch's global generator), but for what the backbone's own head, that of a model of
+        ours of the same task, knows already.
         """
 
-    def from_model(self, folder: Path) -> "Network":
+    def from_model(self, folder: Path, head: "MakeHead | None" = None) -> "Network":
         """Returns the trained network of a model's folder, in evaluation mode, on the CPU."""
 
     def collate(self, columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> "dict[str, Tensor]":
@@ -119,7 +118,12 @@ class Family(Protocol):
     def predict(
         self, network: "Network", columns: Mapping[str, Sequence[np.ndarray]], padding: int, batch_size: int
     ) -> np.ndarray:
-        """Returns probabilities [examples, classes], float32."""
+        """Returns probabilities [examples, classes], float32, of a network whose examples have one class each."""
+
+    def outputs_of(
+        self, network: "Network", columns: Mapping[str, Sequence[np.ndarray]], padding: int, batch_size: int
+    ) -> dict[str, list[np.ndarray]]:
+        """Returns the head's outputs, float32, of each row an array; `Head.decode` makes predictions of them."""
 
 
 def family(name: str) -> Family:

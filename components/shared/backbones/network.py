@@ -1,13 +1,15 @@
-"""What the networks of all families have in common: a backbone, one vector an example, a linear head; their batches.
+"""What the networks of all families have in common: a backbone, the head of a task; their batches.
 
 This file and those that it imports need nothing else of graft: `register` puts copies of them beside the weights, and
 the registered model runs on them.
 """
 
+import importlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,20 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from ..columns import Columns, load_columns, save_columns
+from .head import Encoded, Head, LinearHead, Outputs
 from .pixels import open_image
 from .preprocessing import Preprocessing
 
 WIDE_IDS, WIDE_WEIGHTS = "wide_ids", "wide_weights"
 """Columns of a batch: which an example has beside its features (words, gradients), and how much each weighs."""
+FIRST_HEAD = "classification"
+"""Whose head a model has that does not tell it: it was the only one once."""
+MakeHead = Callable[[int], Head]
+"""Makes a head for vectors of a width."""
 
 
 class Network(nn.Module):
-    """A backbone (`encoder`), dropout and a linear `head`; a family says how the backbone becomes one vector.
+    """A backbone (`encoder`), dropout and the `head` of a task; a family says what the backbone makes of a batch.
 
     Two things can be added, see `model.json`: with `normalized` the vector has the length √width whatever the backbone
     makes of it, so that all its numbers are about 1. And `widen` lays a branch beside it, for the words of a text or
@@ -36,21 +43,31 @@ class Network(nn.Module):
     """
 
     pooling = "auto"
+    head: LinearHead  # as most are; where a head is none, nothing asks for its layer
     wide: nn.EmbeddingBag | None
     beside: Columns | None
 
-    def __init__(self, encoder: nn.Module, width: int, labels: Sequence[str], dropout: float) -> None:
+    def __init__(self, encoder: nn.Module, width: int, head: MakeHead, dropout: float) -> None:
         super().__init__()
         self.normalized, self.wide, self.beside = False, None, None
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(width, len(labels))
-        nn.init.normal_(self.head.weight, std=0.02)
-        nn.init.zeros_(self.head.bias)
+        self.head = head(width)  # type: ignore[assignment]
 
     def pooled(self, **batch: Tensor) -> Tensor:
         """Returns one vector an example, float [batch, width]."""
         raise NotImplementedError
+
+    def tokens(self, **batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns one vector a token, float [batch, tokens, width], and which are there, bool [batch, tokens]."""
+        raise ValueError("it gives one vector an example, and none for each token, which this task needs")
+
+    def encode(self, **batch: Tensor) -> Encoded:
+        """Returns what the backbone makes of a batch, at the level that the head asks for."""
+        if self.head.level == "tokens":
+            tokens, mask = self.tokens(**batch)
+            return Encoded(tokens=tokens, mask=mask)
+        return Encoded(pooled=self.pooled(**batch))
 
     def summaries(self, **batch: Tensor) -> dict[str, Tensor]:
         """Returns all vectors that one pass can make of an example, by pooling; the network's own is the first."""
@@ -66,31 +83,39 @@ class Network(nn.Module):
             for part in (self.head.weight, self.head.bias, *([] if self.wide is None else [self.wide.weight])):
                 part.div_(temperature)
 
-    def forward(self, **batch: Tensor) -> Tensor:
-        """Takes a batch as `collate` makes it; returns logits [batch, classes]."""
+    def forward(self, **batch: Tensor) -> Outputs:
+        """Takes a batch as `collate` makes it; returns the head's outputs."""
         wide = {name: batch.pop(name) for name in (WIDE_IDS, WIDE_WEIGHTS) if name in batch}
-        return self.classify(self.pooled(**batch), **wide)
+        return self.answer(self.encode(**batch), **wide)
 
-    def classify(self, pooled: Tensor, wide_ids: Tensor | None = None, wide_weights: Tensor | None = None) -> Tensor:
-        """Returns logits [batch, classes].
+    def answer(self, encoded: Encoded, wide_ids: Tensor | None = None, wide_weights: Tensor | None = None) -> Outputs:
+        """Returns the head's outputs.
 
         Args:
-            pooled: What the backbone makes of the examples, [batch, width].
+            encoded: What the backbone makes of the examples.
             wide_ids: Of a network with a branch: which columns, int64 [batch, columns].
             wide_weights: What each weighs, float32 [batch, columns]; 0 where an example has fewer.
         """
-        logits = self.deep(pooled)
+        ready = self._prepared(encoded)
         if self.wide is None:
-            return logits
+            return self._outputs(ready)
         wide: Tensor = self.wide(wide_ids, per_sample_weights=wide_weights)
-        return logits + wide
+        return self._outputs(ready._replace(beside=wide))
 
     def deep(self, pooled: Tensor) -> Tensor:
         """Returns the logits [batch, classes] that the backbone's vectors [batch, width] alone bring."""
+        return self._outputs(self._prepared(Encoded(pooled=pooled)))["logits"]
+
+    def _prepared(self, encoded: Encoded) -> Encoded:
+        """Returns what the head takes: normalised, with dropout."""
+        vectors: Tensor = getattr(encoded, self.head.level)
         if self.normalized:
-            pooled = nn.functional.normalize(pooled.float(), dim=-1) * pooled.shape[-1] ** 0.5
-        logits: Tensor = self.head(self.dropout(pooled))
-        return logits
+            vectors = nn.functional.normalize(vectors.float(), dim=-1) * vectors.shape[-1] ** 0.5
+        return encoded._replace(**{self.head.level: self.dropout(vectors)})
+
+    def _outputs(self, ready: Encoded) -> Outputs:
+        outputs: Outputs = self.head(ready)
+        return outputs
 
     def widen(self, beside: Columns, weight: Tensor | None = None) -> None:
         """Adds the branch, or replaces it.
@@ -134,29 +159,44 @@ class Network(nn.Module):
     def describe(self) -> dict[str, Any]:
         """Returns what `model.json` must tell beside, so that the family's `from_model` can make it again."""
         wide = {"wide": self.wide.num_embeddings} if self.wide is not None else {}
-        return {**({"normalize": True} if self.normalized else {}), **wide}
+        head = {"head": self.head.kind} if self.head.kind != FIRST_HEAD else {}
+        return {**({"normalize": True} if self.normalized else {}), **wide, **head}
+
+    def adopt(self, weights: Mapping[str, Tensor], told: Mapping[str, Any]) -> None:
+        """Keeps what an older head of the same kind knows; its branch has the columns of the one here.
+
+        Args:
+            weights: Of the older network: `head.…`, perhaps `wide.weight`.
+            told: Its `model.json`.
+        """
+        own = {name.removeprefix("head."): value for name, value in weights.items() if name.startswith("head.")}
+        spec = spec_of(told)
+        if told.get("head", FIRST_HEAD) != self.head.kind or not self.head.adopt(own, spec):
+            return
+        if self.wide is not None:
+            with torch.no_grad():
+                for number, row in self.head.shared(spec):
+                    self.wide.weight[:, number] = weights["wide.weight"][:, row]
 
 
-def keep_rows(network: Network, labels: Sequence[str], weights: Mapping[str, Tensor], known: Sequence[str]) -> None:
-    """Gives a head the rows of those labels that an older head knows; the others stay as they are.
+def head_of(told: Mapping[str, Any]) -> MakeHead:
+    """Returns what makes the head of a trained model.
 
     Args:
-        network: The new one, with a branch where the older one has it: that gets the labels' columns.
-        labels: Its labels.
-        weights: Of the older network: `head.weight` and `head.bias`, perhaps `wide.weight`.
-        known: The older head's labels.
+        told: `model.json`; `head` names the folder of its task.
     """
-    head, wide = network.head, network.wide
-    if weights["head.weight"].shape[1] != head.in_features:
-        return
-    rows = {label: number for number, label in enumerate(known)}
-    with torch.no_grad():
-        for number, label in enumerate(labels):
-            if label in rows:
-                head.weight[number] = weights["head.weight"][rows[label]]
-                head.bias[number] = weights["head.bias"][rows[label]]
-                if wide is not None:
-                    wide.weight[:, number] = weights["wide.weight"][:, rows[label]]
+    module = importlib.import_module(f"..tasks.{told.get('head', FIRST_HEAD)}.head", __package__)
+    made: MakeHead = partial(module.Head, spec=spec_of(told))
+    return made
+
+
+def spec_of(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what data tell a head: `labels`, and what else `target` holds.
+
+    Args:
+        told: Content of `features.json` or `model.json`.
+    """
+    return {"labels": told["labels"], **told.get("target", {})}
 
 
 class Normalize(nn.Module):
@@ -202,18 +242,34 @@ def collate(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> dict[s
 
 
 @torch.inference_mode()
-def predict(network: Network, columns: Mapping[str, Sequence[np.ndarray]], padding: int, batch_size: int) -> np.ndarray:
-    """Returns probabilities [examples, classes], float32: the longest examples first, in batches of like length."""
+def outputs_of(
+    network: Network, columns: Mapping[str, Sequence[np.ndarray]], padding: int, batch_size: int
+) -> dict[str, list[np.ndarray]]:
+    """Returns the head's outputs, float32, of each row an array: the longest rows first, in batches of like length.
+
+    At the level of tokens a row's array has one line for each of its tokens.
+    """
     device = next(network.parameters()).device
     rows = next(iter(columns.values()))
-    costs = [-len(row) for row in rows] if "input_ids" in columns else np.zeros(len(rows))
-    order = np.argsort(costs, kind="stable")
-    found = np.zeros((len(order), network.head.out_features), np.float32)
+    lengths = [len(row) if "input_ids" in columns else 0 for row in rows]
+    order = np.argsort([-length for length in lengths], kind="stable")
+    found: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         batch = collate({name: [values[i] for i in chosen] for name, values in columns.items()}, padding)
-        logits = network(**{name: tensor.to(device) for name, tensor in batch.items()})
-        found[chosen] = logits.float().softmax(-1).cpu().numpy()
+        for name, values in network(**{name: tensor.to(device) for name, tensor in batch.items()}).items():
+            kept = found.setdefault(name, [np.zeros(0, np.float32)] * len(order))
+            for place, value in zip(chosen.tolist(), values.float().cpu().numpy(), strict=True):
+                kept[place] = value[: lengths[place]] if network.head.level == "tokens" else value
+    return found
+
+
+def predict(network: Network, columns: Mapping[str, Sequence[np.ndarray]], padding: int, batch_size: int) -> np.ndarray:
+    """Returns probabilities [examples, classes], float32, of a network whose examples have one class each."""
+    logits = outputs_of(network, columns, padding, batch_size).get("logits", [])
+    if not logits:
+        return np.zeros((0, network.head.out_features), np.float32)
+    found: np.ndarray = torch.from_numpy(np.stack(logits)).softmax(-1).numpy()
     return found
 
 

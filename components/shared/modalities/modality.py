@@ -1,7 +1,7 @@
 """What a kind of input says: how a value is checked, and what makes features of it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,15 +27,17 @@ class Encoding:
         examples: How many examples, in all splits.
         max_length: The most tokens of an example; 0: what the backbone takes.
         max_gib: The most disk that uncompressed pixels may take.
+        spec: What the snapshot tells of the answers, see `components.shared.snapshot.spec_of`.
     """
 
     inputs: int = 1
     examples: int = 0
     max_length: int = 0
     max_gib: float = 64.0
+    spec: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Encoder(Protocol):
+class InputEncoder(Protocol):
     """Turns raw inputs into features, a batch at a time."""
 
     max_length: int
@@ -54,6 +56,41 @@ class Encoder(Protocol):
         """Writes what is needed to encode the same way again (a tokenizer, say)."""
 
 
+class Encoder(Protocol):
+    """Turns examples, inputs and answers, into features.
+
+    Mostly a row of features is an example. Of a long text several rows, its windows, may come: then a column `example`
+    (int32) tells of each whose it is, the place in the batch, in order.
+    """
+
+    max_length: int
+    """As of `InputEncoder`."""
+    row_bytes: int
+    """As of `InputEncoder`."""
+    threads: int
+    """As of `InputEncoder`."""
+    schema: pa.Schema
+    """Columns of the inputs' features, as of `InputEncoder`; `example` where there are windows."""
+    targets: pa.Schema
+    """Columns that a network learns from, and is not fed with."""
+    decoding: tuple[str, ...]
+    """Those of `schema` that a network is not fed with: what its outputs are made answers by (offsets, say)."""
+
+    def encode(self, inputs: Sequence[Sequence[Any]], answers: pa.Array | None = None) -> list[pa.Array]:
+        """Encodes a batch.
+
+        Args:
+            inputs: One sequence of values for each input column.
+            answers: The column `label` of the snapshot; None: inputs alone are encoded.
+
+        Returns:
+            One array a column of `schema`, then of `targets` where there are answers.
+        """
+
+    def save(self, folder: Path) -> None:
+        """Writes what is needed to encode inputs the same way again (a tokenizer, say)."""
+
+
 class Modality(Protocol):
     """A kind of input."""
 
@@ -68,7 +105,7 @@ class Modality(Protocol):
     def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
         """Returns why a row's inputs cannot be used, or None where they can."""
 
-    def encoder(self, backbone: Backbone, encoding: Encoding, task: str) -> Encoder:
+    def encoder(self, backbone: Backbone, encoding: Encoding, task: str) -> InputEncoder:
         """Returns the encoder that goes with a backbone.
 
         Args:

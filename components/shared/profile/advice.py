@@ -47,7 +47,7 @@ def _total(profile: Mapping[str, Any]) -> int:
 
 def _classes(profile: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     count, total = profile["class_count"], _total(profile)
-    if count < 2:
+    if count < 2 and profile["exclusive"]:
         yield _problem(f"There is {count or 'no'} class in {profile['label']!r}.", "data.label: a column of classes")
     elif total > 20 and count > total / 3:
         yield _problem(

@@ -18,6 +18,7 @@ from components.shared.profile.texts import Ruler
 from components.shared.profile.walk import walk
 from components.shared.snapshot import SPLITS, read_batches
 from components.shared.sources.source import Source, SourceSettings
+from components.shared.tasks import Task
 
 NOTE = "notes/profile.json"
 ROWS, PICTURES = 300_000, 2_000  # that are looked at
@@ -49,7 +50,7 @@ def profile(settings: SourceSettings, ruler: Ruler | None = None, rows: int = 0)
     reading = read(settings, reading_table)
     chosen = dataclasses.replace(settings, inputs=reading.inputs, label=reading.label)
     source = Source(chosen)
-    files, seen = source.files(), Seen()
+    files, seen = source.files(), _seen(source.task)
     whole = walk(source, files, seen, rows or (PICTURES if source.binary else ROWS))
     told = {
         "source": settings.source,
@@ -72,21 +73,23 @@ def profile_snapshot(draft: Draft, content: Mapping[str, Any], settings: SourceS
     Returns:
         As `profile`, with the counts of the whole snapshot.
     """
-    seen, rows = Seen(), content["rows"]
+    task = tasks.get(settings.task, settings.task_args)
+    seen, rows = _seen(task), content["rows"]
     most = _SNAPSHOT_PICTURES if _is_pictures(settings) else _SNAPSHOT_ROWS
     for split in SPLITS:
         for id_, label, inputs in _first(draft, split, most):
-            seen.add(split, label, inputs, f"{split}: {id_}", id_)
+            seen.add(split, task.target.text(label), inputs, f"{split}: {id_}", id_)
     for split in SPLITS:
         seen.classes[split].clear()
-        seen.classes[split].update(content["classes"][split])
+        seen.classes[split].update(content["classes"][split] if task.target.named else {})
+        seen.splits[split] = rows[split]
     looked = {"read": seen.read, "whole": seen.read == sum(rows.values())}
     told = {"source": settings.source, "files": 0, "bytes": 0, **looked, "columns": [], "odd": []}
     return _told(settings, seen, Ruler(), told)
 
 
 def _told(settings: SourceSettings, seen: Seen, ruler: Ruler, told: Mapping[str, Any]) -> dict[str, Any]:
-    sample = seen.sample
+    sample, target = seen.sample, tasks.get(settings.task, settings.task_args).target
     counts = {split: dict(counter) for split, counter in seen.classes.items()}
     names = sorted(set().union(*counts.values()), key=lambda label: (-sum(_of(counts, label).values()), label))
     found: dict[str, Any] = {
@@ -95,7 +98,9 @@ def _told(settings: SourceSettings, seen: Seen, ruler: Ruler, told: Mapping[str,
         "inputs": settings.inputs,
         "label": settings.label,
         "sample": len(sample),
-        "splits": {split: sum(counter.values()) for split, counter in counts.items()},
+        "named": target.named,
+        "exclusive": target.exclusive,
+        "splits": {split: seen.splits[split] for split in {**counts, **seen.splits}},
         "classes": [[label, _of(counts, label)] for label in names[:_CLASSES]],
         "class_count": len(names),
         "examples": {label: seen.shown(label) for label in names[:_SHOWN_CLASSES]},
@@ -104,12 +109,23 @@ def _told(settings: SourceSettings, seen: Seen, ruler: Ruler, told: Mapping[str,
     }
     if _is_pictures(settings):
         looked = [(example.picture, example.label) for example in sample if example.picture]
-        found["pictures"] = pictures.summary([one for one, _ in looked], [label for _, label in looked])
+        labels = [label if target.exclusive else "" for _, label in looked]
+        found["pictures"] = pictures.summary([one for one, _ in looked], labels)
     else:
         found["lengths"] = texts.lengths([example.texts for example in sample], ruler)
         found["scripts"] = texts.scripts([example.texts[0] for example in sample])
-        found["label_in_text"] = label_in_text([(example.texts, example.label) for example in sample[:2000]], names)
+        told_apart = [(example.texts, example.label) for example in sample[:2000] if target.exclusive]
+        found["label_in_text"] = label_in_text(told_apart, names) if told_apart else 0.0
+    found |= target.describe([example.label for example in sample])
     return {**found, "warnings": warnings_of(found)}
+
+
+def _seen(task: Task) -> Seen:
+    """Returns what counts examples by class, or label; what has no names is told by its sample."""
+    target = task.target
+    if target.exclusive:
+        return Seen()
+    return Seen((lambda answer: target.strata(answer, {})) if target.named else lambda _: ())
 
 
 def _of(counts: Mapping[str, Mapping[str, int]], label: str) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from components.shared.profile.columns import shorten
@@ -28,14 +28,23 @@ class Sampled:
     picture: Picture | None
 
 
+def _itself(label: str) -> tuple[str, ...]:
+    return (label,)
+
+
 class Seen:
     """Counts examples, and samples those whose identity (a hash) is lowest: the same whatever their order was.
 
     Memory is bounded by the number of examples that are looked at, some 200 bytes each, and by the sample.
+
+    Args:
+        strata: What an example with an answer counts as: its class, each of its labels.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, strata: Callable[[str], tuple[str, ...]] = _itself) -> None:
+        self._strata = strata
         self.read = 0
+        self.splits: Counter[str] = Counter()
         self.classes: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.faults: Counter[str] = Counter()
         self.first_fault: dict[str, str] = {}
@@ -60,7 +69,7 @@ class Seen:
 
         Args:
             split: That it is given for, or is in; "" where it is in none.
-            label: Its class.
+            label: Its class, or whatever answer, as canonical text.
             inputs: Its texts, or the bytes of a picture.
             place: Where it stands, which stands for a picture.
             id_: Its identity, where it is known.
@@ -71,11 +80,15 @@ class Seen:
             self._count_again(self._ids[id_], split, label)
             return
         self._ids[id_] = (split, label)
-        self.classes[split][label] += 1
+        self.splits[split] += 1
+        strata = self._strata(label)
+        for name in strata:
+            self.classes[split][name] += 1
         texts = tuple(value for value in inputs if isinstance(value, str))
         picture = picture_of(inputs[0]) if isinstance(inputs[0], bytes) else None
         self._compare(split, label, texts, picture, place)
-        self._show(id_, label, texts, place)
+        for name in strata:
+            self._show(id_, name, texts, place)
         if id_ < self._bound:
             self._keep(Sampled(id_, split, label, tuple(text[:_CHARACTERS] for text in texts), picture))
 

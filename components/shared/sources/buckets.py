@@ -4,11 +4,12 @@ So duplicates, contradictions and leaks between splits are found in one bucket a
 examples come out sorted by identity: the same content gives the same order, however it was spread over files.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +52,21 @@ class Example:
         """How much room its inputs take, in characters or bytes."""
         return sum(map(len, self.inputs))
 
+    def labelled(self, label: str) -> Self:
+        """Returns the same example with another label."""
+        return dataclasses.replace(self, label=label)
+
+
+class Merging(Protocol):
+    """What is made of several labels of one input: what of a task's target is needed here."""
+
+    @property
+    def contradiction(self) -> str:
+        """Why rows are set aside that nothing is made of."""
+
+    def merge(self, answers: Sequence[str]) -> str | None:
+        """Returns the label of several rows; None: they contradict."""
+
 
 def identity(inputs: Sequence[str | bytes]) -> str:
     """Returns the identity of an example, 32 hex digits: blake2b over its inputs and nothing else."""
@@ -65,7 +81,10 @@ def identity(inputs: Sequence[str | bytes]) -> str:
 class Buckets:
     """Collects examples in 2^bits files and gives them back bucket by bucket, sorted by identity."""
 
-    def __init__(self, folder: Path, input_types: Sequence[pa.DataType], slices: int, bits: int) -> None:
+    def __init__(
+        self, folder: Path, input_types: Sequence[pa.DataType], slices: int, bits: int, merging: Merging
+    ) -> None:
+        self._merging = merging
         told = [(name, pa.string()) for name in told_columns(slices)]
         self._schema = pa.schema([*told, *((f"input_{n}", kind) for n, kind in enumerate(input_types, 1))])
         self._told = len(told)
@@ -100,14 +119,14 @@ class Buckets:
         """Yields bucket by bucket; each is gone after that."""
         for path in self._closed_paths():
             with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
-                yield Bucket(reader.read_all(), self._told)
+                yield Bucket(reader.read_all(), self._told, self._merging)
             path.unlink()
 
     def look(self) -> Iterator["Bucket"]:
         """Yields bucket by bucket: they can be asked for again after that."""
         for path in self._closed_paths():
             with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
-                yield Bucket(reader.read_all(), self._told)
+                yield Bucket(reader.read_all(), self._told, self._merging)
 
     def _closed_paths(self) -> list[Path]:
         if not self._closed:
@@ -141,9 +160,10 @@ class Bucket:
         sizes: int64 [groups], its rows.
         odd: The groups whose rows differ in label or split.
         kept: int64 [groups], the row of the example that is kept of it, see `settle`; -1 where none is.
+        merged: Of groups whose rows differ in label, by their number, what is made of these.
     """
 
-    def __init__(self, table: pa.Table, told: int) -> None:
+    def __init__(self, table: pa.Table, told: int, merging: Merging) -> None:
         halves = _halves(table.column(0))
         order = np.lexsort((halves[:, 1], halves[:, 0]))  # equal ones stay in turn
         halves = halves[order]
@@ -155,14 +175,32 @@ class Bucket:
         self._sorted: dict[str, pa.ChunkedArray] = {}
         self.odd = np.flatnonzero(self._differs("label") | self._differs("split"))
         self.kept = self.starts.copy()
-        for number in self.odd:
-            self.kept[number] = self._settled(int(number))
+        self.merged: dict[int, str] = {}
+        for number in self.odd.tolist():
+            found = kept_of(self._examples(number, ()), merging)
+            self.kept[number] = self.starts[number] + found[0] if found else -1
+            if found:
+                self.merged[number] = found[1]
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Returns what is told of each row, one of `told_columns`."""
         if name not in self._sorted:
             self._sorted[name] = self._table[name].take(pa.array(self._order))
         return self._sorted[name]
+
+    def labels(self) -> tuple[np.ndarray, list[str]]:
+        """Returns the label of what is kept of each group, int32 [groups], as numbers of the different ones, and these.
+
+        That of a group of which nothing is kept is one of its rows'.
+        """
+        codes, names = codes_of(self.column("label").take(pa.array(np.where(self.kept < 0, self.starts, self.kept))))
+        if not self.merged:
+            return codes, names
+        places = {name: place for place, name in enumerate(names)}
+        codes = codes.copy()
+        for number, label in self.merged.items():
+            codes[number] = places.setdefault(label, len(places))
+        return codes, list(places)
 
     def groups(self) -> Iterator[list[Example]]:
         """Yields the examples of each group; their inputs are read then, and once."""
@@ -203,12 +241,6 @@ class Bucket:
         codes = codes_of(self.column(column))[0]
         differs: np.ndarray = np.minimum.reduceat(codes, self.starts) != np.maximum.reduceat(codes, self.starts)
         return differs
-
-    def _settled(self, number: int) -> int:
-        group = self._examples(number, ())
-        kept = settle(group, lambda *_: None, lambda _: None)
-        places = (place for place, example in enumerate(group, int(self.starts[number])) if example is kept)
-        return next(places, -1)
 
 
 def codes_of(column: pa.ChunkedArray) -> tuple[np.ndarray, list[Any]]:
@@ -256,31 +288,51 @@ class Known(Protocol):
     def label(self) -> str:
         """Its label."""
 
+    def labelled(self, label: str) -> Self:
+        """Returns the same with another label."""
+
 
 _Kept = TypeVar("_Kept", bound=Known)
 _PRECEDENCE = {"test": 0, "validation": 1, "train": 2, "": 3}
 
 
 def settle(
-    group: Sequence[_Kept], set_aside: Callable[[_Kept, str], None], drop: Callable[[_Kept], None]
+    group: Sequence[_Kept], merging: Merging, set_aside: Callable[[_Kept, str], None], drop: Callable[[_Kept], None]
 ) -> _Kept | None:
-    """Settles all examples of one input: keeps one in the split that has precedence, or none if labels differ.
+    """Settles all examples of one input: keeps one in the split that has precedence, or none if labels contradict.
 
     Args:
         group: The examples.
+        merging: What is made of their labels.
         set_aside: Called with each that contradicts another, or leaks into another split, and why.
         drop: Called with each exact duplicate.
     """
     if len(group) == 1:
         return group[0]
-    if len({example.label for example in group}) > 1:
+    found = kept_of(group, merging)
+    if found is None:
         for example in group:
-            set_aside(example, "same input with different labels")
+            set_aside(example, merging.contradiction)
         return None
-    kept = min(group, key=lambda example: _PRECEDENCE[example.split])
+    kept = group[found[0]]
     for example in group:
         if example.split != kept.split:
             set_aside(example, f"input stands in the {kept.split} split too")
         elif example is not kept:
             drop(example)
-    return kept
+    return kept if kept.label == found[1] else kept.labelled(found[1])
+
+
+def kept_of(group: Sequence[_Kept], merging: Merging) -> tuple[int, str] | None:
+    """Returns which example of one input is kept, and the label of all those in its split; None if labels contradict.
+
+    Args:
+        group: The examples.
+        merging: What is made of their labels.
+    """
+    labels = [example.label for example in group]
+    if len(set(labels)) > 1 and merging.merge(labels) is None:
+        return None
+    kept = min(range(len(group)), key=lambda place: _PRECEDENCE[group[place].split])
+    own = [example.label for example in group if example.split == group[kept].split]
+    return kept, (own[0] if len(set(own)) == 1 else merging.merge(own)) or labels[kept]

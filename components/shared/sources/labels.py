@@ -77,7 +77,7 @@ class LabelReader:
     def _names(self) -> dict[str | None, str]:
         return {text_of(code): label for code, label in self.codes.items()}
 
-    def read(self, value: object, place: str) -> tuple[str | None, str | None]:
+    def read(self, value: object, place: str, inputs: Sequence[object] = ()) -> tuple[str | None, str | None]:
         """Returns the label, and why it cannot be used: one of them is None.
 
         Raises:
@@ -90,6 +90,10 @@ class LabelReader:
             if len(self._read) < _CACHED and len(value) <= LONGEST:
                 self._read[value] = found
         return found
+
+    def cells(self, answer: str) -> Sequence[object]:
+        """Returns what stands in the column for a label."""
+        return [answer]
 
     def _found(self, value: object, place: str) -> tuple[str | None, str | None]:
         label = text_of(self._single(value, place))

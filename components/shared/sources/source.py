@@ -19,7 +19,7 @@ from components.shared.sources.checked import Checked, gathered
 from components.shared.sources.columns import check_columns
 from components.shared.sources.hub import PREFIX, read_hub, revision
 from components.shared.sources.images import Pictures, find_images
-from components.shared.sources.labels import LONGEST, LabelReader, text_of
+from components.shared.sources.labels import LONGEST, text_of
 from components.shared.sources.layout import Layout
 from components.shared.sources.listing import list_source, sources_of
 from components.shared.sources.packed import ARCHIVES, SUFFIXES
@@ -31,6 +31,7 @@ from components.shared.sources.times import time_of
 from components.shared.sources.trees import COLUMNS, read_archives, read_tree
 from components.shared.step import option, required
 from components.shared.storage import File
+from components.shared.tasks.target import Asked
 
 _BUCKET_BYTES = 16 << 20
 _HUB_BYTES = 4 << 30  # assumed where the size is not known
@@ -44,8 +45,11 @@ class SourceSettings:
         "where the data is: a path, s3://bucket/prefix, hf://owner/name[/config], a pattern or a JSON array of such"
     )
     inputs: list[str] = option([], "the columns that hold the input; empty: as the data's columns tell")
-    label: str = option("", "the column that holds the label; empty: as the data's columns tell")
+    label: str = option(
+        "", "the column that holds the label, or a JSON array of several; empty: as the data's columns tell"
+    )
     task: str = option("text-classification", "what is to be learned")
+    task_args: dict[str, Any] = option({}, 'the task\'s own options, such as {"delimiter": "|"}')
     labels: list[str] = option([], "the labels there may be; empty: all that are found")
     splits: dict[str, str] = option(
         {}, 'which given split is to be which, e.g. {"train": "train", "validation": "test"}'
@@ -73,14 +77,18 @@ class SourceSettings:
         names = ("inputs", "label", "task", "labels", "splits", "slices", "max_characters", "max_pixels")
         later = (
             *("encoding", "delimiter", "sheet", "class_level", "query"),
-            *("label_codes", "normalize_labels", "group", "time"),
+            *("label_codes", "normalize_labels", "group", "time", "task_args"),
         )
         told = {name: getattr(self, name) for name in names}
         return told | {name: value for name in later if (value := getattr(self, name))}
 
-    def label_reader(self) -> LabelReader:
-        """Returns what makes labels of values."""
-        return LabelReader(self.label, self.task, self.labels, self.label_codes, self.normalize_labels)
+    def label_columns(self) -> list[str]:
+        """Returns the columns that hold the label: mostly one."""
+        return sources_of(self.label)
+
+    def asked(self) -> Asked:
+        """Returns what is said of labels."""
+        return Asked(self.label_columns(), self.task, self.labels, self.label_codes, self.normalize_labels)
 
 
 class Source:
@@ -89,10 +97,11 @@ class Source:
     Attributes:
         task: What is to be learned from it.
         input_types: Of each input column.
+        answers: Makes labels of rows.
         told: Sentences on how files are read and which are left out; more come as files are read.
 
     Raises:
-        InputError: There is no such task, it takes another number of inputs, `splits` leads to no split, or the source
+        InputError: There is no such task, it takes another number of columns, `splits` leads to no split, or the source
             is a database without query, or with a password.
     """
 
@@ -102,7 +111,7 @@ class Source:
         self._pictures: Pictures | None = None
         self._dialect = Dialect(settings.encoding, settings.delimiter, settings.sheet)
         _check_address(settings)
-        self.task = tasks.get(settings.task)
+        self.task = tasks.get(settings.task, settings.task_args)
         if len(settings.inputs) not in self.task.input_counts:
             allowed = " or ".join(str(count) for count in self.task.input_counts)
             raise InputError(
@@ -113,9 +122,12 @@ class Source:
         self.binary = self.task.input_type == pa.binary()
         self.input_types = [self.task.input_type] * len(settings.inputs)
         self._limits = Limits(settings.max_characters, settings.max_pixels)
-        self._label = settings.label_reader()
+        self._labels = settings.label_columns()
+        if len(self._labels) > 1 and not self.task.target.several:
+            raise InputError(f"{settings.task} takes one label column; data.label names {quote_all(self._labels)}.")
+        self.answers = self.task.target.reader(settings.asked())
         told = [column for column in (settings.group, settings.time) if column]
-        self._columns = list(dict.fromkeys([*settings.inputs, settings.label, *settings.slices, *told]))
+        self._columns = list(dict.fromkeys([*settings.inputs, *self._labels, *settings.slices, *told]))
         self._kind_of_time = ""
 
     @property
@@ -155,7 +167,7 @@ class Source:
         packed = () if self.binary else (".parquet", ".xlsx", *ARCHIVES, *SUFFIXES)
         size = sum(file.size * (4 if file.name.endswith(packed) else 1) for file in files)
         bits = min(8, max(0, (size // _BUCKET_BYTES).bit_length()))
-        return Buckets(folder, self.input_types, len(self.settings.slices), bits)
+        return Buckets(folder, self.input_types, len(self.settings.slices), bits, self.task.target)
 
     def examples(self, files: Sequence[File]) -> Iterator[tuple[Row, Example | str]]:
         """Reads files in turn; yields each row with its example, or with why it is none.
@@ -171,7 +183,7 @@ class Source:
 
     def checked(self, files: Sequence[File]) -> Iterator[Checked]:
         """Reads files in turn, as `examples` does, many rows at once."""
-        asked = self.settings.slices or self.settings.group or self.settings.time
+        asked = self.settings.slices or self.settings.group or self.settings.time or not self.task.target.exclusive
         if self.binary or self.is_hub or self.is_sql or asked or not files:
             return gathered(self.examples(files))
         return map(self._check_part, self._parts(files))
@@ -180,12 +192,16 @@ class Source:
         """Returns a row's values of the input columns."""
         return tuple(row.values.get(column) for column in self.settings.inputs)
 
+    def labels(self, row: Row) -> tuple[Any, ...]:
+        """Returns a row's values of the label columns."""
+        return tuple(row.values.get(column) for column in self._labels)
+
     def _rows(self, files: Sequence[File]) -> Iterator[Row]:
         if not files:
             return iter(())
         settings = self.settings
         if self.is_hub:
-            return read_hub(settings.source, self._columns, settings.label, settings.splits)
+            return read_hub(settings.source, self._columns, self._labels[0], settings.splits)
         if self.is_sql:
             return read_sql(settings.source, settings.query, self._columns)
         return self._images(files) if self.binary else self._tables(files)
@@ -207,7 +223,7 @@ class Source:
             return table.rows(settings.inputs[0], self._columns, settings.splits, self._dialect)
         check_columns("A tree of image files", COLUMNS, self._columns)
         if pictures.kind == "archives":
-            return read_archives(files, pictures.layout, settings.label)
+            return read_archives(files, pictures.layout, self._labels[0])
         return read_tree(files, pictures.layout)
 
     def _tell(self, sentence: str) -> None:
@@ -216,24 +232,28 @@ class Source:
             self.told.append(sentence)
 
     def _check(self, row: Row) -> tuple[Row, Example | str]:
-        inputs = self.inputs(row)
+        values = self.inputs(row)
+        inputs = tuple(self.task.read_inputs(values))
         if reason := row.fault or self.task.reason_to_reject(inputs, self._limits):
             return row, reason
-        label, reason = self._label.read(row.values.get(self.settings.label), row.place)
+        labels = self.labels(row)
+        label, reason = self.answers.read(labels[0] if len(labels) == 1 else labels, row.place, values)
         told = self._told(row)
         if reason or label is None or isinstance(told, str):
             return row, reason or str(told)
         *slices, group, time = told
+        if group is None and self.task.grouped_by is not None:
+            group = identity([inputs[self.task.grouped_by]])
         place = (row.split or "", label, row.place, row.file)
         return row, Example(identity(inputs), *place, inputs, tuple(slices), group, time)
 
     def _check_part(self, part: Part) -> Checked:
         """Does to many rows what `_check` does to one."""
-        batch, reject, read = part.batch, self.task.reason_to_reject, self._label.read
+        batch, reject, read = part.batch, self.task.reason_to_reject, self.answers.read
         columns = [batch.columns[name] for name in self.settings.inputs]
         kept, labels, refused = list[int](), list[str](), list[tuple[int, str]]()
         rows = list(zip(*columns, strict=True))
-        for at, (inputs, value) in enumerate(zip(rows, batch.columns[self.settings.label], strict=True)):
+        for at, (inputs, value) in enumerate(zip(rows, batch.columns[self._labels[0]], strict=True)):
             reason = batch.faults.get(at) or reject(inputs, self._limits)
             if reason is None:
                 label, reason = read(value, f"{part.place}:{batch.numbers[at]}")

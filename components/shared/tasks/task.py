@@ -1,7 +1,8 @@
 """The contract of a task: all that differs between tasks is behind it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
 import pyarrow as pa
 
@@ -11,6 +12,12 @@ from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.modalities import Encoder, Encoding, Limits
 from components.shared.statistics import Metric
 from components.shared.tasks.scoring import Scoring
+from components.shared.tasks.target import Target
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Of a task that has none."""
 
 
 class Task(Protocol):
@@ -19,6 +26,14 @@ class Task(Protocol):
     @property
     def name(self) -> str:
         """What a job calls it."""
+
+    @property
+    def package(self) -> str:
+        """The package that holds its heavy files: `head.py`, which goes with a model, and `objective.py`."""
+
+    @property
+    def prediction(self) -> pa.Schema:
+        """What a model answers: the columns of its head's `decode`, of a served model, of `graft predict`."""
 
     @property
     def input_counts(self) -> tuple[int, ...]:
@@ -31,6 +46,28 @@ class Task(Protocol):
     @property
     def columns(self) -> Mapping[str, Any]:
         """The fields of `data` in a job that have a default with this task (`inputs`, `label`)."""
+
+    @property
+    def options(self) -> Any:
+        """Its options, a frozen dataclass: what a job may set under `task_args`, with defaults."""
+
+    def configured(self, options: Any) -> Self:
+        """Returns the same task with other options, of the same class.
+
+        Raises:
+            InputError: One is wrong.
+        """
+
+    @property
+    def target(self) -> Target:
+        """What an answer is."""
+
+    @property
+    def grouped_by(self) -> int | None:
+        """Which of the inputs is never parted: examples that share it stay in one split. None: each is dealt alone."""
+
+    def read_inputs(self, values: Sequence[Any]) -> Sequence[Any]:
+        """Returns what columns hold as inputs; mostly they are. What is none is left to `reason_to_reject`."""
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

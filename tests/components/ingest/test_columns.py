@@ -12,6 +12,7 @@ from components.ingest.shards import ShardWriter
 from components.shared.sources.buckets import Buckets, Example, columns_of, identity
 from components.shared.sources.checked import gathered
 from components.shared.sources.source import Source, SourceSettings
+from components.shared.tasks.classification.target import Classes
 
 TEXTS = [
     ("a", "spam", ""),
@@ -28,7 +29,7 @@ def example(number: int, text: str, label: str, split: str) -> Example:
 
 
 def buckets(folder: Path, bits: int) -> Buckets:
-    found = Buckets(folder, [pa.string()], 0, bits)
+    found = Buckets(folder, [pa.string()], 0, bits, Classes())
     for number, told in enumerate(TEXTS):
         found.add(columns_of([example(number, *told)]))
     return found
@@ -83,7 +84,7 @@ def test_where_a_shards_groups_end_depends_on_its_examples_alone(
     for step in (1, 7, 40):
         folder = tmp_path / str(step)
         folder.mkdir()
-        with ShardWriter(folder, "train", [pa.string()], 0) as writer:
+        with ShardWriter(folder, "train", [pa.string()], 0, pa.string()) as writer:
             for start in range(0, 40, step):
                 rows = np.arange(start, min(40, start + step))
                 writer.add(rows, sizes[rows], read)

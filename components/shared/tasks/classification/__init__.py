@@ -1,8 +1,9 @@
 """Classification: one text, a pair of texts, or a picture belongs to one of two or more classes."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -10,9 +11,11 @@ from components.shared.backbones import Backbone
 from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.modalities import IMAGE, TEXT, Encoder, Encoding, Limits, Modality
 from components.shared.statistics import Metric
-from components.shared.tasks import register
+from components.shared.tasks import NoOptions, register
+from components.shared.tasks.beside import Beside
 from components.shared.tasks.classification.metrics import METRICS
 from components.shared.tasks.classification.samples import sentences, shapes
+from components.shared.tasks.classification.target import Classes
 from components.shared.tasks.scoring import Scoring
 
 
@@ -26,15 +29,23 @@ class Classification:
         input_counts: How many input columns it takes.
         make_sample: Makes rows, see `sample`.
         columns: The fields of `data` in a job that have a default with this task.
+        target: What an answer is.
+        options: None.
+        grouped_by: Nothing: each example is dealt alone.
         metrics: What predictions are judged by, accuracy first.
         part: Classes have a recall each.
     """
 
+    package = __name__
+    prediction = pa.schema({"label": pa.string(), "confidence": pa.float64(), "probabilities": pa.list_(pa.float64())})
     name: str
     modality: Modality
     input_counts: tuple[int, ...]
     make_sample: Callable[[int, int], list[dict[str, Any]]]
     columns: Mapping[str, Any] = field(default_factory=dict)
+    target: Classes = field(default_factory=Classes)
+    options: NoOptions = field(default_factory=NoOptions)
+    grouped_by: int | None = None
     metrics: tuple[Metric, ...] = METRICS
     part: tuple[str, str] = ("class", "recall")
 
@@ -50,13 +61,21 @@ class Classification:
         """What an input is in Arrow."""
         return self.modality.type
 
+    def configured(self, options: NoOptions) -> Self:
+        """Returns the same task with other options."""
+        return dataclasses.replace(self, options=options)
+
+    def read_inputs(self, values: Sequence[Any]) -> Sequence[Any]:
+        """Returns what columns hold as inputs, which they are."""
+        return values
+
     def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
         """Returns why a row's inputs cannot be used, or None where they can."""
         return self.modality.reason_to_reject(inputs, limits)
 
     def encoder(self, backbone: Backbone, encoding: Encoding) -> Encoder:
         """Returns an encoder with the backbone's own tokenizer, or preprocessing."""
-        return self.modality.encoder(backbone, encoding, self.name)
+        return Beside(self.modality.encoder(backbone, encoding, self.name), self.target, encoding.spec)
 
     def baselines(
         self, train: Labelled, validation: Labelled, test: Sequence[Sequence[Any]], terms: Terms

@@ -1,0 +1,167 @@
+"""Answers in a text: where they stand, or that there is none."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from components.shared.errors import InputError
+from components.shared.tasks.multi_label.target import listed_in
+from components.shared.tasks.strata import NONE
+from components.shared.tasks.target import Asked, Found, Target
+
+ANSWERED = "answered"
+"""The stratum of questions whose answer stands in the text."""
+
+_STARTS = ("answer_start", "start", "answer_starts", "start_char")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a job may say under `task_args`.
+
+    Attributes:
+        empty_is_none: Whether an empty cell says that the text holds no answer; else nobody has answered yet.
+    """
+
+    empty_is_none: bool = False
+
+
+@dataclass(frozen=True)
+class Answers(Target):
+    """Spans of the context that answer the question, each as good as another; none where there is no answer.
+
+    The canonical text is their sorted list of `[start, text]` as JSON; start counts characters.
+    """
+
+    options: Options = field(default_factory=Options)
+
+    type = pa.list_(pa.struct({"text": pa.string(), "start": pa.int32()}))
+    features = pa.schema([("start", pa.int32()), ("end", pa.int32())])
+    named = False
+    private = True
+
+    def reader(self, asked: Asked) -> "AnswerSpanReader":
+        """See `Target`."""
+        return AnswerSpanReader(asked, self.options)
+
+    def value(self, answer: str) -> list[dict[str, Any]]:
+        """See `Target`."""
+        return [{"text": text, "start": start} for start, text in json.loads(answer)]
+
+    def text(self, value: Any) -> str:
+        """See `Target`."""
+        return _written([[one["start"], one["text"]] for one in value])
+
+    def merge(self, answers: Sequence[str]) -> str | None:
+        """See `Target`: all of them are right. That there is none contradicts one."""
+        listed = [json.loads(answer) for answer in answers]
+        if any(listed) and not all(listed):
+            return None
+        return _written([one for own in listed for one in own])
+
+    def told(self, answer: str) -> str:
+        """See `Target`: a hash of each."""
+        return _written([_digest(json.dumps(one, ensure_ascii=False)) for one in json.loads(answer)])
+
+    def strata(self, answer: str, spec: Mapping[str, Any]) -> tuple[str, ...]:
+        """Whether there is an answer."""
+        return (ANSWERED if json.loads(answer) else NONE,)
+
+    def rename(self, answer: str, name_of: Callable[[str], str | None]) -> str | None:
+        """See `Target`: answers have no names."""
+        return answer
+
+    def spec(self, counts: Mapping[str, Mapping[str, int]], told: Mapping[str, Any]) -> dict[str, Any]:
+        """`unanswerable`: whether there are training questions without an answer, which a model must know then."""
+        return {"unanswerable": bool(counts["train"].get(NONE))}
+
+    def check_learnable(self, counts: Mapping[str, Mapping[str, int]], column: str) -> None:
+        """One training question with an answer at least."""
+        if not counts["train"].get(ANSWERED):
+            raise InputError(f"No training question has an answer in {column!r}; some were expected.")
+
+
+def _written(answers: Sequence[Any]) -> str:
+    texts = sorted({json.dumps(one, ensure_ascii=False) for one in answers})
+    return json.dumps([json.loads(text) for text in texts], ensure_ascii=False)
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+class AnswerSpanReader:
+    """Makes answers of values.
+
+    Args:
+        asked: What a job says of them.
+        options: Those of the task.
+    """
+
+    def __init__(self, asked: Asked, options: Options) -> None:
+        self._empty_is_none = options.empty_is_none
+
+    def read(self, value: Any, place: str, inputs: Sequence[Any] = ()) -> Found:
+        """See `AnswerReader`; the last of the inputs is the context."""
+        if isinstance(value, str):
+            listed = listed_in(value.strip()) if value.strip()[:1] in ("[", "{") else None
+            value = value if listed is None else listed
+        if value is None or (isinstance(value, float) and value != value) or (value == "" or value == " "):
+            return ("[]", None) if self._empty_is_none else (None, "missing label")
+        context, answers = str(inputs[-1]), []
+        for text, start in _parts(value):
+            found = located(context, text, start)
+            if isinstance(found, str):
+                return None, found
+            answers.append(found)
+        return _written([list(one) for one in answers]), None
+
+    def cells(self, answer: str) -> Sequence[object]:
+        """See `AnswerReader`: as SQuAD has them."""
+        answers = json.loads(answer)
+        columns = {"text": [text for _, text in answers], "answer_start": [start for start, _ in answers]}
+        return [json.dumps(columns, ensure_ascii=False)]
+
+
+def _parts(value: Any) -> list[tuple[Any, Any]]:
+    """Returns texts and starts of SQuAD's answers (columns, or a list of mappings), or of one text alone."""
+    if isinstance(value, Mapping):
+        texts, starts = value.get("text"), next((value[name] for name in _STARTS if name in value), None)
+        if texts is None:
+            return [(value, None)]
+        if isinstance(texts, str):
+            return [(texts, starts)]
+        own = list(starts) if starts is not None else []
+        return [(text, own[place] if place < len(own) else None) for place, text in enumerate(texts)]
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        return [(value, None)]
+    return [part for one in value for part in _parts(one)]
+
+
+def located(context: str, text: Any, start: Any) -> tuple[int, str] | str:
+    """Returns where an answer stands and its text, without blanks at its ends; or why it stands nowhere.
+
+    What stands elsewhere than it says is mended where it stands once. Where a text alone is told, its first place is
+    taken: any is as good to whoever reads the answer.
+    """
+    if not isinstance(text, str):
+        return f"answer is no text ({type(text).__name__})"
+    stripped = text.strip()
+    if not stripped:
+        return "an answer is empty"
+    count = context.count(stripped)
+    if start is None or (isinstance(start, float) and start != start):
+        return (context.index(stripped), stripped) if count else f"answer does not stand in the text ({text[:60]!r})"
+    try:
+        place = int(start) + len(text) - len(text.lstrip())
+    except (TypeError, ValueError, OverflowError):
+        return f"answer's start is no number ({str(start)[:40]!r})"
+    if place >= 0 and context[place : place + len(stripped)] == stripped:
+        return place, stripped
+    if count == 1:
+        return context.index(stripped), stripped
+    return f"answer does not stand where it says ({text[:60]!r} at {start})"
