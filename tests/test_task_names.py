@@ -14,7 +14,7 @@ TRAINING = {
         f"components/finetune/{name}.py"
         for name in (
             "alone", "calibration", "classical", "comparison", "finetune", "gradients", "heads", "joint", "learners",
-            "probe", "search", "study", "telling", "training", "wide",
+            "probe", "search", "study", "telling", "training",
         )
     ),
     "components/shared/linear.py",
