@@ -18,6 +18,7 @@ from components.shared.features import FeatureSplit
 from components.shared.inventory import open_inventory
 from components.shared.modalities import Encoding
 from components.shared.selection import rank
+from components.shared.snapshot import spec_of
 
 
 def better_of(runs: Mapping[str, tuple[Study, Trained]]) -> tuple[Study, Trained]:
@@ -41,9 +42,10 @@ def check_reads_alike(backbone: Backbone, features: Artifact, scratch: Path) -> 
         InputError: It reads them otherwise.
     """
     told, settings = features.read_json("features.json"), features.settings
-    encoding = Encoding(len(told["inputs"]), sum(told["rows"].values()), settings["max_length"], settings["pixel_gib"])
+    count, total = len(told["inputs"]), sum(told["rows"].values())
+    encoding = Encoding(count, total, settings["max_length"], settings["pixel_gib"], spec_of(told))
     scratch.mkdir()
-    tasks.get(told["task"]).encoder(backbone, encoding).save(scratch)
+    tasks.get(told["task"], told.get("task_args")).encoder(backbone, encoding).save(scratch)
     for file in scratch.iterdir():
         if file.name not in features.files or file.read_bytes() != features.file(file.name).read_bytes():
             raise InputError(
