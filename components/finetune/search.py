@@ -36,7 +36,7 @@ _SLICES = 40  # of a training: so often the clock is looked at
 _MEASURED = 4  # steps
 _SHOWN = 0.84  # of the samples: one standard error
 _SAMPLES = 500  # of validation examples, to tell whether a difference holds
-_PERFECT = 0.999  # validation accuracy that leaves nothing to gain
+_PERFECT = 0.999  # of a metric whose best is 1: what leaves nothing to gain
 
 
 class Search:

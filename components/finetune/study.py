@@ -357,7 +357,7 @@ def in_words(scores: Mapping[str, float]) -> str:
 
 
 def title_of(metric: str) -> str:
-    """Returns what people call a metric: "macro-F1" for "macro_f1"."""
+    """Returns what people call a metric: "entity-F1" for "entity_f1"."""
     return metric.replace("_f1", "-F1").replace("_", " ")
 
 
