@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from components.shared.gradients.look import Look
 from components.shared.snapshot import spec_of
 from components.shared.statistics import Statistics, join
 from components.shared.step import Progress
+from components.shared.tasks.objective import head_class
 from components.shared.tasks.scoring import Mistake, Spec
 
 CHUNK = 8192  # texts at once: the more, the better they can be sorted by length
@@ -81,7 +83,8 @@ class Classifier:
             self.beside = self.predictor.columns = _trusting(self.predictor.columns)
         else:
             self.family = backbones.family(told["family"])
-            self.network = self.family.from_model(model.path).to(self.device)
+            head = partial(head_class(told["task"]), spec=self.spec)  # also one of somebody else's
+            self.network = self.family.from_model(model.path, head).to(self.device)
             self.padding = self.family.padding_of(model.path)
             self.beside = self.network.beside and _trusting(self.network.beside)
         self.seconds = 0.0
