@@ -221,6 +221,8 @@ class Study:
         if self.heads.classical is None or not isinstance(network, Network) or network.beside is not None:
             return None
         began, (sample, fit) = time.perf_counter(), self.heads.classical
+        if not len(sample.truth):
+            return None
         deep, wide = self.logits(trained)[0][sample.validation_numbers], fit.linear.logits(fit.validation_columns)
         fusion = fuse(deep, wide, sample.truth)
         scores = scores_of(softmax(fusion.logits(deep, wide)), sample.truth)
