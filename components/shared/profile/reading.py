@@ -20,6 +20,7 @@ from components.shared.sources.hub import PREFIX
 from components.shared.sources.images import image_files
 from components.shared.sources.source import SourceSettings
 from components.shared.step import tell
+from components.shared.tasks import Task
 
 LABELS = (
     "label", "labels", "class", "classes", "category", "categories", "target", "intent", "topic", "sentiment", "tag",
@@ -76,14 +77,15 @@ def read(settings: SourceSettings, table: Table | None = None) -> Reading:
         InputError: There is none, or more than one: with the columns, their kinds and two values of each.
         ServiceError: The store or the hub did not answer.
     """
-    task = tasks.get(settings.task)
+    task = tasks.get(settings.task, settings.task_args)
     is_pictures = task.input_type == pa.binary()
     if is_pictures and not settings.source.startswith(PREFIX) and is_tree(image_files(settings.source)):
         columns = task.columns
         return Reading(settings.inputs or list(columns["inputs"]), settings.label or str(columns["label"]))
     table = table or look(settings, is_pictures)
-    label = settings.label or _label(table, settings.inputs)
-    inputs = settings.inputs or (_picture(table, label) if is_pictures else _texts(table, label, task.input_counts))
+    label = settings.label or _label_of(task, table, settings.inputs)
+    inputs = settings.inputs or _usual(task, table, label)
+    inputs = inputs or (_picture(table, label) if is_pictures else _texts(table, label, task.input_counts))
     return Reading(inputs, label, f" (of {quote_all(column.name for column in table.columns)})")
 
 
@@ -104,6 +106,27 @@ def explained(settings: SourceSettings) -> Iterator[None]:
         except InputError:
             raise error from None
         raise InputError(f"{error}\nIts columns, with two values of each:\n{listing(columns)}") from error
+
+
+def _label_of(task: Task, table: Table, inputs: Sequence[str]) -> str:
+    """Returns the column of answers: of classes by their values, of others as their target tells."""
+    if task.target.exclusive:
+        return _label(table, inputs)
+    others = [column for column in table.columns if column.name not in inputs]
+    found = task.target.columns_in(others)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise _ambiguous(table, "label", [column for column in others if column.name in found])
+    raise InputError(
+        f"{table.name} has no column that can be the label of {task.name}. {_ADVICE}\n{listing(table.columns)}"
+    )
+
+
+def _usual(task: Task, table: Table, label: str) -> list[str]:
+    """Returns the input columns that data for a task usually has, where a table has them all."""
+    names = [str(name) for name in task.columns.get("inputs", [])]
+    return names if names and label not in names and all(table.column(name) for name in names) else []
 
 
 def _label(table: Table, inputs: Sequence[str]) -> str:

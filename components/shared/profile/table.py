@@ -85,20 +85,27 @@ def task_of(settings: SourceSettings) -> str:
     else:
         pictures, tables = _listed(image_files, source), _listed(data_files, source)
         if isinstance(pictures, list) and any(_is_picture(file) for file in pictures):
-            return _with(pa.binary())
+            return task_for(pa.binary(), [])
         if not isinstance(tables, list):
             if isinstance(pictures, list):
-                return _with(pa.binary())
+                return task_for(pa.binary(), [])
             raise tables
         columns = look(settings, pictures=True).columns
     is_pictures = any(column.kind == "picture" for column in columns) and not any(c.kind == "text" for c in columns)
-    return _with(pa.binary() if is_pictures else pa.string())
+    return task_for(pa.binary() if is_pictures else pa.string(), columns)
 
 
-def _with(input_type: pa.DataType) -> str:
-    """Returns the name of the classification task that takes such inputs."""
-    kind = "image" if input_type == pa.binary() else "text"
-    return next(name for name in tasks.names() if name == f"{kind}-classification")
+def task_for(input_type: pa.DataType, columns: Sequence[Column]) -> str:
+    """Returns the name of the task that a table is made for; of classes, where none claims it.
+
+    Args:
+        input_type: What its inputs are.
+        columns: Those of the table; none where it is a tree of pictures.
+    """
+    fitting = [task for task in map(tasks.get, tasks.names()) if task.input_type == input_type]
+    claimed = [task.name for task in fitting if task.target.claims(columns)]
+    classes = [task.name for task in fitting if task.target.exclusive]
+    return [*claimed, *classes][0]
 
 
 def _listed(list_files: Any, source: str) -> list[File] | InputError:

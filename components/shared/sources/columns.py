@@ -10,6 +10,7 @@ Record = tuple[int, Values, str | None]
 """Line or row number, values by column, and why the row cannot be used."""
 
 _ROWS, _CHARACTERS = 4096, 8 << 20  # of rows that are held at once
+_OBJECT = 60  # bytes that a short text takes beside its characters
 
 
 class Batch(NamedTuple):
@@ -37,12 +38,19 @@ def batches(records: Iterator[Record], columns: Sequence[str]) -> Iterator[Batch
     size = 0
     for record in records:
         rows.append(record)
-        size += sum(len(value) for value in record[1].values() if isinstance(value, str | bytes))
+        size += sum(map(_room, record[1].values()))
         if len(rows) == _ROWS or size >= _CHARACTERS:
             yield _batch(rows, columns)
             rows, size = [], 0
     if rows:
         yield _batch(rows, columns)
+
+
+def _room(value: Any) -> int:
+    """Returns how many characters a value takes, or the texts in a list, of which each is an object."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    return sum(_OBJECT + len(one) for one in value if isinstance(one, str)) if isinstance(value, list) else 0
 
 
 def _batch(rows: Sequence[Record], columns: Sequence[str]) -> Batch:

@@ -37,6 +37,22 @@ class Asked:
     normalize: bool = False
 
 
+class Seen(Protocol):
+    """A column of a table, as a sample of its rows shows it: `components.shared.profile.columns.Column`."""
+
+    @property
+    def name(self) -> str:
+        """In the file."""
+
+    @property
+    def kind(self) -> str:
+        """What its values are: "list", "number", "whole number", "mapping", "words", "text", …."""
+
+    @property
+    def is_classes(self) -> bool:
+        """Whether its values can be classes."""
+
+
 class AnswerReader(Protocol):
     """Makes answers of rows."""
 
@@ -98,6 +114,17 @@ class Target:
     """Whether an answer may be text that must not lie in the registry: an inventory keeps what `told` makes of it."""
     contradiction: str = "same input with different labels"
     """Why rows are set aside that `merge` makes nothing of."""
+
+    def columns_in(self, columns: Sequence[Seen]) -> list[str]:
+        """Returns those columns that can hold such answers: of names that everybody uses, else of whatever name.
+
+        Of classes, who reads columns (`components.shared.profile.reading`) knows more.
+        """
+        return []
+
+    def claims(self, columns: Sequence[Seen]) -> bool:
+        """Tells whether a table is made for just such answers, by the names and kinds of its columns."""
+        return False
 
     def reader(self, asked: Asked) -> AnswerReader:
         """Returns what makes answers of rows."""
@@ -170,6 +197,12 @@ class Target:
     def encode(self, answers: pa.Array, spec: Mapping[str, Any]) -> list[pa.Array]:
         """Returns answers, a column of a snapshot, as the columns of `features`."""
         raise NotImplementedError
+
+
+def named(columns: Sequence[Seen], names: Sequence[str], kinds: Sequence[str]) -> list[str]:
+    """Returns the columns of some kinds that have one of these names, in the order of the names."""
+    found = {column.name.strip().lower(): column.name for column in columns if column.kind in kinds}
+    return [found[name] for name in names if name in found]
 
 
 class NoCensus:

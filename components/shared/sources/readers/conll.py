@@ -33,7 +33,7 @@ class Conll:
         lines = text.splitlines()[:_SEEN]
         lines = lines[:-1] if len(lines) > 2 and len(text) > 4096 else lines
         rows = [line.split() for line in lines if line.strip() and not _is_comment(line)]
-        if len(rows) < 2 or (not any(not line.strip() for line in lines) and len(lines) < _SEEN):
+        if len(rows) < 2 or (not any(not line.strip() for line in lines) and len(lines) < _SEEN - 1):
             return False
         width, count = Counter(map(len, rows)).most_common(1)[0]
         tagged = sum(bool(_TAG.fullmatch(row[-1])) for row in rows)

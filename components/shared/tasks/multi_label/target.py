@@ -14,11 +14,13 @@ from components.shared.errors import InputError
 from components.shared.sources.labels import LabelReader, check_classes, text_of
 from components.shared.tasks.classification.target import refuse_many
 from components.shared.tasks.strata import NONE
-from components.shared.tasks.target import Asked, Found, Target, refuse_untrained
+from components.shared.tasks.target import Asked, Found, Seen, Target, named, refuse_untrained
 
 _TRUE, _FALSE = {"1", "true", "yes"}, {"0", "false", "no"}
 _DELIMITERS = "|;,"  # that people put between labels
 _HALF = 0.5
+_NAMES = ("labels", "label", "tags", "categories", "topics", "genres", "classes", "targets", "keywords", "cats")
+_WORDS = {"tokens", "words", "ner_tags", "pos_tags", "chunk_tags", "spans", "entities"}
 _LONGEST = 100_000  # characters of a cell
 
 
@@ -44,6 +46,16 @@ class LabelSets(Target):
     type = pa.list_(pa.string())
     features = pa.schema([("labels", pa.list_(pa.int32()))])
     several = True
+
+    def columns_in(self, columns: Sequence[Seen]) -> list[str]:
+        """See `Target`: lists."""
+        others = [column.name for column in columns if column.kind == "list" and column.name.lower() not in _WORDS]
+        return named(columns, _NAMES, ("list",))[:1] or others
+
+    def claims(self, columns: Sequence[Seen]) -> bool:
+        """See `Target`: a list with the name of labels."""
+        words = named(columns, ("tokens", "words"), ("list",))
+        return bool(named(columns, _NAMES, ("list",))) and not words
 
     def reader(self, asked: Asked) -> "SetReader":
         """See `Target`."""

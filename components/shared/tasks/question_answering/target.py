@@ -11,11 +11,12 @@ import pyarrow as pa
 from components.shared.errors import InputError
 from components.shared.tasks.multi_label.target import listed_in
 from components.shared.tasks.strata import NONE
-from components.shared.tasks.target import Asked, Found, Target
+from components.shared.tasks.target import Asked, Found, Seen, Target, named
 
 ANSWERED = "answered"
 """The stratum of questions whose answer stands in the text."""
 
+_NAMES = ("answers", "answer", "answer_text")
 _STARTS = ("answer_start", "start", "answer_starts", "start_char")
 
 
@@ -43,6 +44,16 @@ class Answers(Target):
     features = pa.schema([("start", pa.int32()), ("end", pa.int32())])
     named = False
     private = True
+
+    def columns_in(self, columns: Sequence[Seen]) -> list[str]:
+        """See `Target`: answers, as SQuAD has them or as texts."""
+        return named(columns, _NAMES, ("mapping", "list", "text", "words"))[:1]
+
+    def claims(self, columns: Sequence[Seen]) -> bool:
+        """See `Target`: question, context and answers."""
+        texts = ("text", "words")
+        asked = named(columns, ("question",), texts) and named(columns, ("context", "passage"), texts)
+        return bool(asked and named(columns, _NAMES, ("mapping", "list", *texts)))
 
     def reader(self, asked: Asked) -> "AnswerSpanReader":
         """See `Target`."""

@@ -12,12 +12,26 @@ import pyarrow as pa
 
 from components.shared.errors import InputError
 from components.shared.tasks.strata import Ranges, range_of
-from components.shared.tasks.target import Asked, Found, Target
+from components.shared.tasks.target import Asked, Found, Seen, Target, named
 
 _FEW = 1_000  # different numbers that are counted
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _COMMA = re.compile(r"[+-]?(\d{1,3}([.' \u00a0\u202f]\d{3})+|\d+),\d+")  # 1.234,5
 _GROUPS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")  # 1,234.5
+_KINDS = ("number", "whole number")
+_NAMES = (
+    "score",
+    "similarity",
+    "similarity_score",
+    "rating",
+    "label",
+    "target",
+    "value",
+    "y",
+    "price",
+    "grade",
+    "stars",
+)
 _CODES = {"", "-", "nan", "na", "n/a", "none", "null"}  # how tools write that there is none
 
 
@@ -50,6 +64,15 @@ class Number(Target):
     features = pa.schema([("value", pa.float64())])
     named = False
     contradiction = "same input with different numbers (task_args: tolerance, takes their mean)"
+
+    def columns_in(self, columns: Sequence[Seen]) -> list[str]:
+        """See `Target`: numbers."""
+        return named(columns, _NAMES, _KINDS)[:1] or [column.name for column in columns if column.kind in _KINDS]
+
+    def claims(self, columns: Sequence[Seen]) -> bool:
+        """See `Target`: numbers with the name of a score or a label, too many for classes."""
+        found = named(columns, _NAMES, ("number",))[:1]
+        return any(column.name in found and not column.is_classes for column in columns)
 
     def reader(self, asked: Asked) -> "NumberReader":
         """See `Target`."""

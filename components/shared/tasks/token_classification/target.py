@@ -13,10 +13,14 @@ from components.shared.sources.labels import LabelReader, check_classes
 from components.shared.tasks.classification.target import refuse_many
 from components.shared.tasks.multi_label.target import listed_in
 from components.shared.tasks.strata import NONE
-from components.shared.tasks.target import Asked, Found, Target, refuse_untrained
+from components.shared.tasks.target import Asked, Found, Seen, Target, named, refuse_untrained
 from components.shared.tasks.token_classification.schemes import spans_of_tags, type_of
 from components.shared.tasks.token_classification.spans import Span, SpanError, placed, span_of, trimmed
 
+_TAGS = ("ner_tags", "ner", "tags", "labels", "ner_labels", "bio_tags", "iob")
+_SPANS = ("spans", "entities", "ents", "annotations")
+_NAMES = (*_TAGS, *_SPANS, "label")
+_KINDS = ("list", "mapping")
 UNITS = ("characters", "utf-16", "bytes")
 
 
@@ -50,6 +54,15 @@ class Entities(Target):
     type = pa.list_(pa.struct({"start": pa.int32(), "end": pa.int32(), "label": pa.string()}))
     features = pa.schema([("tags", pa.list_(pa.int32()))])
     contradiction = "same input with different entities"
+
+    def columns_in(self, columns: Sequence[Seen]) -> list[str]:
+        """See `Target`: tags or spans."""
+        return named(columns, _NAMES, _KINDS)[:1]
+
+    def claims(self, columns: Sequence[Seen]) -> bool:
+        """See `Target`: tags beside words, or spans."""
+        words = named(columns, ("tokens", "words"), ("list",))
+        return bool((words and named(columns, _TAGS, ("list",))) or named(columns, _SPANS, _KINDS))
 
     def reader(self, asked: Asked) -> "SpanReader":
         """See `Target`."""

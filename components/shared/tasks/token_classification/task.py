@@ -24,7 +24,7 @@ class TokenClassification:
         options: What a job may say under `task_args`.
         input_type: A text.
         input_counts: One column, of texts or of lists of words.
-        columns: Nothing that a job could leave out.
+        columns: Those of words with tags, where a table has them.
         grouped_by: Nothing: each text is dealt alone.
     """
 
@@ -32,7 +32,7 @@ class TokenClassification:
     options: Options = field(default_factory=Options)
     input_type: pa.DataType = field(default_factory=pa.string)
     input_counts: tuple[int, ...] = (1,)
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=lambda: {"inputs": ["tokens"]})
     grouped_by: int | None = None
 
     @property

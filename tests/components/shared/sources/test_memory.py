@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 from components.shared.sources.readers import readers
 
 MAY_TAKE = {"Parquet": 180}  # MiB; of Parquet whole groups of rows, and what malloc keeps of them, are held
-SIZES = {"Parquet": 800, "Excel": 160}  # MiB of text
+SIZES = {"Parquet": 800, "Excel": 160, "CoNLL": 120}  # MiB of text
 
 READ = """
 import resource, sys
@@ -31,7 +31,7 @@ pyarrow.set_io_thread_count(1)
 readers()
 held = int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1]) << 10
 resource.setrlimit(resource.RLIMIT_DATA, (held + int(sys.argv[2]),) * 2)
-rows = read_rows(list_files(sys.argv[1]), ["text", "label"], {})
+rows = read_rows(list_files(sys.argv[1]), sys.argv[3:], {})
 faults = [row.fault for row in rows]
 print(len(faults), sum(fault is not None for fault in faults), sep=",")
 """
@@ -80,18 +80,28 @@ def write_excel(path: Path) -> None:
     book.save(path)
 
 
+def write_conll(path: Path) -> None:
+    """A word a line, each text a sentence."""
+    with path.open("w") as file:
+        for text, label in texts("CoNLL"):
+            file.writelines(f"{word} B-{label}\n" for word in text.split())
+            file.write("\n")
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "CSV": write_csv,
     "JSON": write_json,
     "Parquet": lambda path: write_arrow(path, "Parquet", pq.ParquetWriter),
     "Arrow": lambda path: write_arrow(path, "Arrow", lambda path, schema: pa.ipc.new_file(str(path), schema)),
     "Excel": write_excel,
+    "CoNLL": write_conll,
 }
+COLUMNS = {"CoNLL": ["tokens", "ner_tags"]}
 
 
-def read(path: Path, may_take: int = 80) -> tuple[int, int]:
+def read(path: Path, may_take: int = 80, columns: Sequence[str] = ("text", "label")) -> tuple[int, int]:
     """Rows and faults."""
-    command = [sys.executable, "-c", READ, str(path), str(may_take << 20)]
+    command = [sys.executable, "-c", READ, str(path), str(may_take << 20), *columns]
     plain = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}  # no reserves
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
     assert done.returncode == 0, done.stderr[-600:]
@@ -104,7 +114,7 @@ def test_a_file_larger_than_memory(name: str, tmp_path: Path) -> None:
     reader = next(reader for reader in readers() if reader.name == name)
     path = tmp_path / f"d{reader.suffixes[0]}"
     WRITERS[name](path)
-    rows, faults = read(path, MAY_TAKE.get(name, 80))
+    rows, faults = read(path, MAY_TAKE.get(name, 80), COLUMNS.get(name, ["text", "label"]))
     assert rows in (rows_of(name), rows_of(name) + 1)
     assert not faults
 

@@ -17,11 +17,17 @@ from components.shared.artifact import open_artifact
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
 from components.shared.inventory import open_inventory
+from components.shared.profile.reading import read as read_columns
+from components.shared.profile.table import task_of
 from components.shared.sources.rows import data_files, read_rows
+from components.shared.sources.source import SourceSettings
+from components.shared.tasks.multi_label.target import LabelSets
 from components.shared.tasks.question_answering.task import QuestionAnswering
+from components.shared.tasks.regression.target import Number
 from components.shared.tasks.token_classification.task import TokenClassification
 from components.transform.transform import TransformSettings, transform
 from tests.components.shared.tasks.tokenizers import folder_of
+from tests.targets import try_task
 
 NER, QA = "trial-entities", "trial-answers"
 
@@ -297,3 +303,59 @@ class TestConll:
     def test_other_texts_are_not_taken_for_it(self, text: str, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text(text)
         assert all("ner_tags" not in row.values for row in self.read(tmp_path / "a.csv"))
+
+
+class TestColumns:
+    """Which task a table is made for, and which columns it takes, where a job leaves them out."""
+
+    @pytest.fixture(autouse=True)
+    def others(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        try_task(monkeypatch, "trial-labels", LabelSets())
+        try_task(monkeypatch, "trial-numbers", Number())
+
+    TEXTS = [f"a sentence on the number {n} of many others" for n in range(60)]  # noqa: RUF012
+
+    @pytest.mark.parametrize(
+        ("columns", "task", "inputs", "label"),
+        [
+            ({"text": TEXTS, "label": ["a", "b", "c"] * 20}, "text-classification", ["text"], "label"),
+            ({"text": TEXTS, "labels": [["a", "b"], [], ["c"]] * 20}, "trial-labels", ["text"], "labels"),
+            ({"text": TEXTS, "score": [n / 7 for n in range(60)]}, "trial-numbers", ["text"], "score"),
+            ({"text": TEXTS, "score": [0.5, 1.0] * 30}, "text-classification", ["text"], "score"),
+            (
+                {
+                    "tokens": [text.split() for text in TEXTS],
+                    "pos_tags": [["X"] * 9] * 60,
+                    "ner_tags": [["O"] * 9] * 60,
+                },
+                NER,
+                ["tokens"],
+                "ner_tags",
+            ),
+            ({"text": TEXTS, "spans": [[{"start": 0, "end": 1, "label": "A"}]] * 60}, NER, ["text"], "spans"),
+            (
+                {
+                    "question": [f"what is {n}?" for n in range(60)],
+                    "context": TEXTS,
+                    "title": ["t"] * 60,
+                    "answers": [{"text": ["a"], "answer_start": [0]}] * 60,
+                },
+                QA,
+                ["question", "context"],
+                "answers",
+            ),
+        ],
+    )
+    def test_a_table_tells_its_task(
+        self, columns: dict[str, Any], task: str, inputs: list[str], label: str, tmp_path: Path
+    ) -> None:
+        pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+        settings = SourceSettings(str(tmp_path / "a.parquet"))
+        assert task_of(settings) == task
+        reading = read_columns(SourceSettings(settings.source, task=task))
+        assert (reading.inputs, reading.label) == (inputs, label)
+
+    def test_a_table_without_such_a_column_is_shown(self, tmp_path: Path) -> None:
+        pq.write_table(pa.table({"text": self.TEXTS, "label": ["a", "b"] * 30}), tmp_path / "a.parquet")
+        with pytest.raises(InputError, match="no column that can be the label of trial-numbers"):
+            read_columns(SourceSettings(str(tmp_path / "a.parquet"), task="trial-numbers"))
