@@ -40,7 +40,7 @@ def text_baselines(
     """
     began = time.perf_counter()
     texts, unseen = ([_tokens(text) for text in column] for column in (train.inputs[0], test[0]))
-    names = _gazetteer(texts, train.labels)
+    names = _gazetteer(texts, list(train.labels))
     size = sum(len(" ".join(name)) + 4 for name in names)
     found = objects_of(_look_up(tokens, names) for tokens in unseen)
     what = f"{len(names):,} names"
