@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluate.examples import Splits, has_pictures
-from components.shared import tasks
+from components.evaluate.examples import Splits, has_pictures, task_of
 from components.shared.artifact import Artifact
 from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.snapshot import read_batches, spec_of
 from components.shared.statistics import Statistics
+from components.shared.tasks import Task
+from components.shared.tasks.scoring import Spec
 
 _MAX_CHARACTERS = 50_000_000  # of a sample: long texts must not fill the memory,
 _MAX_BYTES = 500_000_000  # nor photographs
@@ -100,14 +101,14 @@ def fit_baselines(
         selection: What is chosen by; "": the counts of the classes decide.
     """
     told = snapshot.read_json("snapshot.json")
-    spec, scoring = spec_of(told), tasks.get(told["task"]).scoring
+    spec, scoring = spec_of(told), task_of(snapshot).scoring
     classes: list[str] = spec.get("labels", [])
     train = read_sample(snapshot, "train", train_most, each=1)
     validation = read_sample(snapshot, "validation", _MOST_VALIDATION)
     test = read_sample(snapshot, "test", min(test_most, _MAX_PROBABILITIES // max(len(classes), 1)))
     truth, counts = targets[: test.size], told["classes"]["train"]
     constant = scoring.constant(scoring.targets(train.labels, spec), counts, spec, test.size)
-    fits = _Fits(told, validation, test, truth, Terms(len(classes), seed, selection))
+    fits = _Fits(task_of(snapshot), spec, validation, test, truth, Terms(len(classes), seed, selection))
     found = fits.run(train)
     sizes = {size: sum(min(count, size) for count in counts.values()) for size in curve}
     few = _read_few(snapshot, {size: total for size, total in sizes.items() if total <= train_most})
@@ -127,10 +128,11 @@ def told_of(baseline: Baseline) -> dict[str, Any]:
 
 @dataclass
 class Sample:
-    """Raw inputs, a list for each column, with their labels."""
+    """Raw inputs, a list for each column, with their answers, and the strata that these count as."""
 
     inputs: list[list[Any]]
-    labels: list[str] = field(default_factory=list)
+    labels: list[Any] = field(default_factory=list)
+    strata: list[tuple[str, ...]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     volume: int = 0
 
@@ -139,20 +141,21 @@ class Sample:
         """How many there are."""
         return len(self.labels)
 
-    def add(self, inputs: Sequence[Any], label: str) -> None:
-        """Adds an example."""
+    def add(self, inputs: Sequence[Any], label: Any, strata: tuple[str, ...]) -> None:
+        """Adds an example with its answer, and what it counts as."""
         for column, value in zip(self.inputs, inputs, strict=True):
             column.append(value)
         self.labels.append(label)
-        self.counts[label] += 1
+        self.strata.append(strata)
+        self.counts.update(strata)
         self.volume += sum(map(len, inputs))
 
     def first_of_each(self, count: int) -> "Sample":
         """Returns a sample of the first examples of each class."""
         chosen = Sample([[] for _ in self.inputs])
-        for *inputs, label in zip(*self.inputs, self.labels, strict=True):
-            if chosen.counts[label] < count:
-                chosen.add(inputs, label)
+        for *inputs, label, strata in zip(*self.inputs, self.labels, self.strata, strict=True):
+            if any(chosen.counts[stratum] < count for stratum in strata):
+                chosen.add(inputs, label, strata)
         return chosen
 
 
@@ -160,7 +163,8 @@ class Sample:
 class _Fits:
     """What is the same for all fits of the task's baselines: what they are chosen on, and what they predict."""
 
-    told: Mapping[str, Any]
+    task: Task
+    spec: Spec
     validation: Sample
     test: Sample
     truth: np.ndarray
@@ -168,9 +172,9 @@ class _Fits:
 
     def run(self, train: Sample) -> Baselines:
         """Returns the task's own baselines; where one fails, those before it, and why."""
-        found, spec = Baselines({}, "", train.size, self.test.size), spec_of(self.told)
+        found, task, spec = Baselines({}, "", train.size, self.test.size), self.task, self.spec
         try:
-            task, learned, held = tasks.get(self.told["task"]), self._labelled(train), self._labelled(self.validation)
+            learned, held = self._labelled(train), self._labelled(self.validation)
             for baseline in task.baselines(learned, held, self.test.inputs, self.terms):
                 if fault := task.scoring.fault(baseline.predictions, self.test.size, spec):
                     raise ValueError(f"{baseline.name} {fault}")
@@ -179,13 +183,12 @@ class _Fits:
                 found.seconds[baseline.name] = baseline.seconds
         except Exception as error:  # whatever a classical model does not like, the evaluation goes on and says so
             failure = f"{type(error).__name__}: {error}"[:500]
-            print(f"The baselines of {self.told['task']} could not be fitted: {failure}", flush=True)
+            print(f"The baselines of {self.task.name} could not be fitted: {failure}", flush=True)
             return replace(found, failure=failure)
         return found
 
     def _labelled(self, sample: Sample) -> Labelled:
-        scoring = tasks.get(self.told["task"]).scoring
-        return Labelled(sample.inputs, scoring.targets(sample.labels, spec_of(self.told)))
+        return Labelled(sample.inputs, self.task.scoring.targets(sample.labels, self.spec))
 
 
 def _read_few(snapshot: Artifact, sizes: Mapping[int, int]) -> dict[int, Sample]:
@@ -207,7 +210,8 @@ def read_sample(snapshot: Artifact, splits: Splits, most: int, each: int = 0) ->
 
     The first examples may fill half of the memory that a sample may take; the other half is for those that are needed.
     """
-    told = snapshot.read_json("snapshot.json")
+    told, target = snapshot.read_json("snapshot.json"), task_of(snapshot).target
+    spec = spec_of(told)
     limit = _MAX_BYTES if has_pictures(snapshot) else _MAX_CHARACTERS
     sample = Sample([[] for _ in told["inputs"]])
     names = (splits,) if isinstance(splits, str) else splits
@@ -215,11 +219,12 @@ def read_sample(snapshot: Artifact, splits: Splits, most: int, each: int = 0) ->
     for batch in chain.from_iterable(read_batches(snapshot, split) for split in names):
         columns = [batch.column(name).to_pylist() for name in batch.schema.names if name.startswith("input_")]
         for *inputs, label in zip(*columns, batch.column("label").to_pylist(), strict=True):
+            strata = target.strata(target.text(label), spec)
             room = sample.size < most and sample.volume < limit
             if not (room or missing) or sample.volume > 2 * limit:
                 return sample
-            needed = sample.counts[label] < each
+            needed = sum(sample.counts[stratum] < each for stratum in strata)
             missing -= needed
             if room or needed:
-                sample.add(inputs, label)
+                sample.add(inputs, label, strata)
     return sample

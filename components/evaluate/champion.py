@@ -6,18 +6,20 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from components.evaluate.examples import Splits, add_examples, has_pictures, read_columns
-from components.shared import registry, tasks
+from components.evaluate.examples import Splits, add_examples, has_pictures, read_columns, task_of
+from components.shared import registry
 from components.shared.artifact import Artifact
 from components.shared.errors import GraftError
 from components.shared.packaged import Loaded, load_artifact
 from components.shared.registry import Version
 from components.shared.statistics import Statistics, join
 from components.shared.step import Progress
-from components.shared.tasks.scoring import Scoring, Spec
+from components.shared.tasks import Task
+from components.shared.tasks.scoring import Spec
 
 _TEXTS, _PICTURES = 1024, 64  # read at once
 _Rows = list[tuple[str | bytes, ...]]
@@ -83,12 +85,13 @@ def forecast(
     """
     rows = snapshot.read_json("snapshot.json")["rows"]
     total = sum(rows[split] for split in ([splits] if isinstance(splits, str) else splits))
-    scoring = tasks.get(snapshot.read_json("snapshot.json")["task"]).scoring
+    task, learned = task_of(snapshot), {"labels": model.labels}
+    scoring = task.scoring
     parts, digest, done = list[Statistics](), hashlib.sha256(), 0
     for ids, batch, truth in raw_batches(snapshot, model.inputs, splits):
-        predictions = _predict(model, batch, scoring)
-        parts.append(scoring.score(predictions, scoring.targets(truth, spec), spec, {"labels": model.labels}))
-        add_examples(digest, ids, truth)
+        predictions = _predict(model, batch, task, learned)
+        parts.append(scoring.score(predictions, scoring.targets(truth, spec), spec, learned))
+        add_examples(digest, ids, map(task.target.text, truth))
         done += len(ids)
         progress.update(start * (1 + done / total), f"champion: {done:,} of {total:,} examples")
     return Forecast(join(parts), digest.hexdigest())
@@ -96,7 +99,7 @@ def forecast(
 
 def raw_batches(
     snapshot: Artifact, inputs: list[str], splits: Splits = "test"
-) -> Iterator[tuple[list[str], _Rows, list[str]]]:
+) -> Iterator[tuple[list[str], _Rows, list[Any]]]:
     """Yields the examples of splits in batches: ids, rows of raw inputs (in the order of their names), labels."""
     names = snapshot.read_json("snapshot.json")["inputs"]
     columns = [f"input_{names.index(name) + 1}" for name in inputs]
@@ -119,9 +122,9 @@ def _download(version: Version, folder: Path) -> None:
         raise
 
 
-def _predict(model: Loaded, rows: _Rows, scoring: Scoring) -> np.ndarray:
+def _predict(model: Loaded, rows: _Rows, task: Task, learned: Spec) -> np.ndarray:
     try:
-        return scoring.read(model.answers(rows), {"labels": model.labels})
+        return task.scoring.read(model.answers(rows), learned)
     except Exception as error:  # whatever its preprocessing does not like
         raise IncomparableError(f"it cannot predict today's test examples ({_told(error)})") from error
 

@@ -12,6 +12,7 @@ from typing import Any
 from components.evaluate.baselines import Baselines, fit_baselines
 from components.evaluate.challenge import Challenge, challenge
 from components.evaluate.challenge import Terms as ChallengeTerms
+from components.evaluate.examples import task_of
 from components.evaluate.folds import Crossed, cross_baselines
 from components.evaluate.page.history import known_versions
 from components.evaluate.page.promotion import Promotion
@@ -20,7 +21,7 @@ from components.evaluate.predictions import Classifier, Predictions, predict
 from components.evaluate.sources import Sources, open_sources
 from components.evaluate.transfer import Comparison, learning_curve_of, read_comparison, transfer_of
 from components.evaluate.verdict import compare, learnt_of
-from components.shared import registry, tasks
+from components.shared import registry
 from components.shared.artifact import Draft, write_artifact
 from components.shared.baselines import Terms
 from components.shared.errors import InputError
@@ -154,7 +155,7 @@ class _Evaluation:
 
     def __init__(self, sources: Sources, draft: Draft, settings: EvaluateSettings) -> None:
         self.sources, self.draft, self.settings = sources, draft, settings
-        self.task = tasks.get(sources.snapshot.read_json("snapshot.json")["task"])
+        self.task = task_of(sources.snapshot)
         self.rules = rules_of(settings.promotion, self.task)
         self.metric = metric_of(self.task, self.rules.metric)
         self.crossed: Crossed | None = None

@@ -72,7 +72,8 @@ class Classifier:
     def __init__(self, model: Artifact, features: Artifact, batch_size: int, splits: Sequence[str] = ("test",)) -> None:
         told = model.read_json("model.json")
         self.labels: list[str] = told["labels"]
-        self.spec, self.scoring = spec_of(told), tasks.get(told["task"]).scoring
+        self.task = tasks.get(told["task"], told.get("task_args"))
+        self.spec, self.scoring = spec_of(told), self.task.scoring
         self.splits, self.split = splits, FeatureSplit(features, *splits)
         self.batch_size = batch_size
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -185,7 +186,7 @@ def _write(classifier: Classifier, snapshot: Artifact, path: Path) -> Iterator[t
             inputs = [batch.column(name).to_pylist() for name in raw] if classifier.beside or not pictures else []
             predictions = classifier.answers(start, stop, inputs)
             answers = batch.column("label").to_pylist()
-            add_examples(classifier.predicted, ids[start:stop], answers)
+            add_examples(classifier.predicted, ids[start:stop], map(classifier.task.target.text, answers))
             targets = classifier.scoring.targets(answers, classifier.spec)
             statistics = classifier.scoring.score(predictions, targets, classifier.spec)
             kept = batch.drop_columns(raw) if pictures else batch

@@ -17,12 +17,10 @@ from components.ingest.ingest import IngestSettings, ingest
 from components.register.package import write_package
 from components.shared import tasks
 from components.shared.artifact import open_artifact
-from components.shared.tasks.multi_label import MultiLabel
-from components.shared.tasks.regression import Regression
-from components.shared.tasks.token_classification import TokenClassification
+from components.shared.tasks import multi_label, regression, token_classification
 from components.transform.transform import TransformSettings, transform
 
-NEW: list[Any] = [MultiLabel(), Regression(), TokenClassification()]
+NEW: list[Any] = [multi_label.TASK, regression.TASK, token_classification.TASK]
 
 
 @pytest.fixture(scope="module", autouse=True)

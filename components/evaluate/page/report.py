@@ -97,7 +97,7 @@ def write_page(
         "search": search(sources.model, task),
         "carried": words(sources.model, task.metrics[0]),
         **_figures(sources.model, content, timing, task),
-        "examples": example_grid(sources.snapshot) if has_pictures(sources.snapshot) else [],
+        "examples": example_grid(sources.snapshot) if has_pictures(sources.snapshot) and task.target.exclusive else [],
         "sections": _grouped(task.scoring.sections(content, folds)),
         "limit": TEXT_CHARACTERS,
         "inputs": sources.snapshot.read_json("snapshot.json")["inputs"],

@@ -27,7 +27,7 @@ def snapshot_of(folder: Path, rows: list[dict[str, str | None]], names: list[str
     with write_artifact(folder, "snapshot", {}) as draft:
         for number, part in enumerate((rows[:3], rows[3:])):
             pq.write_table(pa.Table.from_pylist(part, schema=_schema(rows)), folder / f"test-{number:05d}.parquet")
-        draft.write_json("snapshot.json", {"slices": names})
+        draft.write_json("snapshot.json", {"task": "text-classification", "slices": names})
     return open_artifact(folder, "snapshot")
 
 

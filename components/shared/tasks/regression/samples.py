@@ -1,16 +1,19 @@
 """Made-up examples that can be learned, to try the chain on."""
 
-import random
 from typing import Any
 
-from components.shared.tasks.multi_label.samples import TOPICS, mixed
+import numpy as np
+
+WORDS = {"soup": 1.0, "salt": 1.0, "bread": 2.0, "wine": 3.0}
 
 
-def sample(count: int, seed: int) -> list[dict[str, Any]]:
-    """Sentences with a number: 100, and 10 more for each word about kitchens."""
-    draw, rows = random.Random(seed), []
+def scores(count: int, seed: int) -> list[dict[str, Any]]:
+    """Orders of a kitchen: each word of the menu adds its price to the number."""
+    filler = ["the", "a", "small", "old", "red", "then", "near", "under", "with", "by", "some", "this"]
+    draw, rows = np.random.default_rng(seed), []
     for number in range(count):
-        words = mixed(draw, number)
-        value = 100.0 + 10 * sum(word in TOPICS["kitchen"] for word in words)
-        rows.append({"input_1": " ".join(words), "label": value})
+        ordered = draw.choice(sorted(WORDS), int(draw.integers(0, 5))).tolist()
+        text = [*draw.choice(filler, 4), *ordered]
+        price = sum(WORDS[word] for word in ordered)
+        rows.append({"input_1": " ".join(draw.permutation(text)) + f" {number}", "label": price})
     return rows

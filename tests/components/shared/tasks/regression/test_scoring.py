@@ -13,12 +13,11 @@ from components.shared import gate
 from components.shared.baselines import Labelled, Terms
 from components.shared.errors import InputError
 from components.shared.statistics import Statistics, interval_of, measure, paired_gain
-from components.shared.tasks.regression import Regression
+from components.shared.tasks.regression import TASK
 from components.shared.tasks.regression.metrics import METRICS, PEARSON, RMSE, SPEARMAN, statistics_of
 from components.shared.tasks.regression.scoring import MEAN
 from components.shared.tasks.scoring import Scored
 
-TASK = Regression()
 DRAW = np.random.default_rng(0)
 TARGETS = np.round(DRAW.normal(50, 10, 400))  # with ties
 

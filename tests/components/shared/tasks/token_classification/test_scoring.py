@@ -43,14 +43,14 @@ def test_entities_are_counted_strictly() -> None:
 
 def test_page_tells_types_and_kinds_of_errors(tmp_path: Path) -> None:
     from components.evaluate.page.report import _environment
-    from components.shared.tasks.token_classification import TokenClassification
+    from components.shared.tasks.token_classification import TASK
 
     statistics = SCORING.score(objects_of(FOUND), objects_of(THERE), SPEC)
     told = SCORING.details(Scored(statistics, SPEC, tmp_path))
     assert told["errors"] == {"another type": 1, "other borders": 1, "missed": 1, "made up": 1}
     assert [(row["label"], row["support"]) for row in told["classes"]] == [("LOC", 3), ("PER", 2)]
     (section,) = SCORING.sections(told, folds=False)
-    environment = _environment(TokenClassification())
+    environment = _environment(TASK)
     draw = environment.get_template("charts.html.j2").module
     page = environment.get_template(f"task/{section.template}").render(section=section, draw=draw)
     assert "made up" in page
