@@ -38,21 +38,12 @@ class Text:
 
     def encoder(self, backbone: Backbone, encoding: Encoding, task: str) -> "TextEncoder":
         """Returns an encoder with the backbone's own tokenizer."""
-        check_is_language(backbone, task)
+        if backbone.family != "transformers":
+            raise InputError(
+                f"The backbone {backbone.name!r} is a vision model of {backbone.family}: it has no tokenizer. "
+                f"{task} needs a language model of transformers, such as google-bert/bert-base-uncased."
+            )
         return TextEncoder(backbone.folder, encoding.inputs, encoding.max_length)
-
-
-def check_is_language(backbone: Backbone, task: str) -> None:
-    """Refuses a backbone that reads no texts.
-
-    Raises:
-        InputError: It is one of vision.
-    """
-    if backbone.family != "transformers":
-        raise InputError(
-            f"The backbone {backbone.name!r} is a vision model of {backbone.family}: it has no tokenizer. "
-            f"{task} needs a language model of transformers, such as google-bert/bert-base-uncased."
-        )
 
 
 class TextEncoder:
