@@ -26,11 +26,12 @@ sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.par
 import make_aws_operations as demo  # noqa: E402
 
 from components.evaluate.baselines import fit_baselines  # noqa: E402
-from components.evaluate.comparison import paired_difference  # noqa: E402
 from components.shared import metrics  # noqa: E402
 from components.shared.artifact import open_artifact, write_artifact  # noqa: E402
 from components.shared.baselines import Labelled, Terms  # noqa: E402
 from components.shared.baselines.texts import text_baselines  # noqa: E402
+from components.shared.statistics import Statistics, paired_gain  # noqa: E402
+from components.shared.tasks.classification.metrics import ACCURACY  # noqa: E402
 
 Rows = Sequence[dict[str, str]]
 _WORDS = 40  # of a text of the snapshot of many rows
@@ -76,10 +77,10 @@ def compare(name: str, splits: dict[str, Rows], inputs: Sequence[str], label: st
     tell("the recipe", truth, predicted, len(labels), seconds)
     found = {}
     for baseline in text_baselines(parts["train"], parts["validation"], parts["test"].inputs, Terms(len(labels))):
-        found[baseline.name] = baseline.probabilities.argmax(1)
+        found[baseline.name] = baseline.predictions.argmax(1)
         tell(f"{baseline.name} ({baseline.what})", truth, found[baseline.name], len(labels), baseline.seconds)
     best = max(found, key=lambda key: float((found[key] == truth).mean()))
-    gain = paired_difference(found[best] == truth, predicted == truth, 0)
+    gain = paired_gain(ACCURACY, *(Statistics({"right": side == truth}) for side in (found[best], predicted)), 0)
     print(f"  {best} against the recipe: {gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})\n", flush=True)
 
 

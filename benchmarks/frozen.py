@@ -15,7 +15,7 @@ from pathlib import Path
 
 from corpus import encoder_folder, image_features, text_features
 
-from components.finetune.learners import Direct, Pooled
+from components.finetune.learners import Direct, HeadOnly
 from components.finetune.settings import FinetuneSettings
 from components.finetune.study import Study
 from components.finetune.training import Trial
@@ -76,12 +76,12 @@ def trial_of(study: Study, strategy: str, keep: bool) -> Trial:
     if trial is not None:
         return trial
     learners = [
-        Pooled(examples, study.states[split][study.anatomy.head]) if keep else Direct(examples)
+        HeadOnly(examples, study.states[split][study.anatomy.head]) if keep else Direct(examples)
         for split, examples in (("train", study.train), ("validation", study.validation))
     ]
     return Trial(
         study.network, study.anatomy, strategy, (learners[0], learners[1]), study.settings, study.autocast,
-        lambda *_: None,
+        lambda *_: None, study.objective,
     )  # fmt: skip
 
 

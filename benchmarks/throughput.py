@@ -57,14 +57,20 @@ def measure(
             with pa.OSFile(str(draft.path / f"{split}.arrow"), "wb") as file, pa.ipc.new_file(file, table.schema) as to:
                 to.write_table(table, max_chunksize=64)
         labels = [str(number) for number in range(10)]
-        told = {"task": "", "inputs": [], "labels": labels, "columns": list(columns), "family": family}
+        told = {
+            "task": "text-classification",
+            "inputs": [],
+            "labels": labels,
+            "columns": list(columns),
+            "family": family,
+        }
         draft.write_json("features.json", told)
     settings = FinetuneSettings(backbone, epochs=1, batch_size=batch_size)
     work = Work(open_artifact(folder / family, "features"), settings, folder / f"{family}-scratch")
     study = work.study(work.backbone, folder, lambda *_: None, lambda _: None)
     trial = Trial(
         study.network, study.anatomy, "full", (Direct(study.train), Direct(study.validation)), settings,
-        study.autocast, lambda *_: None,
+        study.autocast, lambda *_: None, study.objective,
     )  # fmt: skip
     trial.run(WARM)
     synchronize()

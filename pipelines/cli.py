@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from components.shared import tracking
+from components.shared import tasks, tracking
 from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.step import INTERRUPTED, terminable
 from pipelines import models
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(dataclasses.asdict(result), indent=1) + "\n", "utf-8")
-    tell_result(result, Console())
+    tell_result(result, tasks.get(job.task), Console())
 
 
 def profile(arguments: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from components.shared import tasks
 from components.shared.errors import InputError
 from components.shared.profile.profile import profile
 from components.shared.profile.ruler import ruler_of
@@ -72,8 +73,10 @@ def draft(found: Mapping[str, Any], backbone: Choice, name: str, output: Path) -
         "# strategy:                                 what of the backbone learns: probe, partial, full, lora, …",
         *_training(found),
     ]
-    if any("metric: macro_f1" in warning["mend"] for warning in found["warnings"]):
-        lines.append(_field("promotion", {"metric": "macro_f1"}, "classes differ much in size: each counts the same"))
+    for metric in tasks.get(found["task"]).metrics:
+        if any(f"{{metric: {metric.name}}}" in warning["mend"] for warning in found["warnings"]):
+            why = "classes differ much in size: each counts the same"
+            lines.append(_field("promotion", {"metric": metric.name}, why))
     return "\n".join(lines) + "\n"
 
 

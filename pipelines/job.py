@@ -9,15 +9,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from pydantic_core import PydanticCustomError
 
 from components.detect.detect import STARTS
-from components.finetune.settings import LEXICAL, LEXICALS, POOLINGS, PRECISIONS, strategies_of
+from components.finetune.settings import ALONE, LEXICAL, NOUNS, POOLINGS, PRECISIONS, SWITCHES, strategies_of
 from components.finetune.settings import FinetuneSettings as TrainingDefaults
 from components.ingest.ingest import UNLABELLED
 from components.ingest.ingest import IngestSettings as DataDefaults
 from components.ingest.rare import RARE
 from components.shared import tasks
 from components.shared.backbones import RANDOM
-from components.shared.errors import InputError
-from components.shared.gate import APPROVALS, METRICS, Rules
+from components.shared.errors import InputError, did_you_mean, quote_all
+from components.shared.gate import APPROVALS, Rules, ranges, reason_to_refuse
 from components.shared.sources.listing import sources_of
 from components.shared.sources.sql import is_sql
 from components.shared.sources.text import check_encoding
@@ -46,7 +46,9 @@ from pipelines.fields import (
 
 _ONLY_FOR = {
     **dict.fromkeys(["max_characters", "max_length", "lexical"], pa.string()),
-    **dict.fromkeys(["max_pixels", "pixel_gib", "crop_scale", "flip", "color_jitter", "mixup"], pa.binary()),
+    **dict.fromkeys(
+        ["max_pixels", "pixel_gib", "crop_scale", "flip", "color_jitter", "mixup", "gradients"], pa.binary()
+    ),
 }
 """Fields that mean something to one kind of input alone."""
 
@@ -208,7 +210,8 @@ class Training(_Section):
     mixup: AtLeastZero = TrainingDefaults.mixup
     cache_gib: AtLeastZero = TrainingDefaults.cache_gib
     pooling: Annotated[str, one_of(POOLINGS)] = TrainingDefaults.pooling
-    lexical: Annotated[str, BeforeValidator(_switch), one_of(LEXICALS)] = TrainingDefaults.lexical
+    lexical: Annotated[str, BeforeValidator(_switch), one_of(SWITCHES)] = TrainingDefaults.lexical
+    gradients: Annotated[str, BeforeValidator(_switch), one_of(SWITCHES)] = TrainingDefaults.gradients
     precision: Annotated[str, one_of(PRECISIONS)] = TrainingDefaults.precision
     seed: Count = TrainingDefaults.seed
 
@@ -233,15 +236,39 @@ class Evaluation(_Section):
 class Promotion(_Section):
     """What a model must show to become champion; see `components.shared.gate.Rules`."""
 
-    metric: Annotated[str, one_of(METRICS)] = Rules.metric
-    min_gain: Annotated[float, Field(ge=-1, le=1)] | None = Rules.min_gain
-    min_value: Part | None = Rules.min_value
-    max_class_drop: Part | None = Rules.max_class_drop
-    max_slice_drop: Part | None = Rules.max_slice_drop
+    metric: str = Rules.metric
+    min_gain: float | None = Rules.min_gain
+    min_value: float | None = Rules.min_value
+    max_class_drop: float | None = Rules.max_class_drop
+    max_slice_drop: float | None = Rules.max_slice_drop
     must_beat_baseline: bool = Rules.must_beat_baseline
     max_latency_ratio: AboveZero | None = Rules.max_latency_ratio
     min_examples: Positive = Rules.min_examples
     approval: Annotated[str, one_of(APPROVALS)] = Rules.approval
+
+    @field_validator("metric")
+    @classmethod
+    def _is_one_of_the_task(cls, metric: str, info: ValidationInfo) -> str:
+        """Refuses what the task has not; its primary one is what is left open."""
+        task = _task_of(info)
+        if task is None:
+            return metric
+        names = [found.name for found in task.metrics if found.decides]
+        if metric not in ("", *names):
+            context = {"reason": f"it is {metric!r}; allowed: {quote_all(names)}.{did_you_mean(metric, names)}"}
+            raise PydanticCustomError("metric", "{reason}", context)
+        return "" if metric == names[0] else metric
+
+    @field_validator("min_gain", "min_value", "max_class_drop", "max_slice_drop")
+    @classmethod
+    def _can_be(cls, value: float | None, info: ValidationInfo) -> float | None:
+        """Refuses what is beyond what the metric can be."""
+        task, name = _task_of(info), str(info.field_name)
+        if task and "metric" in info.data:
+            reason = reason_to_refuse(name, value, ranges(task, info.data["metric"])[name])
+            if reason:
+                raise PydanticCustomError("range", "{reason} was expected", {"reason": reason})
+        return value
 
 
 class Retrain(_Section):
@@ -281,8 +308,12 @@ class Job(_Section):
     @classmethod
     def _fits_the_task(cls, strategy: str, info: ValidationInfo) -> str:
         task = str(info.data.get("task"))
-        if LEXICAL in strategies_of(strategy) and task in tasks.names() and tasks.get(task).input_type != pa.string():
-            raise PydanticCustomError("words", "'lexical' reads words, and {task} has none", {"task": task})
+        if task not in tasks.names():
+            return strategy
+        other = next(name for name in ALONE if (name == LEXICAL) != (tasks.get(task).input_type == pa.string()))
+        if other in strategies_of(strategy):
+            told = {"task": task, "name": other, "noun": NOUNS[other]}
+            raise PydanticCustomError("columns", "'{name}' reads {noun}, and {task} has none", told)
         return strategy
 
     def arguments(self, pipeline: str = "finetune") -> dict[str, Any]:

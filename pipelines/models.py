@@ -11,17 +11,18 @@ from components.shared.gate import REFUSE
 from components.shared.promotions import Change
 from components.shared.promotions.log import DONE, UNDONE, Entry
 from components.shared.registry import CHALLENGER, Version
+from pipelines.scores import score_column
 
 
 def list_models(arguments: argparse.Namespace) -> None:
-    """Lists the models of the registry; accuracy and verdict are those of the champion, if there is one."""
+    """Lists the models of the registry; score and verdict are those of the champion, if there is one."""
     tracking.use_embedded(arguments.root)
-    table = Table("model", "versions", "aliases", "accuracy", "verdict", "updated", box=None, header_style="bold")
-    for model in registry.list_models():
+    listed = registry.list_models()
+    heading, scores = score_column([(model.task, model.metrics) for model in listed])
+    table = Table("model", "versions", "aliases", heading, "verdict", "updated", box=None, header_style="bold")
+    for model, score in zip(listed, scores, strict=True):
         aliases = ", ".join(f"{alias} → {version}" for alias, version in sorted(model.aliases.items()))
-        accuracy = model.metrics.get("accuracy")
-        shown = "" if accuracy is None else f"{accuracy:.4f}"
-        table.add_row(model.name, str(model.versions), aliases, shown, model.verdict, model.updated[:10])
+        table.add_row(model.name, str(model.versions), aliases, score, model.verdict, model.updated[:10])
     Console().print(table if table.row_count else "The registry holds no model yet; graft run registers one.")
 
 

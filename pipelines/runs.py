@@ -7,6 +7,7 @@ from rich.console import Console
 
 from components.shared.errors import GraftError, ServiceError
 from pipelines.deployment import Deployment
+from pipelines.scores import score_column
 from pipelines.status import Status, ask_registry, find_run, last_runs, status_of
 from pipelines.submit import Run
 from pipelines.waiting import wait
@@ -40,11 +41,11 @@ def show(client: Any, deployment: Deployment, wanted: str, json: Path | None) ->
 def list_last(client: Any, deployment: Deployment) -> None:
     """Tells of the last runs, one a line."""
     hidden = _warn(deployment)
-    rows = [("run", "started", "outcome", "model", "version", "accuracy")]
-    for run in last_runs(client, deployment):
-        told = status_of(run, deployment, hidden)
-        accuracy = f"{told.metrics['accuracy']:.4f}" if "accuracy" in told.metrics else ""
-        rows.append((told.run, told.created[:16], _outcome(told), told.model, told.version, accuracy))
+    found = [status_of(run, deployment, hidden) for run in last_runs(client, deployment)]
+    heading, scores = score_column([(told.task, told.metrics) for told in found])
+    rows = [("run", "started", "outcome", "model", "version", heading)]
+    for told, score in zip(found, scores, strict=True):
+        rows.append((told.run, told.created[:16], _outcome(told), told.model, told.version, score))
     if len(rows) == 1:
         print("There are no runs here yet; graft submit starts one.")
         return

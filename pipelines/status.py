@@ -44,6 +44,7 @@ class Status:
         page: Address of the run's page in Kubeflow.
         mlflow: Address of the version, or of the MLflow run, in MLflow's pages.
         created: When it was started, ISO 8601.
+        task: What was learned.
     """
 
     run: str
@@ -67,6 +68,7 @@ class Status:
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     artifacts: dict[str, str] = dataclasses.field(default_factory=dict)
     mlflow: str = ""
+    task: str = ""
 
     def write(self, path: Path) -> None:
         """Writes it as JSON."""
@@ -147,6 +149,7 @@ def status_of(run: Any, deployment: Deployment, hidden: bool = False) -> Status:
         page=deployment.kubeflow.page(run.run_id),
         created=str(run.created_at or ""),
         seconds=_seconds(run),
+        task=str(parameters.get("task", "")),
     )
     if hidden or not model:
         return known
@@ -199,7 +202,7 @@ def _with_version(known: Status, told: Outcome, entries: Mapping[str, Mapping[st
 
 
 def _baselines(run_id: str) -> dict[str, dict[str, float]]:
-    """Returns the accuracy of each baseline, as the MLflow run of a version has it; {} where that is gone."""
+    """Returns the score of each baseline, as the MLflow run of a version has it; {} where that is gone."""
     from mlflow.exceptions import MlflowException
 
     client = tracking.client()

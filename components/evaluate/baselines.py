@@ -1,4 +1,4 @@
-"""Baselines on the same data: the majority class, the task's own classical models, and what finetune left of others."""
+"""Baselines on the same data: one constant prediction, the task's own classical models, and what finetune left."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluate.examples import Splits, has_pictures
-from components.shared import tasks
+from components.evaluate.examples import Splits, has_pictures, task_of
 from components.shared.artifact import Artifact
-from components.shared.baselines import Labelled, Terms
-from components.shared.outcomes import Outcome, outcome_of
-from components.shared.snapshot import read_batches
+from components.shared.baselines import Baseline, Labelled, Terms
+from components.shared.snapshot import read_batches, spec_of
+from components.shared.statistics import Statistics
+from components.shared.tasks import Task
+from components.shared.tasks.scoring import Spec
 
-MAJORITY = "Majority class"
 _MAX_CHARACTERS = 50_000_000  # of a sample: long texts must not fill the memory,
 _MAX_BYTES = 500_000_000  # nor photographs
 _MAX_PROBABILITIES = 20_000_000  # test examples times classes
@@ -27,7 +27,7 @@ class Baselines:
     """What the baselines made of the first test examples.
 
     Attributes:
-        outcomes: By name; the majority class is always there.
+        statistics: By name; that of the constant prediction is always there.
         failure: Why the task's baselines could not be fitted, or "".
         train_examples: How many they could learn from.
         test_examples: How many they were scored on: the first of the test split.
@@ -35,28 +35,30 @@ class Baselines:
         seconds: By name, of the fit and of what was chosen by it.
         curve: By how many labels a class: what the task's baselines make of the same examples if fitted on so few.
         networks: The names of those that finetune left: a frozen backbone with a linear head.
+        constant: The name of the one that predicts the same for all.
     """
 
-    outcomes: dict[str, Outcome]
+    statistics: dict[str, Statistics]
     failure: str
     train_examples: int
     test_examples: int
     told: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    curve: dict[int, dict[str, Outcome]] = field(default_factory=dict)
+    curve: dict[int, dict[str, Statistics]] = field(default_factory=dict)
     networks: tuple[str, ...] = ()
+    constant: str = ""
 
     @property
-    def classical(self) -> dict[str, Outcome]:
-        """The outcomes of the task's own models: those that learn from the inputs."""
-        others = {MAJORITY, *self.networks}
-        return {name: outcome for name, outcome in self.outcomes.items() if name not in others}
+    def classical(self) -> dict[str, Statistics]:
+        """Those of the task's own models: those that learn from the inputs."""
+        others = {self.constant, *self.networks}
+        return {name: found for name, found in self.statistics.items() if name not in others}
 
-    def beside(self, outcomes: Mapping[str, Outcome], arms: Sequence[Mapping[str, Any]]) -> "Baselines":
+    def beside(self, statistics: Mapping[str, Statistics], arms: Sequence[Mapping[str, Any]]) -> "Baselines":
         """Returns them with what finetune trained as baselines beside the model.
 
         Args:
-            outcomes: By name, of the whole test split.
+            statistics: By name, of the whole test split.
             arms: What finetune told of each.
         """
         told = {
@@ -65,19 +67,19 @@ class Baselines:
         }
         return replace(
             self,
-            outcomes={
-                **self.outcomes,
-                **{name: outcome.first(self.test_examples) for name, outcome in outcomes.items()},
+            statistics={
+                **self.statistics,
+                **{name: found.first(self.test_examples) for name, found in statistics.items()},
             },
             told={**self.told, **told},
             seconds={**self.seconds, **{arm["name"]: arm["seconds"] for arm in arms}},
-            networks=tuple(outcomes),
+            networks=tuple(statistics),
         )
 
 
 def fit_baselines(
     snapshot: Artifact,
-    labels: np.ndarray,
+    targets: np.ndarray,
     train_most: int,
     test_most: int,
     seed: int,
@@ -91,7 +93,7 @@ def fit_baselines(
 
     Args:
         snapshot: Where the examples are.
-        labels: int [test examples], their classes.
+        targets: Of the test examples, see `Scoring.targets`.
         train_most: How many training examples may be used; more only so that every class is among them.
         test_most: How many test examples may be scored.
         seed: Of what is drawn at random in the fit.
@@ -99,31 +101,38 @@ def fit_baselines(
         selection: What is chosen by; "": the counts of the classes decide.
     """
     told = snapshot.read_json("snapshot.json")
-    classes: list[str] = told["labels"]
+    spec, scoring = spec_of(told), task_of(snapshot).scoring
+    classes: list[str] = spec.get("labels", [])
     train = read_sample(snapshot, "train", train_most, each=1)
     validation = read_sample(snapshot, "validation", _MOST_VALIDATION)
-    test = read_sample(snapshot, "test", min(test_most, _MAX_PROBABILITIES // len(classes)))
-    truth = labels[: test.size]
-    counts = np.array([told["classes"]["train"].get(label, 0) for label in classes])
-    majority = outcome_of(np.tile(counts / counts.sum(), (test.size, 1)), truth)
-    fits = _Fits(told, validation, test, truth, Terms(len(classes), seed, selection))
+    test = read_sample(snapshot, "test", min(test_most, _MAX_PROBABILITIES // max(len(classes), 1)))
+    truth, counts = targets[: test.size], told["classes"]["train"]
+    constant = scoring.constant(scoring.targets(train.labels, spec), counts, spec, test.size)
+    fits = _Fits(task_of(snapshot), spec, validation, test, truth, Terms(len(classes), seed, selection))
     found = fits.run(train)
-    sizes = {size: int(np.minimum(counts, size).sum()) for size in curve}
+    sizes = {size: sum(min(count, size) for count in counts.values()) for size in curve}
     few = _read_few(snapshot, {size: total for size, total in sizes.items() if total <= train_most})
     return replace(
         found,
-        outcomes={MAJORITY: majority, **found.outcomes},
-        told={MAJORITY: {"what": "", "bytes": 4 * len(classes), "examples": int(counts.sum())}, **found.told},
-        curve={size: fits.run(sample).outcomes for size, sample in few.items()},
+        statistics={constant.name: scoring.score(constant.predictions, truth, spec), **found.statistics},
+        told={constant.name: told_of(constant), **found.told},
+        curve={size: fits.run(sample).statistics for size, sample in few.items()},
+        constant=constant.name,
     )
+
+
+def told_of(baseline: Baseline) -> dict[str, Any]:
+    """Returns what `evaluation.json` tells of a baseline beside its scores."""
+    return {name: getattr(baseline, name) for name in ("what", "bytes", "examples")}
 
 
 @dataclass
 class Sample:
-    """Raw inputs, a list for each column, with their labels."""
+    """Raw inputs, a list for each column, with their answers, and the strata that these count as."""
 
     inputs: list[list[Any]]
-    labels: list[str] = field(default_factory=list)
+    labels: list[Any] = field(default_factory=list)
+    strata: list[tuple[str, ...]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     volume: int = 0
 
@@ -132,20 +141,21 @@ class Sample:
         """How many there are."""
         return len(self.labels)
 
-    def add(self, inputs: Sequence[Any], label: str) -> None:
-        """Adds an example."""
+    def add(self, inputs: Sequence[Any], label: Any, strata: tuple[str, ...]) -> None:
+        """Adds an example with its answer, and what it counts as."""
         for column, value in zip(self.inputs, inputs, strict=True):
             column.append(value)
         self.labels.append(label)
-        self.counts[label] += 1
+        self.strata.append(strata)
+        self.counts.update(strata)
         self.volume += sum(map(len, inputs))
 
     def first_of_each(self, count: int) -> "Sample":
         """Returns a sample of the first examples of each class."""
         chosen = Sample([[] for _ in self.inputs])
-        for *inputs, label in zip(*self.inputs, self.labels, strict=True):
-            if chosen.counts[label] < count:
-                chosen.add(inputs, label)
+        for *inputs, label, strata in zip(*self.inputs, self.labels, self.strata, strict=True):
+            if any(chosen.counts[stratum] < count for stratum in strata):
+                chosen.add(inputs, label, strata)
         return chosen
 
 
@@ -153,7 +163,8 @@ class Sample:
 class _Fits:
     """What is the same for all fits of the task's baselines: what they are chosen on, and what they predict."""
 
-    told: Mapping[str, Any]
+    task: Task
+    spec: Spec
     validation: Sample
     test: Sample
     truth: np.ndarray
@@ -161,26 +172,23 @@ class _Fits:
 
     def run(self, train: Sample) -> Baselines:
         """Returns the task's own baselines; where one fails, those before it, and why."""
-        found = Baselines({}, "", train.size, self.test.size)
+        found, task, spec = Baselines({}, "", train.size, self.test.size), self.task, self.spec
         try:
-            task, learned, held = tasks.get(self.told["task"]), self._labelled(train), self._labelled(self.validation)
+            learned, held = self._labelled(train), self._labelled(self.validation)
             for baseline in task.baselines(learned, held, self.test.inputs, self.terms):
-                probabilities, shape = baseline.probabilities, (self.test.size, self.terms.classes)
-                if probabilities.shape != shape or not np.isfinite(probabilities).all():
-                    raise ValueError(f"{baseline.name} gave no probabilities of shape {shape}")
-                found.outcomes[baseline.name] = outcome_of(probabilities, self.truth)
-                kept = ("what", "bytes", "examples")
-                found.told[baseline.name] = {name: getattr(baseline, name) for name in kept}
+                if fault := task.scoring.fault(baseline.predictions, self.test.size, spec):
+                    raise ValueError(f"{baseline.name} {fault}")
+                found.statistics[baseline.name] = task.scoring.score(baseline.predictions, self.truth, spec)
+                found.told[baseline.name] = told_of(baseline)
                 found.seconds[baseline.name] = baseline.seconds
         except Exception as error:  # whatever a classical model does not like, the evaluation goes on and says so
             failure = f"{type(error).__name__}: {error}"[:500]
-            print(f"The baselines of {self.told['task']} could not be fitted: {failure}", flush=True)
+            print(f"The baselines of {self.task.name} could not be fitted: {failure}", flush=True)
             return replace(found, failure=failure)
         return found
 
     def _labelled(self, sample: Sample) -> Labelled:
-        number = {label: place for place, label in enumerate(self.told["labels"])}
-        return Labelled(sample.inputs, np.array([number[label] for label in sample.labels], np.int64))
+        return Labelled(sample.inputs, self.task.scoring.targets(sample.labels, self.spec))
 
 
 def _read_few(snapshot: Artifact, sizes: Mapping[int, int]) -> dict[int, Sample]:
@@ -202,7 +210,8 @@ def read_sample(snapshot: Artifact, splits: Splits, most: int, each: int = 0) ->
 
     The first examples may fill half of the memory that a sample may take; the other half is for those that are needed.
     """
-    told = snapshot.read_json("snapshot.json")
+    told, target = snapshot.read_json("snapshot.json"), task_of(snapshot).target
+    spec = spec_of(told)
     limit = _MAX_BYTES if has_pictures(snapshot) else _MAX_CHARACTERS
     sample = Sample([[] for _ in told["inputs"]])
     names = (splits,) if isinstance(splits, str) else splits
@@ -210,11 +219,12 @@ def read_sample(snapshot: Artifact, splits: Splits, most: int, each: int = 0) ->
     for batch in chain.from_iterable(read_batches(snapshot, split) for split in names):
         columns = [batch.column(name).to_pylist() for name in batch.schema.names if name.startswith("input_")]
         for *inputs, label in zip(*columns, batch.column("label").to_pylist(), strict=True):
+            strata = target.strata(target.text(label), spec)
             room = sample.size < most and sample.volume < limit
             if not (room or missing) or sample.volume > 2 * limit:
                 return sample
-            needed = sample.counts[label] < each
+            needed = sum(sample.counts[stratum] < each for stratum in strata)
             missing -= needed
             if room or needed:
-                sample.add(inputs, label)
+                sample.add(inputs, label, strata)
     return sample

@@ -2,7 +2,7 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,25 +11,28 @@ import numpy as np
 import pyarrow as pa
 
 from components.evaluate.champion import Forecast, IncomparableError, forecast, load_champion, raw_batches
-from components.evaluate.comparison import Difference, paired_difference
 from components.evaluate.cost import BATCH, latency_of, size_of
 from components.evaluate.examples import Splits
-from components.evaluate.f1 import macro_f1, paired_f1_difference
 from components.evaluate.known import ROWS, Known, known_examples
 from components.evaluate.predictions import Predictions
-from components.evaluate.slices import accuracy_by, column_slices, data_slices
+from components.evaluate.slices import column_slices, data_slices, metric_by
 from components.evaluate.sources import Sources
 from components.shared import registry
 from components.shared.packaged import Loaded, load_artifact
 from components.shared.registry import Version
+from components.shared.snapshot import spec_of
+from components.shared.statistics import Metric, Statistics, measure, paired_gain, score_of
 from components.shared.step import Progress
+from components.shared.tasks import Task
+from components.shared.tasks.scoring import Spec
 
 
 @dataclass(frozen=True)
 class Terms:
-    """By what they are compared: the metric that decides, and the seed of the bootstrap."""
+    """By what they are compared: the task's metrics, the one that decides, and the seed of the bootstrap."""
 
-    metric: str
+    task: Task
+    metric: Metric
     seed: int
 
 
@@ -68,30 +71,30 @@ def challenge(
     """
     with tempfile.TemporaryDirectory(prefix="graft-champion-") as scratch:
         folder = Path(scratch) / "model"
-        labels: list[str] = sources.model.read_json("model.json")["labels"]
+        spec = spec_of(sources.model.read_json("model.json"))
         try:
             model = load_champion(version, folder, sources.snapshot)
-            found = forecast(model, sources.snapshot, labels, progress, start, _splits(sources))
+            found = forecast(model, sources.snapshot, spec, progress, start, _splits(sources))
             known = _known(version, sources, Path(scratch) / "inventory")
-            kept = _unseen(known) if sources.crossed else np.ones(len(found.predicted), bool)
+            kept = _unseen(known) if sources.crossed else np.ones(len(found.statistics), bool)
         except IncomparableError as error:
             print(f"The champion, {version.model} version {version.version}, cannot be compared: {error}", flush=True)
             same = version.tags.get("model_digest") == sources.model.digest
             return Challenge({**_incomparable(version, predictions, terms, str(error)), "same_model": same}, None)
-        slices = _slices(predictions, found, sources, known, kept)
-        found = dataclasses.replace(found, predicted=found.predicted[kept])
-        predictions = dataclasses.replace(predictions, outcome=predictions.outcome.take(kept))
+        slices = _slices(predictions, found, sources, known, kept, terms)
+        ours, theirs = predictions.statistics.take(kept), found.statistics.take(kept)
+        parts = _parts(ours, theirs, spec, terms.task)
         comparison = {
             "version": version.version,
             "failure": "",
             "same_model": version.tags.get("model_digest") == sources.model.digest,
             "test_digest": found.test_digest,
             "challenger_test_digest": predictions.test_digest,
-            **_scores(predictions, found, len(labels), terms),
-            "classes": _recalls(predictions, found, labels),
+            **_scores(ours, theirs, terms),
+            "classes": parts,
             "slices": slices,
             "what": "examples that the champion has not seen" if sources.crossed else "test examples",
-            "labels": _labels(model.labels, labels, predictions.outcome.labels),
+            "labels": _labels(model.labels, spec.get("labels", []), parts),
             "seen": None if known is None else int(known.learned[kept].sum()),
             "sizes": {"champion": size_of(folder), "challenger": size_of(sources.model.path)},
         }
@@ -99,59 +102,42 @@ def challenge(
 
 
 def _incomparable(version: Version, predictions: Predictions, terms: Terms, failure: str) -> dict[str, Any]:
-    truth, classes = predictions.outcome.labels, predictions.outcome.classes
     return {
         "version": version.version,
         "failure": failure,
         "test_digest": "",
         "challenger_test_digest": predictions.test_digest,
-        "metric": terms.metric,
+        "metric": terms.metric.name,
         "champion": None,
-        "challenger": _value(terms.metric, truth, predictions.outcome.predicted, classes),
+        "challenger": score_of(terms.metric, predictions.statistics),
         "difference": None,
         "classes": [],
         "slices": [],
     }
 
 
-def _scores(predictions: Predictions, found: Forecast, classes: int, terms: Terms) -> dict[str, Any]:
-    truth, ours, theirs = predictions.outcome.labels, predictions.outcome.predicted, found.predicted
-    metrics = {
-        name: {metric: _value(metric, truth, predicted, classes) for metric in ("accuracy", "macro_f1")}
-        for name, predicted in (("champion", theirs), ("challenger", ours))
-    }
+def _scores(ours: Statistics, theirs: Statistics, terms: Terms) -> dict[str, Any]:
+    deciding = [metric for metric in terms.task.metrics if metric.decides]
+    metrics = {name: measure(deciding, side) for name, side in (("champion", theirs), ("challenger", ours))}
     return {
-        "metric": terms.metric,
+        "metric": terms.metric.name,
         "metrics": metrics,
-        **{name: told[terms.metric] for name, told in metrics.items()},
-        "difference": dataclasses.asdict(_difference(truth, ours, theirs, classes, terms)),
+        **{name: told[terms.metric.name] for name, told in metrics.items()},
+        "difference": dataclasses.asdict(paired_gain(terms.metric, ours, theirs, terms.seed)),
     }
 
 
-def _value(metric: str, truth: np.ndarray, predicted: np.ndarray, classes: int) -> float:
-    return float((truth == predicted).mean()) if metric == "accuracy" else macro_f1(truth, predicted, classes)
-
-
-def _difference(truth: np.ndarray, ours: np.ndarray, theirs: np.ndarray, classes: int, terms: Terms) -> Difference:
-    if terms.metric == "accuracy":
-        return paired_difference(ours == truth, theirs == truth, terms.seed)
-    return paired_f1_difference(truth, ours, theirs, classes, terms.seed)
-
-
-def _recalls(predictions: Predictions, found: Forecast, labels: Sequence[str]) -> list[dict[str, Any]]:
-    truth = predictions.outcome.labels
-    support, champion, challenger = (
-        np.bincount(truth, weights, len(labels))
-        for weights in (None, found.predicted == truth, predictions.outcome.right)
-    )
+def _parts(ours: Statistics, theirs: Statistics, spec: Spec, task: Task) -> list[dict[str, Any]]:
+    """Returns both models' values of each part of the examples: the recall of each class."""
+    mine, other = (task.scoring.breakdown(side, spec) for side in (ours, theirs))
     return [
         {
-            "label": label,
+            "label": name,
             "support": int(count),
-            "champion": float(theirs / count) if count else None,
-            "challenger": float(ours / count) if count else None,
+            "champion": float(champion) if np.isfinite(champion) else None,
+            "challenger": float(challenger) if np.isfinite(challenger) else None,
         }
-        for label, count, theirs, ours in zip(labels, support, champion, challenger, strict=True)
+        for name, count, champion, challenger in zip(mine.names, mine.support, other.values, mine.values, strict=True)
     ]
 
 
@@ -175,15 +161,15 @@ def _unseen(known: Known | None) -> np.ndarray:
 
 
 def _slices(
-    predictions: Predictions, found: Forecast, sources: Sources, known: Known | None, kept: np.ndarray
+    predictions: Predictions, found: Forecast, sources: Sources, known: Known | None, kept: np.ndarray, terms: Terms
 ) -> list[dict[str, Any]]:
     parted = column_slices(sources.snapshot, _splits(sources))
     if known is not None:
         parted.insert(0, data_slices(known.ages))
-    sides = found.predicted == predictions.outcome.labels, predictions.outcome.right
-    champion, challenger = (side[kept] for side in sides)
+    champion, challenger = found.statistics.take(kept), predictions.statistics.take(kept)
     parted = [dataclasses.replace(slices, codes=slices.codes[kept]) for slices in parted]
-    return [row for slices in parted for row in accuracy_by(slices, champion, challenger)]
+    primary = terms.task.metrics[0]
+    return [row for slices in parted for row in metric_by(slices, primary, champion, challenger)]
 
 
 def _known(version: Version, sources: Sources, folder: Path) -> Known | None:
@@ -198,14 +184,13 @@ def _known(version: Version, sources: Sources, folder: Path) -> Known | None:
         return None
 
 
-def _labels(champion: Sequence[str], today: Sequence[str], truth: np.ndarray) -> dict[str, Any]:
+def _labels(champion: Sequence[str], today: Sequence[str], parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Returns the labels that only one of them knows, and how many test examples the champion cannot have right."""
     unknown = sorted(set(today) - set(champion))
-    places = [number for number, label in enumerate(today) if label in set(unknown)]
     return {
         "unknown": unknown,
         "vanished": sorted(set(champion) - set(today)),
-        "unknown_examples": int(np.isin(truth, places).sum()),
+        "unknown_examples": sum(row["support"] for row in parts if row["label"] in set(unknown)),
     }
 
 

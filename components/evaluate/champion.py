@@ -6,18 +6,21 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from components.evaluate.examples import Splits, add_examples, has_pictures, read_columns
+from components.evaluate.examples import Splits, add_examples, has_pictures, read_columns, task_of
 from components.shared import registry
 from components.shared.artifact import Artifact
 from components.shared.errors import GraftError
 from components.shared.packaged import Loaded, load_artifact
 from components.shared.registry import Version
+from components.shared.statistics import Statistics, join
 from components.shared.step import Progress
+from components.shared.tasks import Task
+from components.shared.tasks.scoring import Spec
 
-NO_LABEL = -1  # a prediction that is none of today's labels
 _TEXTS, _PICTURES = 1024, 64  # read at once
 _Rows = list[tuple[str | bytes, ...]]
 _GONE = re.compile(r"RESOURCE_DOES_NOT_EXIST|No such artifact|NoSuchKey|\(404\)|\b404 Client Error")
@@ -32,11 +35,11 @@ class Forecast:
     """What the champion made of today's test split.
 
     Attributes:
-        predicted: int32 [examples], among today's labels; `NO_LABEL` where it is none of them.
+        statistics: Of its predictions, as today's data would have them.
         test_digest: Of the examples that it predicted, see `add_examples`.
     """
 
-    predicted: np.ndarray
+    statistics: Statistics
     test_digest: str
 
 
@@ -65,14 +68,14 @@ def load_champion(version: Version, folder: Path, snapshot: Artifact) -> Loaded:
 
 
 def forecast(
-    model: Loaded, snapshot: Artifact, labels: list[str], progress: Progress, start: float, splits: Splits = "test"
+    model: Loaded, snapshot: Artifact, spec: Spec, progress: Progress, start: float, splits: Splits = "test"
 ) -> Forecast:
     """Predicts the examples that are scored from raw input, with the champion's own preprocessing, in bounded memory.
 
     Args:
         model: The champion.
         snapshot: Where the examples are.
-        labels: Today's.
+        spec: What is told of answers today.
         progress: Is told how far it is.
         start: What of the progress' total is done already; when this is done, twice as much is.
         splits: Where the examples are.
@@ -82,20 +85,21 @@ def forecast(
     """
     rows = snapshot.read_json("snapshot.json")["rows"]
     total = sum(rows[split] for split in ([splits] if isinstance(splits, str) else splits))
-    number = {label: place for place, label in enumerate(labels)}
-    today = np.array([number.get(label, NO_LABEL) for label in model.labels], np.int32)
-    parts, digest, done = [np.zeros(0, np.int32)], hashlib.sha256(), 0
+    task, learned = task_of(snapshot), {"labels": model.labels}
+    scoring = task.scoring
+    parts, digest, done = list[Statistics](), hashlib.sha256(), 0
     for ids, batch, truth in raw_batches(snapshot, model.inputs, splits):
-        parts.append(_predict(model, batch, today))
-        add_examples(digest, ids, truth)
+        predictions = _predict(model, batch, task, learned)
+        parts.append(scoring.score(predictions, scoring.targets(truth, spec), spec, learned))
+        add_examples(digest, ids, map(task.target.text, truth))
         done += len(ids)
         progress.update(start * (1 + done / total), f"champion: {done:,} of {total:,} examples")
-    return Forecast(np.concatenate(parts), digest.hexdigest())
+    return Forecast(join(parts), digest.hexdigest())
 
 
 def raw_batches(
     snapshot: Artifact, inputs: list[str], splits: Splits = "test"
-) -> Iterator[tuple[list[str], _Rows, list[str]]]:
+) -> Iterator[tuple[list[str], _Rows, list[Any]]]:
     """Yields the examples of splits in batches: ids, rows of raw inputs (in the order of their names), labels."""
     names = snapshot.read_json("snapshot.json")["inputs"]
     columns = [f"input_{names.index(name) + 1}" for name in inputs]
@@ -118,13 +122,11 @@ def _download(version: Version, folder: Path) -> None:
         raise
 
 
-def _predict(model: Loaded, rows: _Rows, today: np.ndarray) -> np.ndarray:
+def _predict(model: Loaded, rows: _Rows, task: Task, learned: Spec) -> np.ndarray:
     try:
-        probabilities = model.probabilities(rows)
+        return task.scoring.read(model.answers(rows), learned)
     except Exception as error:  # whatever its preprocessing does not like
         raise IncomparableError(f"it cannot predict today's test examples ({_told(error)})") from error
-    finite = np.isfinite(probabilities).all(1)
-    return np.where(finite, today[probabilities.argmax(1)], NO_LABEL).astype(np.int32)
 
 
 def _told(error: Exception) -> str:

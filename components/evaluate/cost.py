@@ -36,14 +36,14 @@ def latency_of(models: Mapping[str, Loaded], batches: Mapping[str, Sequence[Sequ
     """
     seconds: dict[str, list[float]] = {name: [] for name in models}
     for name, model in models.items():
-        model.probabilities(batches[name])  # the first call loads and allocates
+        model.answers(batches[name])  # the first call loads and allocates
     begun = time.perf_counter()
     for number in range(_ROUNDS):
         if number >= _LEAST_ROUNDS and time.perf_counter() - begun > _SECONDS:
             break
         for name, model in models.items():
             start = time.perf_counter()
-            model.probabilities(batches[name])
+            model.answers(batches[name])
             seconds[name].append(time.perf_counter() - start)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     ratio = medians["challenger"] / max(medians["champion"], 1e-9)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,19 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluate.baselines import Baselines, fit_baselines
-from components.evaluate.calibration import calibration_of, thresholds_of
 from components.evaluate.challenge import Challenge, challenge
 from components.evaluate.challenge import Terms as ChallengeTerms
+from components.evaluate.examples import task_of
 from components.evaluate.folds import Crossed, cross_baselines
 from components.evaluate.page.history import known_versions
 from components.evaluate.page.promotion import Promotion
 from components.evaluate.page.report import write_page
 from components.evaluate.predictions import Classifier, Predictions, predict
-from components.evaluate.scores import class_metrics, metrics_of, most_confused, reliability, roc
 from components.evaluate.sources import Sources, open_sources
 from components.evaluate.transfer import Comparison, learning_curve_of, read_comparison, transfer_of
 from components.evaluate.verdict import compare, learnt_of
-from components.shared import metrics, registry
+from components.shared import registry
 from components.shared.artifact import Draft, write_artifact
 from components.shared.baselines import Terms
 from components.shared.errors import InputError
@@ -29,9 +29,11 @@ from components.shared.gate import NOTE, Decision, decide, rules_of
 from components.shared.inventory import FOLDER as INVENTORY
 from components.shared.registry import CHAMPION, Version
 from components.shared.snapshot import COUNTS, SPLITS, TRAINED_ON
+from components.shared.statistics import interval_of, measure, written
 from components.shared.step import Progress, option
+from components.shared.tasks import metric_of
+from components.shared.tasks.scoring import Scored
 
-MAX_CONFUSION = 200  # classes; a larger matrix is megabytes of zeros
 PAGE, PREDICTIONS = "notes/report.html", "predictions.parquet"
 _PREDICTION = 0.7  # its share of the progress
 
@@ -74,8 +76,8 @@ class EvaluateReport:
         difference: To it, with interval.
         verdict: "better", "worse", "not shown", "the backbone adds nothing" or "nothing was learned".
         sentence: The verdict in plain words.
-        labels: The classes.
-        confusion: Counts, rows are true classes; None for more than 200 classes.
+        labels: The classes; none where answers are none.
+        confusion: Counts, rows are true classes; None for more than 200 classes, and where there are none.
         roc: `fpr`, `tpr`, `threshold` for two classes, else None.
         transfer: "positive", "none shown" or "negative"; None unless finetune was asked to check it.
         champion: The version that the model was compared with, or "".
@@ -138,7 +140,9 @@ def evaluate(
         reasons=list(decision.reasons),
         report=evaluation / PAGE,
         **{name: content[name] for name in ("best_baseline", "difference", "verdict", "sentence")},
-        **{name: content[name] for name in ("labels", "confusion", "roc")},
+        labels=content.get("labels", []),
+        confusion=content.get("confusion"),
+        roc=content.get("roc"),
     )
 
 
@@ -151,7 +155,9 @@ class _Evaluation:
 
     def __init__(self, sources: Sources, draft: Draft, settings: EvaluateSettings) -> None:
         self.sources, self.draft, self.settings = sources, draft, settings
-        self.rules = rules_of(settings.promotion)
+        self.task = task_of(sources.snapshot)
+        self.rules = rules_of(settings.promotion, self.task)
+        self.metric = metric_of(self.task, self.rules.metric)
         self.crossed: Crossed | None = None
         self.progress = Progress("evaluate", 1.0)
 
@@ -162,7 +168,7 @@ class _Evaluation:
         predictions = self._predict(_PREDICTION / 2 if champion else _PREDICTION)
         challenged = self._challenge(champion, predictions)
         self.progress.update(_PREDICTION, "fitting the baselines")
-        arms = read_comparison(self.sources.model, predictions.outcome)
+        arms = read_comparison(self.sources.model, self.task, predictions.statistics)
         baselines = self._baselines(predictions, arms)
         content = {**self._content(predictions, arms, baselines), "champion": challenged and challenged.comparison}
         self.draft.write_json("evaluation.json", content)
@@ -170,14 +176,16 @@ class _Evaluation:
         self.draft.write_json("notes/timing.json", timing)
         decision = self._decide(content, timing)
         self._copy_inventory()
-        told = Promotion(decision, champion, known_versions(name), self.rules) if name else None
+        told = Promotion(decision, champion, known_versions(name), self.rules, self.task) if name else None
         title = self.settings.title or Path(str(self.sources.model.settings.get("backbone", "model"))).name
         write_page(
-            self.draft.path / PAGE, title, self.sources, content, predictions.mistakes, timing,
+            self.draft.path / PAGE, title, self.sources, self.task, content, predictions, timing,
             dataclasses.asdict(self.settings), told,
         )  # fmt: skip
         verdict = decision.verdict if name else content["verdict"]
-        self.progress.update(1.0, f"{verdict} · accuracy {content['metrics']['accuracy']:.3f}")
+        primary = self.task.metrics[0]
+        value = content["metrics"][primary.name]
+        self.progress.update(1.0, f"{verdict} · {primary.title} {'–' if value is None else written(primary, value)}")
         return content, decision
 
     def _predict(self, share: float) -> Predictions:
@@ -193,18 +201,18 @@ class _Evaluation:
         if champion is None:
             return None
         self.progress.update(_PREDICTION / 2, f"loading the champion, version {champion.version}")
-        terms = ChallengeTerms(self.rules.metric, self.settings.seed)
+        terms = ChallengeTerms(self.task, self.metric, self.settings.seed)
         return challenge(champion, self.sources, predictions, terms, self.progress, _PREDICTION / 2)
 
     def _baselines(self, predictions: Predictions, arms: Comparison) -> Baselines:
         settings, metric = self.settings, self.settings.promotion.get("metric") or ""
-        rivals = {arm["name"]: arms.outcome(arm["name"]) for arm in arms.baselines}
+        rivals = {arm["name"]: arms.statistics(arm["name"]) for arm in arms.baselines}
         if self.crossed is not None:
-            terms = Terms(predictions.outcome.classes, settings.seed, metric)
+            terms = Terms(predictions.statistics.sizes.get("classes", 0), settings.seed, metric)
             return cross_baselines(self.sources, self.crossed, terms).beside(rivals, arms.baselines)
         found = fit_baselines(
             self.sources.snapshot,
-            predictions.outcome.labels,
+            predictions.targets,
             settings.baseline_examples,
             settings.comparison_examples,
             settings.seed,
@@ -215,12 +223,14 @@ class _Evaluation:
 
     def _content(self, predictions: Predictions, arms: Comparison, baselines: Baselines) -> dict[str, Any]:
         settings, rows = self.settings, self.sources.snapshot.read_json("snapshot.json")["rows"]
-        learnt = learnt_of(self.sources.model)
+        learnt, statistics = learnt_of(self.sources.model), predictions.statistics
+        scored = Scored(statistics, predictions.spec, self.draft.path / PREDICTIONS, learnt.history)
         return {
-            **_scores(predictions, self.sources.model.read_json("model.json")["labels"]),
-            "calibration": calibration_of(self.draft.path / PREDICTIONS, predictions.outcome, learnt.history),
-            "thresholds": thresholds_of(predictions.outcome),
-            **compare(predictions.outcome, baselines, learnt, self.rules.metric, settings.seed),
+            "examples": len(statistics),
+            "metrics": measure(self.task.metrics, statistics),
+            **self._intervals(predictions),
+            **self.task.scoring.details(scored),
+            **compare(statistics, baselines, learnt, self.task, self.metric, settings.seed),
             "transfer": transfer_of(arms, settings.seed),
             "learning_curve": learning_curve_of(arms, baselines, rows["train"]),
             "rows": rows,
@@ -228,11 +238,21 @@ class _Evaluation:
             "changes": settings.changes,
         }
 
+    def _intervals(self, predictions: Predictions) -> dict[str, Any]:
+        """Returns the intervals of the metrics that decide; of a share of right examples its value tells it."""
+        found = {
+            metric.name: interval_of(metric, predictions.statistics, self.settings.seed)
+            for metric in self.task.metrics
+            if metric.decides and not metric.hits
+        }
+        told = {name: [ends.low, ends.high] for name, ends in found.items() if math.isfinite(ends.high - ends.low)}
+        return {"intervals": told} if told else {}
+
     def _decide(self, content: Mapping[str, Any], timing: Mapping[str, Any]) -> Decision:
         """Decides and notes it: no part of the digest, because latency may decide."""
         compared = content["champion"]
         timed = {**compared, "latency": timing["latency"]} if compared else None
-        decision = decide({**content, "champion": timed}, self.rules)
+        decision = decide({**content, "champion": timed}, self.rules, self.task)
         told = {**dataclasses.asdict(decision), "champion": _compared_with(content)}
         self.draft.write_json(NOTE, told)
         return decision
@@ -253,28 +273,13 @@ def _compared_with(content: Mapping[str, Any]) -> str:
     return content["champion"]["version"] if content["champion"] else ""
 
 
-def _scores(predictions: Predictions, labels: list[str]) -> dict[str, Any]:
-    outcome = predictions.outcome
-    confusion = metrics.confusion_matrix(outcome.labels, outcome.predicted, len(labels))
-    return {
-        "examples": len(outcome.labels),
-        "labels": labels,
-        "metrics": metrics_of(outcome),
-        "classes": class_metrics(outcome, labels),
-        "confusion": confusion.tolist() if len(labels) <= MAX_CONFUSION else None,
-        "most_confused": most_confused(confusion, labels),
-        "reliability": reliability(outcome),
-        "roc": roc(outcome),
-    }
-
-
 def _timing(
     predictions: Predictions, arms: Comparison, baselines: Baselines, challenged: Challenge | None
 ) -> dict[str, Any]:
     """Returns what took how long: a note, because the evaluation's digest must not depend on it."""
     return {
         "seconds": predictions.seconds,
-        "examples_per_second": len(predictions.outcome.labels) / max(predictions.seconds, 1e-9),
+        "examples_per_second": len(predictions.statistics) / max(predictions.seconds, 1e-9),
         "device": predictions.device,
         "baselines": baselines.seconds,
         "arms": {arm["name"]: arm["seconds"] for arm in arms.arms},

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from components.shared import tasks
 from components.shared.artifact import Artifact
+from components.shared.tasks import Task
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -18,13 +19,19 @@ _AT_ONCE = 64  # rows with their inputs, which may be photographs
 _BUFFER = 1 << 20  # bytes of a column read at once, instead of the whole row group
 
 
+def task_of(snapshot: Artifact) -> Task:
+    """Returns what a snapshot is for, with its options."""
+    told = snapshot.read_json("snapshot.json")
+    return tasks.get(told["task"], told.get("task_args"))
+
+
 def has_pictures(snapshot: Artifact) -> bool:
     """Tells whether the inputs are files' bytes, and not text."""
-    return bool(pa.types.is_binary(tasks.get(snapshot.read_json("snapshot.json")["task"]).input_type))
+    return bool(pa.types.is_binary(task_of(snapshot).input_type))
 
 
 def add_examples(digest: "_Hash", ids: Iterable[str], labels: Iterable[str]) -> None:
-    """Adds examples, in order, to the sha256 that tells which ones a model was scored on."""
+    """Adds examples, their answers as canonical text, to the sha256 that tells which ones a model was scored on."""
     told = (f"{id_} {len(label)} {label}\n" for id_, label in zip(ids, labels, strict=True))
     digest.update("".join(told).encode())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from components.evaluate.examples import Splits, read_columns
+from components.evaluate.examples import Splits, read_columns, task_of
 from components.shared.artifact import Artifact
 from components.shared.inventory import trained_on
 
@@ -80,10 +80,13 @@ def known_examples(snapshot: Artifact, inventory: Path, scored: Splits = "test")
 
 def _examples(snapshot: Artifact, splits: Splits) -> tuple[np.ndarray, np.ndarray]:
     """Returns ids, 32 bytes each, and labels, one object for each distinct one."""
+    target = task_of(snapshot).target
     ids, labels, names = [_ids([])], [np.zeros(0, object)], dict[str, str]()
     for batch in read_columns(snapshot, splits, ["id", "label"], _ROWS):
         ids.append(_ids(batch.column("id").to_pylist()))
-        labels.append(np.array([names.setdefault(label, label) for label in batch.column("label").to_pylist()], object))
+        texts = (target.text(label) for label in batch.column("label").to_pylist())
+        told = [target.told(text) if target.private else text for text in texts]
+        labels.append(np.array([names.setdefault(label, label) for label in told], object))
     return np.concatenate(ids), np.concatenate(labels)
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from components.evaluate.examples import Splits, read_columns
 from components.evaluate.known import AGES
 from components.shared.artifact import Artifact
+from components.shared.statistics import Metric, Statistics, score_of
 
 DATA = "data"  # the column that tells what the champion knew
 VALUES = 50  # of a column, the largest
@@ -37,27 +38,27 @@ def data_slices(ages: np.ndarray) -> Slices:
     return Slices(DATA, AGES, ages)
 
 
-def accuracy_by(slices: Slices, champion: np.ndarray, challenger: np.ndarray) -> list[dict[str, Any]]:
-    """Returns both models' accuracy on each slice that has examples.
+def metric_by(slices: Slices, metric: Metric, champion: Statistics, challenger: Statistics) -> list[dict[str, Any]]:
+    """Returns both models' value of a metric on each slice that has examples.
 
     Args:
         slices: The parts.
-        champion: bool [examples], whether it is right.
-        challenger: Likewise.
+        metric: By which they are looked at.
+        champion: Its statistics.
+        challenger: Likewise, of the same examples.
     """
-    support, *right = (
-        np.bincount(slices.codes, weights, len(slices.values)) for weights in (None, champion, challenger)
-    )
+    order = np.argsort(slices.codes, kind="stable")
+    ends = np.cumsum(np.bincount(slices.codes, minlength=len(slices.values)))
     return [
         {
             "column": slices.column,
             "value": value,
-            "support": int(support[place]),
-            "champion": float(right[0][place] / support[place]),
-            "challenger": float(right[1][place] / support[place]),
+            "support": len(places),
+            "champion": score_of(metric, champion.take(places)),
+            "challenger": score_of(metric, challenger.take(places)),
         }
-        for place, value in enumerate(slices.values)
-        if support[place]
+        for value, places in zip(slices.values, np.split(order, ends[:-1]), strict=True)
+        if len(places)
     ]
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from components.finetune.calibration import calibrate
-from components.finetune.learned import verdict_of
-from components.finetune.study import Trained
+from components.finetune.learned import Verdict, dealt_out, verdict_of
+from components.finetune.study import Study, Trained
+from components.shared.backbones.network import Network
 from components.shared.linear import softmax
 from components.shared.selection import selection_of
 
@@ -42,6 +43,40 @@ def judge(trained: Trained, logits: np.ndarray, truth: np.ndarray, labels: np.nd
         "calibration": calibration,
         "temperature": calibration["temperature"],
     }
+
+
+def judge_answers(trained: Trained, study: Study) -> None:
+    """Adds to a network whether anything was learned, and fits what turns its outputs into answers.
+
+    As `judge` does, of any task: on the validation examples of its study.
+    """
+    assert isinstance(trained.network, Network), "it has a head"
+    outputs, targets = study.outputs(trained)
+    others = max(0, len(trained.candidates or ()) - 1)
+    verdict = learned_of(trained, study, others + len(trained.history.epochs))
+    calibration = study.objective.calibrate(trained.network.head, outputs, targets)
+    trained.judgement = {
+        **dataclasses.asdict(verdict),
+        "selection": study.selection,
+        "calibration": calibration or None,
+        "temperature": 1.0,
+    }
+
+
+def learned_of(trained: Trained, study: Study, tries: int) -> Verdict:
+    """Judges a model by the validation examples of its study.
+
+    Args:
+        trained: The model.
+        study: That it comes from.
+        tries: Epochs and candidates that it is the best of.
+    """
+    if study.network.head.exclusive:
+        counts = np.bincount(study.train.labels, minlength=study.network.head.out_features)
+        logits, truth = study.logits(trained)
+        return verdict_of(softmax(logits), truth, counts, [], tries)
+    outputs, targets = study.outputs(trained)
+    return dealt_out(study.objective, outputs, targets, study.selection, tries)
 
 
 def recipe_of(trained: Trained, examples: int, classes: int) -> dict[str, Any]:

@@ -57,10 +57,10 @@ class Anatomy:
     def modules(self, network: Network) -> Iterator[tuple[nn.Module, int]]:
         """Yields every module with its stage, but for those that hold blocks."""
         inside = self._inside()
-        blocks = {id(block) for block in self.blocks}
+        blocks, head = ({id(part) for part in parts} for parts in (self.blocks, network.head.modules()))
         for module in network.modules():
             if id(module) in inside or not any(id(part) in blocks for part in module.modules()):
-                is_head = module in (network.head, network.dropout, network.wide)
+                is_head = id(module) in head or module in (network.dropout, network.wide)
                 yield module, self.head if is_head else self._stage(module, inside)
 
     def _inside(self) -> dict[int, int]:
@@ -137,7 +137,8 @@ class _ReachedError(Exception):
 class Prefix:
     """The part of a network below a stage: computed apart, and a pass resumed from what it gave.
 
-    Stage n + 2 (the head) is the whole backbone: its outcome are the pooled vectors, the network's own pooling first.
+    Stage n + 2 (the head) is the whole backbone: its outcome is what the head takes: the pooled vectors, the network's
+    own pooling first, or the vectors of the tokens.
     """
 
     def __init__(self, network: Network, anatomy: Anatomy) -> None:
@@ -169,8 +170,13 @@ class Prefix:
                     hooks.callback(block.register_forward_pre_hook(catch(stage), with_kwargs=True).remove)
             with suppress(_ReachedError):
                 deep = {name: tensor for name, tensor in batch.items() if name not in (WIDE_IDS, WIDE_WEIGHTS)}
-                found[self.anatomy.head] = torch.stack(list(self.network.summaries(**deep).values()), 1)
+                found[self.anatomy.head] = self._top(deep)
         return {stage: found[stage] for stage in stages}
+
+    def _top(self, batch: Mapping[str, Tensor]) -> Tensor:
+        if self.network.head.level == "tokens":
+            return self.network.tokens(**batch)[0]
+        return torch.stack(list(self.network.summaries(**batch).values()), 1)
 
     @contextmanager
     def resumed(self, stage: int, states: Tensor) -> Iterator[None]:

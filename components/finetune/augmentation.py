@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.finetune.examples import Augment
+from components.finetune.examples import Augment, Batch
 from components.finetune.settings import FinetuneSettings
 
 _RATIO = (3 / 4, 4 / 3)  # of a crop's sides, as in Inception's and timm's training
@@ -26,14 +26,13 @@ def augmentation(settings: FinetuneSettings, size: int, classes: int) -> Augment
     if settings.crop_scale == 1 and not (settings.flip or settings.color_jitter or settings.mixup):
         return None
 
-    def augment(
-        batch: dict[str, Tensor], targets: Tensor, draw: np.random.Generator
-    ) -> tuple[dict[str, Tensor], Tensor]:
+    def augment(batch: Batch, targets: Batch, draw: np.random.Generator) -> tuple[Batch, Batch]:
         pixels = crop(batch["pixels"].permute(0, 3, 1, 2).float(), size, settings.crop_scale, settings.flip, draw)
         if settings.color_jitter:
             pixels = jitter(pixels, settings.color_jitter, draw)
         if settings.mixup:
-            pixels, targets = mix(pixels, targets, classes, settings.mixup, draw)
+            pixels, soft = mix(pixels, targets["label"], classes, settings.mixup, draw)
+            targets = {**targets, "label": soft}
         return {"pixels": pixels.permute(0, 2, 3, 1)}, targets
 
     return augment

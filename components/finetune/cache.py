@@ -72,8 +72,8 @@ def compute_states(
     Args:
         prefix: Of a network in evaluation mode.
         examples: The split, not augmented.
-        stages: What is kept: what enters these stages. Pooled vectors (the head's: a row for each pooling) are small,
-            and kept in any case.
+        stages: What is kept: what enters these stages. What enters the head is kept in any case: pooled vectors (a
+            row for each pooling) are small, and of tokens there is no other way to fit a probe.
         folder: Where the files go.
         budget_gib: The most disk for them; a stage that does not fit is left out.
         autocast: Makes the context that the pass runs in.
@@ -95,7 +95,8 @@ def compute_states(
             states = prefix.states(batch, stages)
         if start == 0:
             lengths = examples.lengths.astype(np.int64) if "attention_mask" in batch else None
-            found = _room(states, len(examples), lengths, head, folder, budget_gib)
+            pooled = {head} if prefix.network.head.level == "pooled" else set()
+            found = _room(states, len(examples), lengths, head, pooled, folder, budget_gib)
             stages = list(found)
             if not stages:
                 return {}
@@ -106,15 +107,22 @@ def compute_states(
 
 
 def _room(
-    states: Mapping[int, Tensor], count: int, lengths: np.ndarray | None, head: int, folder: Path, budget_gib: float
+    states: Mapping[int, Tensor],
+    count: int,
+    lengths: np.ndarray | None,
+    head: int,
+    pooled: set[int],
+    folder: Path,
+    budget_gib: float,
 ) -> dict[int, States]:
     """Makes room for the states of all examples, like those of a first batch; a stage's that do not fit are left out.
 
     Args:
         states: Of a first batch, by stage: [examples, rows, …].
         count: How many examples there are.
-        lengths: Rows of each, where they differ (tokens); pooled vectors have one.
+        lengths: Rows of each, where they differ (tokens).
         head: The head's stage: its states always fit.
+        pooled: Stages that take one row for each pooling, however many tokens there are.
         folder: Where the files go.
         budget_gib: The most disk.
     """
@@ -122,7 +130,7 @@ def _room(
     left = min(budget_gib * _GIB, 0.8 * shutil.disk_usage(folder).free)
     for stage, value in sorted(states.items()):
         dtype = torch.bfloat16 if value.dtype == torch.bfloat16 else torch.float32
-        rows = np.full(count, value.shape[1], np.int64) if lengths is None or stage == head else lengths
+        rows = np.full(count, value.shape[1], np.int64) if lengths is None or stage in pooled else lengths
         size = int(rows.sum()) * math.prod(value.shape[2:]) * (4 if dtype == torch.float32 else 2)
         if size <= left or stage == head:
             found[stage] = States(folder / f"{stage}.states", rows, tuple(value.shape[2:]), dtype)

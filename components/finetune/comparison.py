@@ -14,9 +14,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.finetune.answers import Answers
 from components.finetune.examples import Examples
 from components.finetune.learners import Direct, predict
-from components.finetune.study import METRICS, Study, Trained
+from components.finetune.study import Study, Trained, in_words
+from components.finetune.training import measured
 from components.shared.backbones.network import Network
 from components.shared.outcomes import Outcome, join, outcome_of
 from components.shared.selection import rank
@@ -40,6 +42,7 @@ class Comparisons:
         strategy: Of the model, which the points of the curve learn by, too.
         frozen: Whether the frozen backbone with a linear head is an arm, to be beaten.
         predict: What an arm makes of the examples that are measured on; None: of the test examples.
+        answers: Where an example has not one class of several: what makes predictions, which are kept as they are.
     """
 
     study: Study
@@ -48,6 +51,7 @@ class Comparisons:
     strategy: str
     frozen: bool = False
     predict: Callable[[Trained], Outcome] | None = None
+    answers: Answers | None = None
 
     def write(self, folder: Path, points: list[int]) -> dict[str, Any]:
         """Trains arms and points; writes what they predict, and returns the summary.
@@ -58,17 +62,33 @@ class Comparisons:
         """
         told: dict[str, Any] = {"arms": [], "reference": None, "curve": []}
         (folder / "notes").mkdir(parents=True, exist_ok=True)
-        with pq.ParquetWriter(folder / PREDICTIONS, _SCHEMA) as writer:
+        with pq.ParquetWriter(folder / PREDICTIONS, self._schema) as writer:
             for name, entry, trained in self._arms():
                 told["arms"].append({"name": name, **entry})
-                writer.write_table(_table(name, self._predict(trained)))
+                self._write(writer, name, trained)
             for count, entry, trained in self._points(points):
                 told["curve"].append({"labels_per_class": count, **entry})
-                writer.write_table(_table(f"curve {count}", self._predict(trained)))
+                self._write(writer, f"curve {count}", trained)
         without = [arm for arm in told["arms"] if not arm["pretrained"]]
         if without:
             told["reference"] = max(without, key=lambda arm: rank(arm["validation"], self.study.selection))["name"]
         return told
+
+    @property
+    def _schema(self) -> pa.Schema:
+        if self.answers is None:
+            return _SCHEMA
+        return pa.schema([pa.field("arm", pa.string()), *self.answers.schema])
+
+    def _write(self, writer: pq.ParquetWriter, arm: str, trained: Trained) -> None:
+        """Writes what an arm makes of the examples that are measured on."""
+        if self.answers is None:
+            writer.write_table(_table(arm, self._predict(trained)))
+            return
+        network, study = trained.network, self.study
+        assert isinstance(network, Network), "it has a head"
+        for table in self.answers.tables(network, self.test, 2 * study.settings.batch_size, study.autocast):
+            writer.write_table(table.add_column(0, "arm", pa.array([arm] * len(table), pa.string())))
 
     def _arms(self) -> Iterator[tuple[str, dict[str, Any], Trained]]:
         if self.frozen:
@@ -88,7 +108,7 @@ class Comparisons:
         began, study = time.perf_counter(), self.study
         study.prepare(["probe"])
         trained = study.probed(study.heads.probe, silent=True)
-        validation = {metric: trained.history.best[metric] for metric in METRICS}
+        validation = measured(trained.history.best)
         told = {"pretrained": True, "baseline": True, "strategy": "probe", "learning_rate": 0.0}
         seconds = max(time.perf_counter() - began, trained.history.seconds)
         return FROZEN, {**told, "validation": validation, "seconds": seconds}, trained
@@ -116,11 +136,11 @@ class Comparisons:
         if self.predict is not None:
             return self.predict(trained)
         network, autocast, outcomes = trained.network, self.study.autocast, []
-        assert isinstance(network, Network), "no comparison is made of words alone"
-        raw, vectorizer = self.study.raw, network.vectorizer
-        words = raw.columns(vectorizer, "test") if raw is not None and vectorizer is not None else None
+        assert isinstance(network, Network), "no comparison is made without a backbone"
+        raw, maker = self.study.raw, network.beside
+        columns = raw.columns(maker, "test") if raw is not None and maker is not None else None
         for start in range(0, len(self.test), _CHUNK):
-            part = dataclasses.replace(self.test, numbers=self.test.numbers[start : start + _CHUNK], words=words)
+            part = dataclasses.replace(self.test, numbers=self.test.numbers[start : start + _CHUNK], columns=columns)
             found = predict(network, Direct(part), 2 * self.study.settings.batch_size, autocast)
             outcomes.append(outcome_of(found, part.labels))
         return join(outcomes)
@@ -141,10 +161,8 @@ def _train(name: str, study: Study, strategy: str) -> tuple[dict[str, Any], Trai
     """Trains apart from the model: what happens stays out of its curves, and is told in one line."""
     began = time.perf_counter()
     trained = dataclasses.replace(study, listener=lambda *_: None, tell=lambda _: None).run([strategy])
-    validation = {metric: trained.history.best[metric] for metric in METRICS}
-    study.tell(
-        f"compared: {name}: validation loss {validation['validation_loss']:.4f}, accuracy {validation['accuracy']:.4f}"
-    )
+    validation = measured(trained.history.best)
+    study.tell(f"compared: {name}: {in_words(validation)}")
     entry = {"strategy": strategy, "learning_rate": study.settings.learning_rate, "validation": validation}
     return {**entry, "seconds": time.perf_counter() - began}, trained
 

@@ -1,23 +1,26 @@
 """A split of features as the network eats it: batches on its device, augmented where that is asked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from components.shared.backbones import Family
-from components.shared.backbones.network import pad_words
+from components.shared.backbones.network import pad_wide
 from components.shared.features import FeatureSplit
 
-Augment = Callable[[dict[str, Tensor], Tensor, np.random.Generator], tuple[dict[str, Tensor], Tensor]]
-"""Takes a batch, its targets (int64 [batch]) and a source of chance; returns both, targets perhaps [batch, classes]."""
+Batch = dict[str, Tensor]
+Augment = Callable[[Batch, Batch, np.random.Generator], tuple[Batch, Batch]]
+"""Takes a batch, its targets and a source of chance; returns both; a class may become probabilities."""
+Targets = Callable[[Mapping[str, Sequence[Any]]], Batch]
+"""Makes tensors of target columns: `Head.targets`."""
 
 
 class Columns(Protocol):
-    """What an example has beside its features: the words of its texts."""
+    """What an example has beside its features: the words of its texts, the gradients of its picture."""
 
     def take(self, indices: np.ndarray) -> Mapping[str, list[np.ndarray]]:
         """Returns columns of some of the split's examples, a list of arrays for each."""
@@ -32,23 +35,27 @@ class Examples:
         family: How batches are made.
         padding: What they are padded with.
         device: Where they go.
+        make_targets: Makes tensors of their target columns.
         numbers: int64 [examples]: which of the split's examples these are; the same may come several times.
         augment: Changes each batch of training, or None.
-        words: Their words, where the network has a branch for them.
+        columns: Their words, or gradients, where the network has a branch for them.
     """
 
     split: FeatureSplit
     family: Family
     padding: int
     device: torch.device
+    make_targets: Targets
     numbers: np.ndarray
     augment: Augment | None = None
-    words: Columns | None = None
+    columns: Columns | None = None
 
     @classmethod
-    def whole(cls, split: FeatureSplit, family: Family, padding: int, device: torch.device) -> "Examples":
+    def whole(
+        cls, split: FeatureSplit, family: Family, padding: int, device: torch.device, make_targets: Targets
+    ) -> "Examples":
         """Returns all examples of a split, not augmented."""
-        return cls(split, family, padding, device, np.arange(len(split)))
+        return cls(split, family, padding, device, make_targets, np.arange(len(split)))
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -61,7 +68,7 @@ class Examples:
 
     @property
     def labels(self) -> np.ndarray:
-        """Their classes, int32 [examples]."""
+        """Their classes, int32 [examples]; all -1 where answers are no classes."""
         labels: np.ndarray = self.split.labels[self.numbers]
         return labels
 
@@ -72,19 +79,26 @@ class Examples:
     def batch(self, indices: np.ndarray) -> dict[str, Tensor]:
         """Returns some of them as a batch, not augmented."""
         numbers = self.numbers[indices]
-        columns = {**self.split.take(numbers), **(self.words.take(numbers) if self.words else {})}
+        columns = {**self.split.take(numbers), **(self.columns.take(numbers) if self.columns else {})}
         return {name: tensor.to(self.device) for name, tensor in self.family.collate(columns, self.padding).items()}
 
-    def word_batch(self, indices: np.ndarray) -> dict[str, Tensor]:
-        """Returns of a batch what the branch for words takes; {} where there is none."""
-        if self.words is None:
+    def wide_batch(self, indices: np.ndarray) -> dict[str, Tensor]:
+        """Returns of a batch what the branch takes; {} where there is none."""
+        if self.columns is None:
             return {}
-        batch = pad_words(self.words.take(self.numbers[indices]))
+        batch = pad_wide(self.columns.take(self.numbers[indices]))
         return {name: tensor.to(self.device) for name, tensor in batch.items()}
 
-    def targets(self, indices: np.ndarray) -> Tensor:
-        """Returns the classes of some of them, int64 [batch]."""
-        return torch.from_numpy(self.split.labels[self.numbers[indices]].astype(np.int64)).to(self.device)
+    def targets(self, indices: np.ndarray) -> Batch:
+        """Returns the targets of some of them as tensors."""
+        made = self.make_targets(self.target_columns(indices))
+        return {name: tensor.to(self.device) for name, tensor in made.items()}
+
+    def target_columns(self, indices: np.ndarray | None = None) -> dict[str, Sequence[Any]]:
+        """Returns the target columns of some of them, or of all: one value, or one array, an example."""
+        numbers = self.numbers if indices is None else self.numbers[indices]
+        flat = {name: values[numbers] for name, values in self.split.targets.items()}
+        return {**flat, **self.split.take_lists(numbers)}
 
     def few(self, a_class: int, least: int) -> "Examples":
         """Returns the first examples of each class, over and over until there are at least so many.

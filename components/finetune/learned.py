@@ -1,13 +1,20 @@
 """Whether training learned anything: a verdict from what the model makes of validation examples, in words."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-_ERROR = 0.05  # how often labels that are noise may pass for learned
+from components.shared.tasks.objective import Objective, Outputs, Targets
+
+_ERROR = 0.01  # how often labels that are noise may pass for learned: what learned anything shows far more
 _STUCK = 0.98  # a training loss above this part of what guessing gives has not left it
+_DEALT = 50  # how often answers are dealt out
+_FEW = 10  # rows
 _LAST = 5  # entries of the training loss that are looked at
+_STEADY = 0.99  # a training loss that falls below this part of the last epoch's is falling
+_FITTED = 0.5  # a training loss below this part of the validation loss has learned what is general, and more
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,65 @@ def verdict_of(
         "been dealt out blindly, which is no difference that could be shown."
     )
     return _why_not(reason, counts, losses)
+
+
+def dealt_out(objective: Objective, outputs: Outputs, targets: Targets, selection: str, tries: int) -> Verdict:
+    """Judges a model of any task: are its answers better than the same ones dealt out blindly to other examples?
+
+    The metric of what is dealt out is drawn some times; how far the model's own lies above, in their deviations, tells
+    how likely chance would get there (a permutation test by its normal approximation).
+
+    Args:
+        objective: Of the task.
+        outputs: What the head makes of the validation examples.
+        targets: Their targets.
+        selection: The metric.
+        tries: Epochs and candidates that this is the best of.
+    """
+    if not all(np.isfinite(values).all() for values in outputs.values()):
+        return Verdict(False, "what the model says is no longer a number.", _LOWER)
+    name, sign = selection.removeprefix("-"), -1.0 if selection.startswith("-") else 1.0
+    rows = max((len(values) for values in outputs.values()), default=0)
+    found, draw, dealt = objective.scores(outputs, targets)[name], np.random.default_rng(0), []
+    for _ in range(_DEALT):
+        order = draw.permutation(rows)
+        dealt.append(objective.scores({key: values[order] for key, values in outputs.items()}, targets)[name])
+    blind, deviation = float(np.mean(dealt)), float(np.std(dealt))
+    title = name.replace("_", " ")
+    if rows < _FEW or not np.isfinite([found, blind]).all():
+        return Verdict(True, f"{rows} validation examples are too few to tell whether anything was.")
+    needed = _normal(1 - _ERROR / max(tries, 1)) * max(deviation, 1e-9)
+    if sign * (found - blind) > needed:
+        return Verdict(True, f"{title} of validation is {found:.3f}, and {blind:.3f} where answers are dealt blindly.")
+    return Verdict(
+        False,
+        f"{title} of validation is {found:.3f}; {blind:.3f} where the answers are dealt out blindly, which is no "
+        "difference that could be shown.",
+        _NOISE,
+    )
+
+
+def _normal(share: float) -> float:
+    """Returns what a normal number stays below so often."""
+    from scipy.special import ndtri
+
+    return float(ndtri(share))
+
+
+def is_still_learning(losses: Sequence[float], lowest: float, patience: int) -> bool:
+    """Whether training has not yet come to what validation could show: its loss falls steadily, and is still high.
+
+    So it is with a network from scratch, whose validation stays at chance for some epochs while its batch norms settle.
+    One that learns its examples by heart has a training loss far below that of validation: that is no reason to go on.
+
+    Args:
+        losses: Of training, by epoch.
+        lowest: Validation loss of all epochs.
+        patience: Epochs that are looked back at.
+    """
+    last = losses[-patience - 1 :]
+    falls = all(later < _STEADY * before for before, later in itertools.pairwise(last))
+    return len(last) > patience and falls and last[-1] > _FITTED * lowest
 
 
 def _at_least(right: int, total: int, chance: float) -> float:

@@ -12,8 +12,8 @@ from torch import Tensor
 from components.finetune import parallel
 from components.finetune.anatomy import Anatomy, Prefix
 from components.finetune.cache import States
-from components.finetune.examples import Examples
-from components.shared import metrics
+from components.finetune.examples import Batch, Examples
+from components.shared.backbones.head import Encoded
 from components.shared.backbones.network import Network
 
 Autocast = Callable[[], contextlib.AbstractContextManager[Any]]
@@ -27,8 +27,8 @@ class Learner(Protocol):
     def examples(self) -> Examples:
         """Which they are."""
 
-    def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Returns logits [batch, classes] and targets: int64 [batch], or float [batch, classes]."""
+    def outputs(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Batch, Batch]:
+        """Returns what the head makes of some of them, and their targets."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Direct:
 
     examples: Examples
 
-    def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Returns logits and targets, both of augmented examples where the network is in training."""
+    def outputs(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Batch, Batch]:
+        """Returns outputs and targets, both of augmented examples where the network is in training."""
         batch, targets = self.examples.batch(indices), self.examples.targets(indices)
         if self.examples.augment and network.training:
             batch, targets = self.examples.augment(batch, targets, draw)
@@ -54,57 +54,92 @@ class Resumed:
     stage: int
     states: States
 
-    def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Returns logits and targets."""
+    def outputs(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Batch, Batch]:
+        """Returns outputs and targets."""
         states = self.states.read(self.examples.numbers[indices]).to(self.examples.device)
         with Prefix(network, self.anatomy).resumed(self.stage, states):
             return network(**self.examples.batch(indices)), self.examples.targets(indices)
 
 
 @dataclass(frozen=True)
-class Pooled:
-    """Leads examples through the head alone, from the vectors that the frozen backbone made of them."""
+class HeadOnly:
+    """Leads examples through the head alone, from what the frozen backbone made of them."""
 
     examples: Examples
     states: States
-    row: int = 0  # of the vectors that were kept of an example
+    row: int = 0  # of the vectors that were kept of an example, where the head takes one
 
-    def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Returns logits and targets."""
-        vectors = self.states.read(self.examples.numbers[indices])[:, self.row].to(self.examples.device)
-        return network.classify(vectors, **self.examples.word_batch(indices)), self.examples.targets(indices)
+    def outputs(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Batch, Batch]:
+        """Returns outputs and targets."""
+        encoded = self._encoded(network, self.examples.numbers[indices])
+        return network.answer(encoded, **self.examples.wide_batch(indices)), self.examples.targets(indices)
+
+    def _encoded(self, network: Network, numbers: np.ndarray) -> Encoded:
+        states = self.states.read(numbers).to(self.examples.device)
+        if network.head.level == "pooled":
+            return Encoded(pooled=states[:, self.row])
+        there = np.arange(states.shape[1]) < self.states.lengths[numbers][:, None]
+        return Encoded(tokens=states, mask=torch.from_numpy(there).to(states.device))
 
 
 def predict(network: Network, learner: Learner, batch_size: int, autocast: Autocast) -> np.ndarray:
-    """Returns probabilities [examples, classes], float32."""
+    """Returns probabilities [examples, classes], float32, of a network whose examples have one class each."""
     logits = torch.from_numpy(logits_of(network, learner, batch_size, autocast))
     probabilities: np.ndarray = logits.softmax(-1).numpy()
     return probabilities
 
 
 def logits_of(network: Network, learner: Learner, batch_size: int, autocast: Autocast) -> np.ndarray:
-    """Returns logits [examples, classes], float32; the longest examples first, in batches of like length."""
+    """Returns the head's logits, float32 [examples, …]; the longest examples first, in batches of like length."""
+    return outputs_of(network, learner, batch_size, autocast)["logits"]
+
+
+def outputs_of(network: Network, learner: Learner, batch_size: int, autocast: Autocast) -> dict[str, np.ndarray]:
+    """Returns the head's outputs, float32 [examples, …]; at the level of tokens [tokens of all examples, …].
+
+    The longest examples go first, in batches of like length; several processes share them.
+    """
+    if not len(learner.examples):
+        return {"logits": np.zeros((0, network.head.out_features), np.float32)}
     network.eval()
-    group = parallel.group()
-    order = group.share(np.argsort(-learner.examples.lengths, kind="stable"))
-    found = np.zeros((len(learner.examples), network.head.out_features), np.float32)
+    group, examples = parallel.group(), learner.examples
+    order = group.share(np.argsort(-examples.lengths, kind="stable"))
+    sizes = examples.lengths.astype(np.int64) if network.head.level == "tokens" else None
+    room = _Room(len(examples), sizes)
     draw = np.random.default_rng(0)  # not used: nothing is augmented in evaluation
     with torch.inference_mode():
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             with autocast():
-                logits, _ = learner.logits(network, chosen, draw)
-            found[chosen] = logits.float().cpu().numpy()
-    if group.size > 1:
-        found = group.total(torch.from_numpy(found).to(learner.examples.device)).cpu().numpy()
-    return found
-
-
-def scores_of(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Returns validation_loss, accuracy and macro_f1 of probabilities [examples, classes]."""
-    confusion = metrics.confusion_matrix(labels, probabilities.argmax(1), probabilities.shape[1])
+                outputs, _ = learner.outputs(network, chosen, draw)
+            room.write(chosen, outputs)
+        if not len(order):  # its share is empty, but not its shape
+            with autocast():
+                room.write(order, learner.outputs(network, np.arange(1), draw)[0])
+    if group.size == 1:
+        return room.found
     return {
-        "validation_loss": metrics.log_loss(probabilities, labels),
-        "accuracy": metrics.accuracy(confusion),
-        "macro_f1": metrics.macro_f1(confusion),
+        name: group.total(torch.from_numpy(values).to(examples.device)).cpu().numpy()
+        for name, values in room.found.items()
     }
+
+
+class _Room:
+    """Keeps outputs of batches as one array each, in the order of the examples."""
+
+    def __init__(self, count: int, sizes: np.ndarray | None) -> None:
+        self.sizes = sizes
+        self.starts = np.concatenate(([0], np.cumsum(np.ones(count, np.int64) if sizes is None else sizes)))
+        self.found: dict[str, np.ndarray] = {}
+
+    def write(self, chosen: np.ndarray, outputs: dict[str, Tensor]) -> None:
+        """Keeps the outputs of some examples, float [examples, …] or, padded, [examples, tokens, …]."""
+        for name, tensor in outputs.items():
+            values = tensor.float().cpu().numpy()
+            inner = values.shape[1:] if self.sizes is None else values.shape[2:]
+            kept = self.found.setdefault(name, np.zeros((int(self.starts[-1]), *inner), np.float32))
+            if self.sizes is None:
+                kept[chosen] = values[: len(chosen)]
+                continue
+            for place, row in zip(chosen.tolist(), values, strict=False):
+                kept[self.starts[place] : self.starts[place + 1]] = row[: self.sizes[place]]

@@ -15,19 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from components.finetune.cache import States
-from components.finetune.learners import scores_of
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
 from components.shared.linear import LOGISTIC, SQUARED_HINGE, softmax, temperature_of
 from components.shared.selection import is_uneven, rank, selection_of
+from components.shared.tasks.classification.objective import scores_of
 
 PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """Of the squared weights, times the mean squared length of the vectors: so they mean the same for all views."""
-_DENSE = (10**0.5, 10**-0.5, 10**0.25, 10**-0.25)  # what the best penalty is multiplied by in the end
+DENSE = (10**0.5, 10**-0.5, 10**0.25, 10**-0.25)  # what the best penalty is multiplied by in the end
 _CHUNK = 16384  # examples at once
 _KEPT = 2 << 30  # bytes of vectors that may stay on the device
 _ITERATIONS = 100
-_ENOUGH = 20_000  # examples to choose a view and a loss on
+ENOUGH = 20_000  # examples to choose a view and a loss on
 
 
 @dataclass(frozen=True)
@@ -175,11 +175,11 @@ def fit_probe(
 
     if like is not None:
         return path(like.view, like.loss, like.balanced, [like.chosen], None)
-    best = better(*[path(view, SQUARED_HINGE, False, PENALTIES, _ENOUGH) for view in views])
-    best = better(best, path(best.view, LOGISTIC, False, PENALTIES, _ENOUGH))
+    best = better(*[path(view, SQUARED_HINGE, False, PENALTIES, ENOUGH) for view in views])
+    best = better(best, path(best.view, LOGISTIC, False, PENALTIES, ENOUGH))
     if is_uneven(counts):
-        best = better(best, path(best.view, best.loss, True, PENALTIES, _ENOUGH))
-    grid = [best.chosen, *(factor * best.chosen for factor in _DENSE)]
+        best = better(best, path(best.view, best.loss, True, PENALTIES, ENOUGH))
+    grid = [best.chosen, *(factor * best.chosen for factor in DENSE)]
     dense = [path(best.view, best.loss, best.balanced, [value], None) for value in grid]
     tried = {**best.tried, **{value: loss for probe in dense for value, loss in probe.tried.items()}}
     best = dataclasses.replace(better(*dense), tried=tried, fits=fits)

@@ -15,17 +15,15 @@ from typing import Any
 import numpy as np
 
 from components.finetune import parallel
-from components.finetune.account import RECIPE
+from components.finetune.account import RECIPE, learned_of
 from components.finetune.budget import Budget, Plan, plan_for, rounded
-from components.finetune.heads import PROBE, WITH_WORDS
-from components.finetune.learned import verdict_of
+from components.finetune.heads import PROBE
 from components.finetune.probe import Probe
-from components.finetune.settings import LEXICAL, FinetuneSettings
+from components.finetune.settings import ALONE, NOUNS, FinetuneSettings
 from components.finetune.study import Study, Trained, candidate
 from components.finetune.training import Trial
 from components.shared import metrics
 from components.shared.errors import InputError
-from components.shared.linear import softmax
 from components.shared.selection import is_uneven, rank
 
 RUNG = 0.15
@@ -38,7 +36,7 @@ _SLICES = 40  # of a training: so often the clock is looked at
 _MEASURED = 4  # steps
 _SHOWN = 0.84  # of the samples: one standard error
 _SAMPLES = 500  # of validation examples, to tell whether a difference holds
-_PERFECT = 0.999  # validation accuracy that leaves nothing to gain
+_PERFECT = 0.999  # of a metric whose best is 1: what leaves nothing to gain
 
 
 class Search:
@@ -72,7 +70,7 @@ class Search:
         Raises:
             InputError: Nothing gave a model: the reason of the last try.
         """
-        self._fit_words()
+        self._fit_columns()
         if self.pretrained:
             self._fit_heads()
         reason = self._reason_to_stop()
@@ -83,32 +81,32 @@ class Search:
         best, line = self._choose()
         line["kept"] = True
         best.candidates = self.candidates
-        self.study.note_words(best)
+        self.study.note_carriers(best)
         return best
 
     def _choose(self) -> tuple[Trained, dict[str, Any]]:
-        """Returns the best; or the words alone, where no backbone was shown to add anything to them."""
+        """Returns the best; or the words, or gradients, alone, where no backbone was shown to add anything to them."""
         selection = self.study.selection
         best = max(self._done, key=lambda item: rank(item[0].history.best, selection))
-        words = next((item for item in self._done if item[0].strategy == LEXICAL), None)
-        others = [item for item in self._done if item is not words]
-        if words is None or not others or (words is not best and self._is_shown(best[0], words[0])):
+        small = next((item for item in self._done if item[0].strategy in ALONE), None)
+        others = [item for item in self._done if item is not small]
+        if small is None or not others or (small is not best and self._is_shown(best[0], small[0])):
             return best
-        other = max(others, key=lambda item: rank(item[0].history.best, selection))
-        words[1]["note"] = "kept: no backbone was shown to add anything"
-        words[0].headline = (
+        other, noun = max(others, key=lambda item: rank(item[0].history.best, selection)), NOUNS[small[0].strategy]
+        small[1]["note"] = "kept: no backbone was shown to add anything"
+        small[0].headline = (
             f"The backbone adds nothing here that validation can show: {other[1]['name']} has "
-            f"{_score(other[0], selection)} there, the words alone {_score(words[0], selection)}. What is delivered is "
-            "the small model of the words."
+            f"{_score(other[0], selection)} there, the {noun} alone {_score(small[0], selection)}. What is delivered "
+            f"is the small model of the {noun}."
         )
-        self.study.tell(words[0].headline)
-        return words
+        self.study.tell(small[0].headline)
+        return small
 
-    def _is_shown(self, model: Trained, words: Trained) -> bool:
-        """Whether a model with a backbone is better than the words alone, on the same validation examples."""
-        assert self.study.heads.lexical is not None, "there are words"
-        numbers = self.study.heads.lexical[0].validation_numbers
-        logits, truth = self.study.logits(words)
+    def _is_shown(self, model: Trained, small: Trained) -> bool:
+        """Whether a model with a backbone is better than one without, on the same validation examples."""
+        assert self.study.heads.classical is not None, "there is one"
+        numbers = self.study.heads.classical[0].validation_numbers
+        logits, truth = self.study.logits(small)
         others, _ = self.study.logits(model)
         predicted = others.argmax(1)[numbers], logits.argmax(1)
         return is_better(*predicted, truth, self.study.selection, self.settings.seed)
@@ -119,23 +117,25 @@ class Search:
         known = {name: self.recipe[name] for name in RECIPE if name in self.recipe}
         return dataclasses.replace(settings, **known) if self.recipe and self.open_rate else settings
 
-    def _fit_words(self) -> None:
-        began, found = time.perf_counter(), self.study.heads.lexical
+    def _fit_columns(self) -> None:
+        began, found = time.perf_counter(), self.study.heads.classical
         if found is not None:
-            self._add(LEXICAL, f"the words alone, no backbone: {found[1].words}", self.study.worded(), began)
+            kind, told = found[1].maker.kind, found[1].words
+            self._add(kind, f"the {NOUNS[kind]} alone, no backbone: {told}", self.study.columns_alone(), began)
 
     def _fit_heads(self) -> None:
         began, heads = time.perf_counter(), self.study.heads
         self.study.prepare(["probe"])
-        for name in (PROBE, WITH_WORDS):
-            head = heads.probe if name == PROBE else heads.with_words
+        for name in (PROBE, "joint"):
+            head = heads.probe if name == PROBE else heads.joint
             if head is not None:
-                self._add(name, f"frozen backbone, linear head: {head.what}", self.study.probed(head), began)
+                self._add(head.name, f"frozen backbone, linear head: {head.what}", self.study.probed(head), began)
             began = time.perf_counter()
 
     def _reason_to_stop(self) -> str:
         """Returns why training cannot pay, or ""."""
-        best = max((min(t.history.best["accuracy"], t.history.best["macro_f1"]) for t, _ in self._done), default=0.0)
+        bounded = self.study.objective.bounded
+        best = max((min(t.history.best[name] for name in bounded) for t, _ in self._done), default=0.0)
         if best >= _PERFECT:
             return "what was fitted leaves nothing to gain on validation"
         if self.recipe.get("strategy") == "probe" and not self._is_news():
@@ -204,8 +204,9 @@ class Search:
 
     def _adjustment(self, settings: FinetuneSettings) -> float:
         """Returns how much the loss corrects for uneven classes: as the probe found it, wholly where there is none."""
-        counts = np.bincount(self.study.train.labels)
-        if settings.logit_adjustment or not is_uneven(counts):
+        if settings.logit_adjustment or not self.study.network.head.exclusive:
+            return settings.logit_adjustment
+        if not is_uneven(np.bincount(self.study.train.labels)):
             return settings.logit_adjustment
         fitted = self.study.heads.probe.fitted if self.pretrained else None
         return float(fitted.balanced) if isinstance(fitted, Probe) else 1.0
@@ -247,7 +248,14 @@ class Search:
             return None
         trained = self.study.finish(trial)
         trained.from_probe = self.pretrained
-        self._add(title, told, trained, began - before, "ended when the time was up" if trial.cut else "")
+        note = "ended when the time was up" if trial.cut else ""
+        self._add(title, told, trained, began - before, note)
+        began = time.perf_counter()
+        if (fused := self.study.fused(trained)) is not None and fused.fusion is not None:
+            assert self.study.raw is not None, "there is something beside"
+            noun = self.study.raw.noun
+            what = f"the same beside the {noun} alone: {fused.fusion.words}"
+            self._add(f"{title}, with {noun}", what, fused, began, note)
         return trained
 
     def _to_the_end(self, trial: Trial) -> None:
@@ -260,9 +268,7 @@ class Search:
         trial.run()
 
     def _has_learned(self, trained: Trained) -> bool:
-        counts = np.bincount(self.study.train.labels, minlength=self.study.network.head.out_features)
-        logits, truth = self.study.logits(trained)
-        return verdict_of(softmax(logits), truth, counts, [], len(trained.history.epochs)).learned
+        return learned_of(trained, self.study, len(trained.history.epochs)).learned
 
     def _add(self, name: str, what: str, trained: Trained, began: float, note: str = "") -> None:
         line = candidate(name, what, {**trained.history.best, "seconds": time.perf_counter() - began}, False, note)

@@ -8,7 +8,8 @@ import numpy as np
 
 from components.finetune import parallel
 from components.finetune.settings import FinetuneSettings
-from components.finetune.study import METRICS, Study, Trained
+from components.finetune.study import Study, Trained
+from components.finetune.training import measured
 from components.shared import registry, tasks
 from components.shared.artifact import Artifact
 from components.shared.backbones import Backbone
@@ -17,6 +18,7 @@ from components.shared.features import FeatureSplit
 from components.shared.inventory import open_inventory
 from components.shared.modalities import Encoding
 from components.shared.selection import rank
+from components.shared.snapshot import spec_of
 
 
 def better_of(runs: Mapping[str, tuple[Study, Trained]]) -> tuple[Study, Trained]:
@@ -28,7 +30,7 @@ def better_of(runs: Mapping[str, tuple[Study, Trained]]) -> tuple[Study, Trained
     best = max(runs, key=lambda name: rank(runs[name][1].history.best, runs[name][0].selection))
     study, trained = runs[best]
     if len(runs) > 1:
-        scores = {name: {key: run.history.best[key] for key in METRICS} for name, (_, run) in runs.items()}
+        scores = {name: measured(run.history.best) for name, (_, run) in runs.items()}
         trained.starts = [{"start": name, **scores[name], "kept": name == best} for name in runs]
     return study, trained
 
@@ -40,9 +42,10 @@ def check_reads_alike(backbone: Backbone, features: Artifact, scratch: Path) -> 
         InputError: It reads them otherwise.
     """
     told, settings = features.read_json("features.json"), features.settings
-    encoding = Encoding(len(told["inputs"]), sum(told["rows"].values()), settings["max_length"], settings["pixel_gib"])
+    count, total = len(told["inputs"]), sum(told["rows"].values())
+    encoding = Encoding(count, total, settings["max_length"], settings["pixel_gib"], spec_of(told))
     scratch.mkdir()
-    tasks.get(told["task"]).encoder(backbone, encoding).save(scratch)
+    tasks.get(told["task"], told.get("task_args")).encoder(backbone, encoding).save(scratch)
     for file in scratch.iterdir():
         if file.name not in features.files or file.read_bytes() != features.file(file.name).read_bytes():
             raise InputError(

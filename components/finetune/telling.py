@@ -4,7 +4,8 @@ import math
 
 from components.finetune.curves import Curves
 from components.finetune.settings import FinetuneSettings, strategies_of
-from components.finetune.study import RUNG
+from components.finetune.study import RUNG, title_of
+from components.finetune.training import measured
 from components.shared.step import Progress
 
 
@@ -47,10 +48,11 @@ class Telling:
             kept = {name: entry[name] for name in ("loss", "learning_rate", "gradient_norm")}
             self.curves.log(kept, step, f"{where}train/")
             return
-        names = {"validation_loss": "loss", "accuracy": "accuracy", "macro_f1": "macro_f1"}
-        self.curves.log({short: entry[name] for name, short in names.items()}, step, f"{where}validation/")
+        scores = measured(entry)
+        short = {name.removeprefix("validation_"): value for name, value in scores.items()}
+        self.curves.log(short, step, f"{where}validation/")
+        told = ", ".join(f"{title_of(name)} {value:.4f}" for name, value in scores.items())
         self.bar.line(
             f"{f'{strategy}, ' if self.prefix else ''}epoch {entry['epoch']:.0f}: training loss "
-            f"{entry['train_loss']:.4f}, validation loss {entry['validation_loss']:.4f}, accuracy "
-            f"{entry['accuracy']:.4f}, macro-F1 {entry['macro_f1']:.4f}"
+            f"{entry['train_loss']:.4f}, {told}"
         )

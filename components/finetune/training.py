@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +14,18 @@ from components.finetune import parallel
 from components.finetune.anatomy import Anatomy
 from components.finetune.batches import LEAST, epoch_batches, steps_of
 from components.finetune.examples import Examples
-from components.finetune.learners import Autocast, Learner, predict, scores_of
+from components.finetune.learned import is_still_learning
+from components.finetune.learners import Autocast, Learner, outputs_of
 from components.finetune.settings import FinetuneSettings
 from components.finetune.strategies import STRATEGIES, freeze, parameter_groups
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
 from components.shared.selection import rank
+from components.shared.tasks.objective import Objective
 
 _FLUSH_STEPS = 10  # how often the loss is brought from the device, looked at and told
 _GAIN, _LEAST_GAIN = 0.995, 1e-3  # a validation loss that falls by less is no gain to go on for
+_COUNTED = ("epoch", "step", "train_loss", "seconds")  # of an entry: no scores
 _LEAST_STEPS = 100  # without better validation before training stops: few examples make short epochs
 
 Listener = Callable[[str, dict[str, float]], None]
@@ -31,13 +34,12 @@ Listener = Callable[[str, dict[str, float]], None]
 
 @dataclass
 class History:
-    """What happened, for curves and the page. Losses are cross-entropies in nats.
+    """What happened, for curves and the page. Losses are those of the head: of classes cross-entropies in nats.
 
     Attributes:
         steps: Entries with `step`, `epoch` (fraction), `loss` (mean since the last entry), `learning_rate`,
             `gradient_norm` (before clipping).
-        epochs: Entries with `epoch` (from 1), `step`, `train_loss`, `validation_loss`, `accuracy`, `macro_f1`,
-            `seconds`.
+        epochs: Entries with `epoch` (from 1), `step`, `train_loss`, what `measured` picks of them, `seconds`.
         best_epoch: Whose weights were kept.
         stopped_early: Whether epochs were left out because validation no longer improved.
         padding: The fraction of the computed tokens that was padding.
@@ -59,6 +61,11 @@ class History:
         return self.epochs[self.best_epoch - 1]
 
 
+def measured(entry: Mapping[str, float]) -> dict[str, float]:
+    """Returns of an entry of a history what was measured on validation examples: `validation_loss`, the metrics."""
+    return {name: value for name, value in entry.items() if name not in _COUNTED}
+
+
 class Trial:
     """One network that learns by one strategy; it can be paused at any step, and goes on as if it had not been."""
 
@@ -71,7 +78,7 @@ class Trial:
         settings: FinetuneSettings,
         autocast: Autocast,
         listener: Listener,
-        selection: str = "macro_f1",
+        objective: Objective,
     ) -> None:
         """Prepares training.
 
@@ -83,12 +90,13 @@ class Trial:
             settings: Of the loop.
             autocast: Makes the context that forward passes run in.
             listener: Is told every entry of the history.
-            selection: What the best epoch is chosen by, see `components.shared.selection`.
+            objective: How well it does on validation examples, and which epoch is best.
         """
         self.network, self.anatomy, self.strategy = network, anatomy, strategy
         self.train, self.validation = learners
         self.settings, self.autocast, self.listener = settings, autocast, listener
-        self.selection = selection
+        self.objective = objective
+        self.selection = objective.selection(self.train.examples.target_columns())
         self.history = History()
         self._least = LEAST * parallel.group().size
         self.epoch_steps = steps_of(len(self.train.examples), settings.batch_size, self._least)
@@ -98,7 +106,7 @@ class Trial:
         self._best = (float("-inf"), 0.0)
         self._lowest = float("inf")  # validation loss
         self._gained = 0  # the step at which score or loss of validation last became better
-        self._adjustment = _adjustment(self.train.examples, settings, network.head.out_features)
+        self._adjustment = _adjustment(self.train.examples, settings, network) if network.head.exclusive else None
         self._best_weights: dict[str, Tensor] | None = None
         self._before = 0.0  # seconds of training before this epoch
         # Of dropout: each process draws its own.
@@ -126,18 +134,18 @@ class Trial:
             self._random = torch.random.get_rng_state()
 
     def score(self) -> dict[str, float]:
-        """Returns validation_loss, accuracy and macro_f1 of the weights as they are now.
+        """Returns validation_loss and metrics of the weights as they are now.
 
         Raises:
             InputError: What the network says is no longer a number.
         """
-        probabilities = predict(self.network, self.validation, 2 * self.settings.batch_size, self.autocast)
-        if not np.isfinite(probabilities).all():
+        outputs = outputs_of(self.network, self.validation, 2 * self.settings.batch_size, self.autocast)
+        if not all(np.isfinite(values).all() for values in outputs.values()):
             raise InputError(
                 f"What the network says of validation examples is no longer a number after step {self.done}. Lower "
                 "training.learning_rate, or train in float32 (training.precision)."
             )
-        return scores_of(probabilities, self.validation.examples.labels)
+        return self.objective.scores(outputs, self.validation.examples.target_columns())
 
     def end(self) -> None:
         """Ends training where it is, perhaps within an epoch: what was learned is validated, and the best kept."""
@@ -161,8 +169,9 @@ class Trial:
 
     def _is_over(self) -> bool:
         """Whether nothing has become better for long: neither the score nor the loss, in epochs and in steps."""
-        since = self.done - self._gained
-        return since >= self.settings.patience * self.epoch_steps and since >= _LEAST_STEPS
+        since, patience = self.done - self._gained, self.settings.patience
+        waited = since >= patience * self.epoch_steps and since >= _LEAST_STEPS
+        return waited and not is_still_learning([e["train_loss"] for e in self.history.epochs], self._lowest, patience)
 
     def _restore(self) -> None:
         if self._best_weights is not None:
@@ -194,11 +203,15 @@ class Trial:
     def _loss(self, indices: np.ndarray, draw: np.random.Generator) -> Tensor:
         """Returns a batch's mean loss; with several processes that of a share, so that their mean is the batch's."""
         mine = self._group.share(indices)
-        weight = len(mine) * self._group.size / len(indices)
         with self.autocast():
-            logits, targets = self.train.logits(self._forward, mine if len(mine) else indices[:1], draw)
-        smoothing, seen = self.settings.label_smoothing, logits.float() + self._adjustment
-        return weight * nn.functional.cross_entropy(seen, targets, label_smoothing=smoothing)
+            outputs, targets = self.train.outputs(self._forward, mine if len(mine) else indices[:1], draw)
+        if self._adjustment is not None:
+            outputs = {**outputs, "logits": outputs["logits"].float() + self._adjustment}
+        total, count = self.network.head.loss(outputs, targets, self.settings.label_smoothing)
+        if self._group.size == 1:
+            return total / count.clamp(min=1)
+        there = float(len(mine) > 0)
+        return there * self._group.size * total / self._group.total(there * count).clamp(min=1)
 
     def _joined(self) -> Any:
         """Returns what is called in training: of several processes, what makes the mean of their gradients."""
@@ -280,13 +293,13 @@ class _Losses:
         )
 
 
-def _adjustment(examples: Examples, settings: FinetuneSettings, classes: int) -> Tensor:
+def _adjustment(examples: Examples, settings: FinetuneSettings, network: Network) -> Tensor:
     """Returns what is added to the logits in training: for uneven classes the logarithm of their shares.
 
     So the network need not learn which classes are frequent, and without it all weigh the same (logit adjustment, Menon
     et al. 2021, 2007.07314).
     """
-    counts = np.bincount(examples.labels, minlength=classes)
+    counts = np.bincount(examples.labels, minlength=network.head.out_features)
     shares = np.maximum(counts, 0.5) / max(1, counts.sum())
     return torch.from_numpy((settings.logit_adjustment * np.log(shares)).astype(np.float32)).to(examples.device)
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +14,49 @@ import torch
 from tokenizers import Tokenizer
 
 from components.finetune import comparison, defaults, parallel
-from components.finetune.account import history_of, judge, recipe_of
+from components.finetune.account import history_of, judge, judge_answers, recipe_of
 from components.finetune.account import words_of as verdict_in_words
-from components.finetune.alone import WordsModel
+from components.finetune.alone import LinearModel
+from components.finetune.answers import Answers, inputs_of
 from components.finetune.augmentation import augmentation
 from components.finetune.budget import Budget, minutes_for
+from components.finetune.columns import save_alone
 from components.finetune.comparison import Comparisons
 from components.finetune.curves import Curves
 from components.finetune.examples import Examples
 from components.finetune.folds import (
+    ClassicalRefits,
     Crossed,
     Folds,
     NetworkRefits,
     Refits,
-    WordRefits,
     cross_validate,
     finish,
     save_crossed,
     too_long,
 )
 from components.finetune.mirroring import keeps_class
+from components.finetune.raw import Raw
 from components.finetune.search import Search
-from components.finetune.settings import AUTO, LEXICAL, FinetuneSettings, strategies_of
+from components.finetune.settings import ALONE, AUTO, FinetuneSettings, strategies_of
 from components.finetune.starts import better_of, check_reads_alike, numbers_of, words_of
 from components.finetune.study import Study, StudyListener, Trained
 from components.finetune.telling import Telling
-from components.finetune.wide import NOTE, RawTexts
-from components.finetune.worded import save_alone
-from components.shared import backbones
-from components.shared.artifact import Artifact, Draft
+from components.shared import backbones, tasks
+from components.shared.artifact import Artifact, Draft, open_artifact
 from components.shared.backbones import RANDOM, Backbone
-from components.shared.backbones.network import Network
+from components.shared.backbones.network import Network, spec_of
 from components.shared.backbones.preprocessing import FILE as PREPROCESSING
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
 from components.shared.outcomes import Outcome, outcome_of
 from components.shared.selection import rank
 from components.shared.snapshot import SPLITS
+from components.shared.tasks.objective import head_class, objective_of
 
 _CROSSING = 3.0  # minutes that repeating a training on every fold may take, at least
+_KEPT = ("task", "task_args", "family", "inputs", "labels", "target", "columns")
+"""Of `features.json`, what `model.json` tells, too."""
 _CHEAP = 0.05  # a comparison that costs this part of the training is made unasked
 
 
@@ -61,16 +66,21 @@ class Work:
     def __init__(
         self,
         source: Artifact,
-        texts: RawTexts | None,
+        raw: Raw | None,
         settings: FinetuneSettings,
         scratch: Path,
         folds: tuple[Folds | None, str] = (None, ""),
+        snapshot: Path | None = None,
     ) -> None:
         self.folds, self.without = folds
+        self.snapshot = snapshot
         self.crossed: Crossed | None = None
-        self.source, self.texts, self.settings, self.scratch = source, texts, settings, scratch
+        self.source, self.raw, self.settings, self.scratch = source, raw, settings, scratch
         self.minutes = 0.0
         self.told = source.read_json("features.json")
+        self.spec, self.head = spec_of(self.told), head_class(self.told["task"])
+        with torch.random.fork_rng(devices=[]):  # it makes targets, and answers nothing
+            self.make_targets = self.head(1, self.spec).targets
         self.backbone = self._fetch(settings.backbone, "fetched")
         self.starts = {"champion" if settings.known else "backbone": self.backbone}
         if self.backbone.family != self.told["family"]:
@@ -83,6 +93,7 @@ class Work:
                 f"evaluation.transfer_check asks whether transfer helped, but {settings.backbone!r} has no pretrained "
                 "weights: nothing is transferred. Leave it out, or name a pretrained backbone."
             )
+        self._refuse_in_vain()
         if settings.alternative:
             other = self._alternative(settings.alternative)
             if other.name != self.backbone.name:  # a champion of words alone stands for the backbone of its job
@@ -97,6 +108,15 @@ class Work:
         self._made: Network | None = self._make(self.backbone)
         self._check_vocabulary(self._made)
         self.settings, self.why = self._resolved(self._made)
+
+    def _refuse_in_vain(self) -> None:
+        """Refuses settings that mean something for classes alone."""
+        for name in ("mixup", "logit_adjustment"):
+            if getattr(self.settings, name) and not self.head.exclusive:
+                raise InputError(
+                    f"training.{name} is {getattr(self.settings, name):g}, but {self.told['task']} has no classes of "
+                    "which each example has one. Leave it out."
+                )
 
     def train(self, curves: Curves | None) -> Trained:
         """Trains by the strategies that are asked for, then what is to be compared; without curves it is silent."""
@@ -119,13 +139,16 @@ class Work:
         """Judges the model: on validation, or by a cross-validation, after which it is one of all examples."""
         reason, folds = self._reason_against(trained), self.folds
         if folds is None or reason:
-            judge(trained, *study.logits(trained), study.train.labels)
+            if self.head.exclusive:
+                judge(trained, *study.logits(trained), study.train.labels)
+            else:
+                judge_answers(trained, study)
             trained.crossed = {"reason": reason} if reason else {}
             return
         refits: Refits = self._refits(study, trained)
-        if trained.strategy == LEXICAL:
-            assert study.raw is not None and study.heads.lexical is not None, "there are words"  # noqa: PT018
-            refits = WordRefits(study.raw, study.heads.lexical[1], folds)
+        if trained.strategy in ALONE:
+            assert study.raw is not None and study.heads.classical is not None, "it was fitted"  # noqa: PT018
+            refits = ClassicalRefits(study.raw, study.heads.classical[1], folds)
         self.crossed = finish(refits, folds, len(self.told["labels"]), trained, tell)
         judge(trained, self.crossed.logits, folds.labels, folds.labels, crossed=True)
         trained.crossed = self.crossed.told()
@@ -135,7 +158,7 @@ class Work:
         """Returns why there is no cross-validation though the snapshot asks for one, or ""."""
         if self.folds is None:
             return self.without
-        if self._start_of(trained).is_model and trained.strategy != LEXICAL and not self._is_frozen(trained):
+        if self._start_of(trained).is_model and trained.strategy not in ALONE and not self._is_frozen(trained):
             return "training starts from the weights of a model, which may have learned from these examples"
         minutes = self.settings.minutes or max(self.minutes, _CROSSING)
         return too_long(trained, self.folds, len(self.numbers), minutes)
@@ -153,8 +176,9 @@ class Work:
     def _refits(self, study: Study, trained: Trained) -> NetworkRefits:
         folder = self.scratch / f"folds-{trained.strategy}-{trained.probe is None}"  # of all processes
         padding = self.family.padding_of(self.backbone.folder)
-        everything = Examples.whole(FeatureSplit(self.source, *SPLITS), self.family, padding, self.device)
-        return NetworkRefits(study, copy.copy(trained), everything, folder, folder / self._of("words"))
+        split = FeatureSplit(self.source, *SPLITS)
+        everything = Examples.whole(split, self.family, padding, self.device, self.make_targets)
+        return NetworkRefits(study, copy.copy(trained), everything, folder, folder / self._of("columns"))
 
     def _run(self, start: str, telling: Telling | None) -> tuple[Study, Trained]:
         """Studies one start by all strategies."""
@@ -193,23 +217,24 @@ class Work:
         """
         train = dataclasses.replace(self._examples("train"), numbers=self.numbers)
         if normalize := getattr(self._made or self._make(backbone), "normalize", None):
-            augment = augmentation(self.settings, normalize.size, len(self.told["labels"]))
+            augment = augmentation(self.settings, normalize.size, len(self.spec.get("labels", ())))
             train = dataclasses.replace(train, augment=augment)
         return Study(
             make=lambda: self._network(backbone),
             train=train,
             validation=self._examples("validation"),
+            objective=objective_of(self.told["task"], self.spec),
             settings=self.settings,
             autocast=lambda: _autocast(self.device, self.precision),
             listener=listener,
             tell=tell,
             scratch=scratch,
-            raw=None if self.texts is None else dataclasses.replace(self.texts, scratch=scratch / self._of("words")),
+            raw=None if self.raw is None else dataclasses.replace(self.raw, scratch=scratch / self._of("columns")),
         )
 
     def save(self, trained: Trained, draft: Draft) -> None:
         """Writes weights and configuration, and of the features what encoded them: all that prediction needs."""
-        if isinstance(trained.network, WordsModel):
+        if isinstance(trained.network, LinearModel):
             told = {"budget_minutes": self.minutes, "defaults": self.why}
             save_alone(trained, self.source, self.backbone.name, draft, told, self.crossed)
             return
@@ -218,16 +243,16 @@ class Work:
         for name in self.source.files:
             if name != "features.json" and not name.endswith(".arrow"):
                 shutil.copyfile(self.source.file(name), draft.path / name)
-        kept = {name: self.told[name] for name in ("task", "family", "inputs", "labels", "columns")}
-        recipe = recipe_of(trained, len(self.numbers), len(self.told["labels"])) | {"frozen": self._is_frozen(trained)}
-        kept |= save_crossed(self.crossed, draft, self.told["labels"])
+        kept = {name: self.told[name] for name in _KEPT if name in self.told}
+        recipe = recipe_of(trained, len(self.numbers), network.head.out_features) | {"frozen": self._is_frozen(trained)}
+        kept |= save_crossed(self.crossed, draft, self.told.get("labels", []))
         draft.write_json("model.json", {**kept, **network.describe(), "recipe": recipe})
         notes = {"device": _name(self.device), "precision": self.precision, **network.describe(), "recipe": recipe}
         notes |= {"budget_minutes": self.minutes, "defaults": self.why, "examples": len(self.numbers)}
         notes["parameters"] = sum(parameter.numel() for parameter in network.parameters())
         draft.write_json("notes/history.json", history_of(trained, notes))
-        if trained.words:
-            draft.write_json(NOTE, trained.words)
+        if trained.carriers and self.raw is not None:
+            draft.write_json(f"notes/{self.raw.kind}.json", trained.carriers)
         if self._compared.exists():
             for name in (comparison.PREDICTIONS, comparison.SUMMARY):
                 shutil.copyfile(self.scratch / name, draft.path / name)
@@ -245,6 +270,10 @@ class Work:
             empty = self._fetch(RANDOM + settings.backbone, "empty")
             random = self.study(empty, self.scratch / "random", study.listener, study.tell)
         compared = Comparisons(study, random, self._examples("test"), self._of_network(trained), frozen)
+        if not self.head.exclusive:
+            raw = None if self.snapshot is None else open_artifact(self.snapshot, "snapshot")
+            answers = Answers(tasks.get(self.told["task"]).prediction, inputs_of(raw, "test"))
+            compared = dataclasses.replace(compared, answers=answers)
         if self.crossed:
             compared = dataclasses.replace(compared, predict=lambda arm: self._crossed(study, arm))
         folder = self.scratch / self._of(".")
@@ -267,9 +296,9 @@ class Work:
         return AUTO in self.strategies or is_there or passes <= _CHEAP * training
 
     def _of_network(self, trained: Trained) -> str:
-        """Returns the strategy that learned best of those that train a network: the words alone transfer nothing."""
-        rows = [row for row in trained.sweep or () if row["strategy"] != LEXICAL]
-        if trained.strategy != LEXICAL:
+        """Returns the strategy that learned best of those with a backbone: nothing else transfers."""
+        rows = [row for row in trained.sweep or () if row["strategy"] not in ALONE]
+        if trained.strategy not in ALONE:
             return trained.strategy
         return (
             str(max(rows, key=lambda row: rank(row, trained.judgement["selection"]))["strategy"]) if rows else "probe"
@@ -314,7 +343,7 @@ class Work:
         train, validation = (self._examples(name) for name in ("train", "validation"))
         train = dataclasses.replace(train, numbers=self.numbers)
         asks = self.settings.flip < 0 and getattr(network, "normalize", None) is not None
-        mirrors = asks and keeps_class(train, validation)
+        mirrors = asks and self.head.exclusive and keeps_class(train, validation)
         settings, why = defaults.resolve(self.settings, shape, mirrors)
         if asks:
             why += (
@@ -347,7 +376,7 @@ class Work:
             pooling = backbones.pooling_of(backbone.folder) or "auto"
         torch.manual_seed(self.settings.seed)
         try:
-            return self.family.from_backbone(backbone, pooling, self.told["labels"])
+            return self.family.from_backbone(backbone, pooling, partial(self.head, spec=self.spec))
         except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
             arguments = f" with {json.dumps(dict(backbone.args))}" if backbone.args else ""
             raise InputError(
@@ -357,7 +386,7 @@ class Work:
 
     def _examples(self, split: str) -> Examples:
         padding = self.family.padding_of(self.backbone.folder)
-        return Examples.whole(FeatureSplit(self.source, split), self.family, padding, self.device)
+        return Examples.whole(FeatureSplit(self.source, split), self.family, padding, self.device, self.make_targets)
 
 
 def _precision(wanted: str, device: torch.device) -> str:

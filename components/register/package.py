@@ -1,14 +1,15 @@
 """A trained model packed as MLflow wants it: a folder that loads and predicts without graft."""
 
 import io
-import shutil
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
 
-from components.shared import backbones, tasks
+from components.register.copies import copy_predictor
+from components.register.signature import signature_of
+from components.shared import tasks
 from components.shared.artifact import Artifact
 from components.shared.errors import InputError
 
@@ -28,18 +29,10 @@ def write_package(model: Artifact, folder: Path, run_id: str) -> None:
     """
     import mlflow.pyfunc
     import pandas as pd  # type: ignore[import-untyped]
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
-    from mlflow.types.schema import Array
+    from mlflow.models import Model
 
     told = model.read_json("model.json")
-    outputs: list[ColSpec | TensorSpec] = [
-        ColSpec(DataType.string, "label"),
-        ColSpec(DataType.double, "confidence"),
-        ColSpec(Array(DataType.double), "probabilities"),
-    ]
-    input_type = tasks.get(told["task"]).input_type
-    inputs = Schema([ColSpec(DataType[str(input_type)], name) for name in told["inputs"]])  # "string" or "binary"
+    task = tasks.get(told["task"])
     with tempfile.TemporaryDirectory(prefix="graft-package-") as scratch:
         mlflow.pyfunc.save_model(
             path=folder,
@@ -47,12 +40,12 @@ def write_package(model: Artifact, folder: Path, run_id: str) -> None:
             python_model=_CODE,
             artifacts={
                 "model": str(model.path.resolve()),
-                "predictor": str(_copy_predictor(told["family"], Path(scratch) / "predictor")),
+                "predictor": str(copy_predictor(told["family"], told["task"], Path(scratch) / "predictor")),
             },
-            signature=ModelSignature(inputs, Schema(outputs)),
-            input_example=pd.DataFrame({name: [_example(name, input_type)] for name in told["inputs"]}),
+            signature=signature_of(told["inputs"], task.input_type, task.prediction),
+            input_example=pd.DataFrame({name: [_example(name, task.input_type)] for name in told["inputs"]}),
             pip_requirements=requirements(model),
-            metadata={"task": told["task"], "labels": told["labels"], "model_digest": model.digest},
+            metadata={"task": told["task"], "labels": told.get("labels", []), "model_digest": model.digest},
         )
 
 
@@ -70,14 +63,6 @@ def requirements(model: Artifact) -> list[str]:
         )
     pinned = {**told, "mlflow": version("mlflow")}
     return [f"{name}=={pinned[name]}" for name in sorted(pinned)]
-
-
-def _copy_predictor(family: str, folder: Path) -> Path:
-    """Copies the files that a family predicts with, as they are now: the version goes on with them."""
-    for name in backbones.FAMILIES[family].files:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(Path(str(backbones.__file__)).parents[1] / name, folder / name)
-    return folder
 
 
 def _example(name: str, input_type: pa.DataType) -> str | bytes:

@@ -19,7 +19,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 from mlflow.environment_variables import _MLFLOW_IS_IN_SERVING_ENVIRONMENT
 from mlflow.exceptions import MlflowException
@@ -32,7 +31,7 @@ _Value = str | bytes
 
 
 class RegisteredModel(PythonModel):
-    """Rows of texts, or images, into labels with probabilities, one row each."""
+    """Rows of texts, or images, into what their task answers, one row each."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Loads the weights; called once."""
@@ -40,13 +39,13 @@ class RegisteredModel(PythonModel):
         package = _package(Path(context.artifacts["predictor"]))
         family = json.loads((folder / "model.json").read_text("utf-8"))["family"]
         self.predictor = importlib.import_module(f"{package}.backbones.{family}").Predictor(folder)
-        has_pictures = (folder / "preprocessing.json").exists()
+        has_pictures = any((folder / name).exists() for name in ("preprocessing.json", "gradients.json"))
         self.pixels = importlib.import_module(f"{package}.backbones.pixels") if has_pictures else None
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Predicts a label for each row.
+        """Predicts for each row.
 
         Args:
             context: Not used.
@@ -54,27 +53,24 @@ class RegisteredModel(PythonModel):
             params: Not used.
 
         Returns:
-            Columns `label` (string), `confidence` (the label's probability) and `probabilities` (a list in the order of
-            the metadata's `labels`).
+            The columns of the model's signature. Of a classification `label` (string), `confidence` (the label's
+            probability) and `probabilities` (a list in the order of the metadata's `labels`).
 
         Raises:
             MlflowException: A column is missing, or a value is no text, or no image that can be read.
         """
         check = _text if self.pixels is None else _image
         rows = list(zip(*(_column(model_input, name, check) for name in self.predictor.inputs), strict=True))
-        probabilities = self._probabilities(rows).astype(float)
-        labels = [self.predictor.labels[number] for number in probabilities.argmax(1)]
-        found = {"label": labels, "confidence": probabilities.max(1), "probabilities": probabilities.tolist()}
-        return pd.DataFrame(found, index=model_input.index)
+        return pd.DataFrame(self._answers(rows), index=model_input.index)
 
-    def _probabilities(self, rows: list[tuple[_Value, ...]]) -> np.ndarray:
+    def _answers(self, rows: list[tuple[_Value, ...]]) -> dict[str, list[Any]]:
         try:
-            probabilities: np.ndarray = self.predictor.probabilities(rows)
+            answers: dict[str, list[Any]] = self.predictor.predict(rows)
         except ValueError:
             if self.pixels is not None:
                 _blame(rows, self.predictor.inputs, self.pixels)
             raise
-        return probabilities
+        return answers
 
 
 def _column(frame: pd.DataFrame, name: str, check: Callable[[Any], _Value]) -> list[_Value]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from components.register.package import requirements, write_package
 from components.register.tags import promotion_tags
 from components.register.versions import ensure_version
-from components.shared import records, runs, tracking
+from components.shared import records, runs, tasks, tracking
 from components.shared.artifact import Artifact, open_artifact, write_artifact
 from components.shared.errors import InputError
 from components.shared.inventory import FOLDER
@@ -93,7 +93,7 @@ def _publish(model: Artifact, evaluation: Artifact, settings: RegisterSettings) 
         _log_model(client, run, model)
         progress.update(1, "model logged")
     with tracking.explained("logging the evaluation"):
-        _log_evaluation(client, run, evaluation)
+        _log_evaluation(client, run, evaluation, model.read_json("model.json")["task"])
         progress.update(2, "evaluation logged")
     with tracking.explained("making a version"):
         tags = {**_tags(model, evaluation, run), **promotion_tags(evaluation), "pipeline_run": settings.pipeline_run}
@@ -154,15 +154,17 @@ def _log_model(client: "MlflowClient", run: "Run", model: Artifact) -> None:
     client.set_tag(run.info.run_id, _LOGGED, model.digest)
 
 
-def _log_evaluation(client: "MlflowClient", run: "Run", evaluation: Artifact) -> None:
+def _log_evaluation(client: "MlflowClient", run: "Run", evaluation: Artifact, task: str) -> None:
     for name in ("evaluation.json", "notes/report.html"):
         client.log_artifact(run.info.run_id, str(evaluation.file(name)))
     for name in evaluation.files:
         if name.startswith(f"{FOLDER}/"):
             client.log_artifact(run.info.run_id, str(evaluation.file(name)), INVENTORY)
     values = {f"test/{name}": value for name, value in _metrics(evaluation).items()}
+    primary = tasks.get(task).metrics[0].name
     for name, metrics in evaluation.read_json("evaluation.json")["baselines"].items():
-        values[f"baseline/{_NO_NAME.sub('', name)}/accuracy"] = metrics["accuracy"]
+        if metrics[primary] is not None:
+            values[f"baseline/{_NO_NAME.sub('', name)}/{primary}"] = metrics[primary]
     for name, value in values.items():
         if name not in run.data.metrics:  # where the same model was registered before
             client.log_metric(run.info.run_id, name, value)
@@ -175,10 +177,13 @@ def _metrics(evaluation: Artifact) -> dict[str, float]:
 
 def _tags(model: Artifact, evaluation: Artifact, run: "Run") -> dict[str, str]:
     tags = {f"test_{name}": f"{value:.6g}" for name, value in _metrics(evaluation).items()}
+    told = evaluation.read_json("evaluation.json")
+    for name, ends in told.get("intervals", {}).items():
+        tags |= {f"test_{name}_{end}": f"{value:.6g}" for end, value in zip(("low", "high"), ends, strict=True)}
     tags |= {f"{kind}_digest": digest for kind, digest in model.lineage().items()}
     return tags | {
         "evaluation_digest": evaluation.digest,
-        "verdict": str(evaluation.read_json("evaluation.json")["verdict"]),
+        "verdict": str(told["verdict"]),
         "task": model.read_json("model.json")["task"],
         "git_commit": model.producer["git_commit"],
         "graft_version": model.producer["graft"],

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from components.shared.errors import InputError, did_you_mean, quote_all
+from components.shared.statistics import Gain, Metric, written
+from components.shared.tasks import Task, metric_of
 
-METRICS = ("accuracy", "macro_f1")
 APPROVALS = ("automatic", "manual")
 PROMOTE, REFUSE, AWAIT_APPROVAL = "promote", "refuse", "await approval"
 BETTER, WORDS_SUFFICE, NOTHING_LEARNED = "better", "the backbone adds nothing", "nothing was learned"
@@ -17,17 +18,12 @@ NOTE = "notes/decision.json"
 """Where an evaluation tells the decision: `verdict`, `reasons`, and the `champion` it was compared with."""
 
 Found = Mapping[str, Any]
-_NAMES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
-_RANGES = {
-    "min_gain": (-1, 1),
-    "min_value": (0, 1),
-    "max_class_drop": (0, 1),
-    "max_slice_drop": (0, 1),
-    "max_latency_ratio": (0, math.inf),
-    "min_examples": (1, math.inf),
-}
+_RANGES = {"max_latency_ratio": (0, math.inf), "min_examples": (1, math.inf)}
+_IN_UNITS = ("min_gain", "min_value", "max_class_drop", "max_slice_drop")
+"""Rules in the unit of a metric."""
 _MOST_DROPS = 5  # that are told one by one
 _ROUNDING = 1e-9  # 0.8 - 0.7 is a hair more than 0.1
+_GAIN = [field.name for field in dataclasses.fields(Gain)]
 _RULE_OF_THREE = 3  # of n examples none is lost: at 95 % up to 3/n of all are (Hanley & Lippman-Hand, JAMA 1983)
 
 
@@ -36,14 +32,15 @@ class Rules:
     """What a challenger must show; None: not asked for.
 
     Attributes:
-        metric: By which champion and challenger are compared: "accuracy" or "macro_f1".
-        min_gain: None: the interval of the difference lies above 0 and, for accuracy, McNemar's exact test agrees (the
-            bootstrap alone would call 4 gains and no loss better, which chance brings in one of 8 cases). A number
-            from 0 on: and the difference is at least that. A negative number, -m: the interval lies above -m, "not
-            worse than m", on at least 3/m test examples: fewer cannot show it, even if none is lost.
-        min_value: Of the metric, on the test split.
-        max_class_drop: The most recall that a class may lose.
-        max_slice_drop: The most accuracy that a slice may lose.
+        metric: By which champion and challenger are compared, one of the task's that decide; "": its primary one.
+        min_gain: In the metric's unit, above 0 is better. None: the interval of the gain lies above 0 and, for a share
+            of right examples, McNemar's exact test agrees (the bootstrap alone would call 4 gains and no loss better,
+            which chance brings in one of 8 cases). A number from 0 on: and the gain is at least that. A negative
+            number, -m: the interval lies above -m, "not worse than m", for such a share on at least 3/m test examples:
+            fewer cannot show it, even if none is lost.
+        min_value: The least of the metric on the test split; the most, where less is better.
+        max_class_drop: The most that a class may lose of its recall, a part of the task's metric of parts.
+        max_slice_drop: The most of the task's primary metric that a slice may lose.
         must_beat_baseline: Whether the strongest baseline must be beaten; a model of words alone, which has no backbone
             that would have to pay, must not be worse than it. A model at chance is refused in any case.
         max_latency_ratio: The most time of a batch, as a multiple of the champion's.
@@ -54,7 +51,7 @@ class Rules:
         InputError: A value is none that there may be.
     """
 
-    metric: str = "accuracy"
+    metric: str = ""
     min_gain: float | None = None
     min_value: float | None = None
     max_class_drop: float | None = None
@@ -65,16 +62,12 @@ class Rules:
     approval: str = "automatic"
 
     def __post_init__(self) -> None:
-        for name, allowed in (("metric", METRICS), ("approval", APPROVALS)):
-            if (value := getattr(self, name)) not in allowed:
-                near = did_you_mean(str(value), allowed)
-                raise InputError(f"promotion.{name} is {value!r}; allowed: {quote_all(allowed)}.{near}")
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            optional = getattr(type(self), name) is None and value is None
-            if not optional and not (_number(value) and low <= value <= high):
-                wanted = f"a number from {low} to {high}" if high < math.inf else f"a number from {low} on"
-                raise InputError(f"promotion.{name} is {value!r}; {wanted} was expected.")
+        if self.approval not in APPROVALS:
+            near = did_you_mean(str(self.approval), APPROVALS)
+            raise InputError(f"promotion.approval is {self.approval!r}; allowed: {quote_all(APPROVALS)}.{near}")
+        for name in (*_RANGES, *_IN_UNITS):
+            if reason := reason_to_refuse(name, getattr(self, name), _RANGES.get(name, (-math.inf, math.inf))):
+                raise InputError(f"promotion.{name} is {getattr(self, name)!r}; {reason} was expected.")
         if not isinstance(self.must_beat_baseline, bool):
             raise InputError(
                 f"promotion.must_beat_baseline is {self.must_beat_baseline!r}; true or false was expected."
@@ -94,8 +87,12 @@ class Decision:
     reasons: tuple[str, ...]
 
 
-def rules_of(promotion: Found) -> Rules:
+def rules_of(promotion: Found, task: Task | None = None) -> Rules:
     """Returns the rules that a job's section `promotion` sets; None there: the default.
+
+    Args:
+        promotion: The section.
+        task: What is learned: metrics, and what they can be, are checked by it. None: it is not known yet.
 
     Raises:
         InputError: A name or a value is none that there may be.
@@ -104,10 +101,40 @@ def rules_of(promotion: Found) -> Rules:
     for name in promotion:
         if name not in names:
             raise InputError(f"promotion.{name} is no rule; there are {quote_all(names)}.{did_you_mean(name, names)}")
-    return Rules(**{name: value for name, value in promotion.items() if value is not None})
+    given = {name: value for name, value in promotion.items() if value is not None}
+    if task is None:
+        return Rules(**given)
+    given["metric"] = metric_of(task, given.get("metric", "")).name
+    for name, allowed in ranges(task, given["metric"]).items():
+        if reason := reason_to_refuse(name, given.get(name), allowed):
+            raise InputError(f"promotion.{name} is {given[name]!r}; {reason} was expected.")
+    return Rules(**given)
 
 
-def decide(evaluation: Found, rules: Rules) -> Decision:
+def ranges(task: Task, metric: str) -> dict[str, tuple[float, float]]:
+    """Returns what the rules that are in the unit of a metric can be."""
+    low, high = metric_of(task, metric).bounds
+    first = task.metrics[0].bounds
+    part = (0.0, 1.0)
+    return {
+        "min_gain": (low - high, high - low),
+        "min_value": (low, high),
+        "max_class_drop": part,
+        "max_slice_drop": (0.0, first[1] - first[0]),
+    }
+
+
+def reason_to_refuse(name: str, value: Any, allowed: tuple[float, float]) -> str:
+    """Returns what was expected of a rule instead of a value: "a number from 0 to 1"; "" where it can be that."""
+    low, high = allowed
+    if (value is None and getattr(Rules, name) is None) or (_number(value) and low <= value <= high):
+        return ""
+    if math.isinf(low):
+        return "a number"
+    return f"a number from {low:g} to {high:g}" if high < math.inf else f"a number from {low:g} on"
+
+
+def decide(evaluation: Found, rules: Rules, task: Task) -> Decision:
     """Decides about a challenger. A number that is missing or NaN never speaks for it, nor does a tie.
 
     Args:
@@ -115,23 +142,26 @@ def decide(evaluation: Found, rules: Rules) -> Decision:
             None: there is no champion yet. Its `failure` says why they could not be compared, or ""; `same_model`
             whether the challenger is the champion.
         rules: What must be shown.
+        task: What was learned.
     """
     compared: Found | None = evaluation.get("champion")
-    against = list(_objections(evaluation, compared, rules))
+    rules = dataclasses.replace(rules, metric=metric_of(task, rules.metric).name)
+    against = list(_objections(evaluation, compared, rules, task))
     if against:
         return Decision(REFUSE, tuple(against))
-    reasons = [_praise(evaluation, compared, rules)]
+    reasons = [_praise(evaluation, compared, rules, metric_of(task, rules.metric))]
     if rules.approval == "manual":
         return Decision(AWAIT_APPROVAL, (*reasons, "A person has to approve it: graft models promote."))
     return Decision(PROMOTE, tuple(reasons))
 
 
-def _objections(evaluation: Found, compared: Found | None, rules: Rules) -> Iterator[str]:
+def _objections(evaluation: Found, compared: Found | None, rules: Rules, task: Task) -> Iterator[str]:
     """Yields all that speaks against a promotion."""
+    metric, first = metric_of(task, rules.metric), task.metrics[0]
     if compared and compared.get("same_model"):
         yield f"It is the champion, version {compared['version']}: training gave the same model again."
         return
-    yield from _of_itself(evaluation, rules)
+    yield from _of_itself(evaluation, rules, metric)
     if compared is None:
         return
     if compared.get("failure"):
@@ -144,21 +174,26 @@ def _objections(evaluation: Found, compared: Found | None, rules: Rules) -> Iter
         yield "Champion and challenger were scored on different test examples: their numbers cannot be compared."
         return
     if compared["metric"] != rules.metric:
-        measured, asked = _NAMES[compared["metric"]], _NAMES[rules.metric]
-        yield f"They were compared by {measured}, but {asked} decides (promotion.metric)."
+        measured = next((found.title for found in task.metrics if found.name == compared["metric"]), compared["metric"])
+        yield f"They were compared by {measured}, but {metric.title} decides (promotion.metric)."
         return
-    yield from _of_gain(compared, rules)
-    yield from _of_drops("class", "recall", compared["classes"], rules.max_class_drop)
-    yield from _of_drops("slice", "accuracy", compared["slices"], rules.max_slice_drop)
+    yield from _of_gain(compared, rules, metric)
+    yield from _of_drops(task.part[0], task.part[1], compared["classes"], rules.max_class_drop, "max_class_drop")
+    slices, most = compared["slices"], rules.max_slice_drop
+    yield from _of_drops("slice", first.title, slices, most, "max_slice_drop", first.direction)
     yield from _of_latency(compared, rules.max_latency_ratio)
 
 
-def _of_itself(evaluation: Found, rules: Rules) -> Iterator[str]:
-    value, name = evaluation["metrics"].get(rules.metric), _NAMES[rules.metric]
+def _of_itself(evaluation: Found, rules: Rules, metric: Metric) -> Iterator[str]:
+    value, least = evaluation["metrics"].get(metric.name), rules.min_value
     if not _number(value):
-        yield f"Its {name} is not a number."
-    elif rules.min_value is not None and value < rules.min_value:
-        yield f"Its {name} of {value:.3f} is below the {rules.min_value:g} that is asked for (promotion.min_value)."
+        yield f"Its {metric.title} is not a number."
+    elif least is not None and metric.direction * (value - least) < 0:
+        side = "below" if metric.direction > 0 else "above"
+        yield (
+            f"Its {metric.title} of {written(metric, value)} is {side} the {least:g} that is asked for "
+            "(promotion.min_value)."
+        )
     if not _number(evaluation["metrics"].get("log_loss", 0.0)):
         yield "Its probabilities are not numbers."
     if evaluation["verdict"] == NOTHING_LEARNED:  # whatever the rules: no champion by chance
@@ -173,22 +208,22 @@ def _of_itself(evaluation: Found, rules: Rules) -> Iterator[str]:
         yield f"{examples} {what} show nothing; at least {rules.min_examples} are asked for.{vain}"
 
 
-def _of_gain(compared: Found, rules: Rules) -> Iterator[str]:
+def _of_gain(compared: Found, rules: Rules, metric: Metric) -> Iterator[str]:
     difference = compared["difference"]
     if not all(_number(difference[name]) for name in ("value", "low", "high")):
         yield f"Its difference to the champion (version {compared['version']}) is not a number."
         return
     gain = rules.min_gain or 0.0
-    yield from _of_margin(compared, -gain) if gain < 0 else _of_better(compared, gain)
+    yield from _of_margin(compared, -gain, metric) if gain < 0 else _of_better(compared, gain, metric)
 
 
-def _of_margin(compared: Found, margin: float) -> Iterator[str]:
+def _of_margin(compared: Found, margin: float, metric: Metric) -> Iterator[str]:
     """Yields what speaks against "not worse than the margin"."""
     difference = compared["difference"]
     if not difference["low"] > -margin:
-        told = _numbers(compared)
+        told = _numbers(compared, metric)
         yield f"It may be worse than the champion by more than {margin:g} (promotion.min_gain): {told}."
-    elif difference["examples"] * margin < _RULE_OF_THREE - _ROUNDING:
+    elif metric.hits and difference["examples"] * margin < _RULE_OF_THREE - _ROUNDING:
         least = math.ceil(min(_RULE_OF_THREE / margin, 1e12) - _ROUNDING)
         yield (
             f"{difference['examples']:,} test examples cannot show that it is not worse than the champion by more than "
@@ -196,9 +231,9 @@ def _of_margin(compared: Found, margin: float) -> Iterator[str]:
         )
 
 
-def _of_better(compared: Found, least: float) -> Iterator[str]:
+def _of_better(compared: Found, least: float, metric: Metric) -> Iterator[str]:
     """Yields what speaks against "better"."""
-    difference, told = compared["difference"], _numbers(compared)
+    difference, told = compared["difference"], _numbers(compared, metric)
     unshown = f"It was not shown to be better than the champion: {told}."
     if difference["value"] == 0:
         yield f"It is no better than the champion: {told}. A tie is not promoted."
@@ -206,42 +241,46 @@ def _of_better(compared: Found, least: float) -> Iterator[str]:
         yield f"It is worse than the champion: {told}."
     elif not difference["low"] > 0:
         yield f"{unshown} The interval includes 0."
-    elif not _agrees(compared):
+    elif not _agrees(compared, metric):
         yield f"{unshown} McNemar's exact test does not agree{_p_of(difference)}."
     elif difference["value"] < least:
         yield f"It gains less than the {least:g} that is asked for (promotion.min_gain): {told}."
 
 
-def _agrees(compared: Found) -> bool:
-    """Whether the exact test agrees that the challenger is better; it tells of right and wrong, not of macro-F1."""
+def _agrees(compared: Found, metric: Metric) -> bool:
+    """Whether the exact test agrees that the challenger is better; it tells of shares of right examples alone."""
     difference = compared["difference"]
     p_value = difference.get("p_value")
-    return compared["metric"] != "accuracy" or (_number(p_value) and p_value < 1 - difference["confidence"])
+    return not metric.proportion or (_number(p_value) and p_value < 1 - difference["confidence"])
 
 
 def _p_of(difference: Found) -> str:
     return f" (p = {difference['p_value']:.3f})" if _number(difference.get("p_value")) else ""
 
 
-def _of_drops(kind: str, metric: str, rows: Sequence[Found], most: float | None) -> Iterator[str]:
+def _of_drops(
+    kind: str, metric: str, rows: Sequence[Found], most: float | None, rule: str, direction: int = 1
+) -> Iterator[str]:
     """Yields what fell by too much, the deepest falls first; of many only how many more there are."""
     if most is None:
         return
-    fallen = [(drop, row) for row in rows if row["support"] and not (drop := _drop_of(row)) <= most + _ROUNDING]
+    falls = [(_drop_of(row, direction), row) for row in rows if row["support"]]
+    fallen = [(drop, row) for drop, row in falls if not drop <= most + _ROUNDING]
+    how = "fell" if direction > 0 else "rose"
     for _, row in sorted(fallen, key=lambda found: -found[0])[:_MOST_DROPS]:
         name = row.get("label", f"{row.get('column')} = {row.get('value')}")
         yield (
-            f"The {metric} of {kind} {name!r} fell from {_shown(row['champion'])} to {_shown(row['challenger'])}, by "
-            f"more than {most:g} (promotion.max_{kind}_drop), on {row['support']:,} test examples."
+            f"The {metric} of {kind} {name!r} {how} from {_shown(row['champion'])} to {_shown(row['challenger'])}, by "
+            f"more than {most:g} (promotion.{rule}), on {row['support']:,} test examples."
         )
     if (more := len(fallen) - _MOST_DROPS) > 0:
-        yield f"So did that of {more:,} more (promotion.max_{kind}_drop)."
+        yield f"So did that of {more:,} more (promotion.{rule})."
 
 
-def _drop_of(row: Found) -> float:
-    """Returns by how much a class or slice fell; without numbers it may be any."""
+def _drop_of(row: Found, direction: int) -> float:
+    """Returns by how much a part became worse; without numbers it may be any."""
     known = _number(row["champion"]) and _number(row["challenger"])
-    return float(row["champion"] - row["challenger"]) if known else math.inf
+    return float(direction * (row["champion"] - row["challenger"])) if known else math.inf
 
 
 def _of_latency(compared: Found, most: float | None) -> Iterator[str]:
@@ -253,27 +292,29 @@ def _of_latency(compared: Found, most: float | None) -> Iterator[str]:
         yield f"A batch takes {told}; {most:g} times is allowed (promotion.max_latency_ratio)."
 
 
-def _praise(evaluation: Found, compared: Found | None, rules: Rules) -> str:
+def _praise(evaluation: Found, compared: Found | None, rules: Rules, metric: Metric) -> str:
     if compared is None:
         return f"There is no champion yet. {evaluation['sentence']}"
-    shown = compared["difference"]["low"] > 0 and _agrees(compared)
+    shown = compared["difference"]["low"] > 0 and _agrees(compared, metric)
+    told = _numbers(compared, metric)
     if (rules.min_gain or 0.0) < 0 and not shown:
-        return f"It is not worse than the champion by more than {-(rules.min_gain or 0.0):g}: {_numbers(compared)}."
-    return f"It is better than the champion: {_numbers(compared)}."
+        return f"It is not worse than the champion by more than {-(rules.min_gain or 0.0):g}: {told}."
+    return f"It is better than the champion: {told}."
 
 
-def _numbers(compared: Found) -> str:
-    difference = compared["difference"]
-    ours, theirs = _shown(compared["challenger"]), _shown(compared["champion"])
+def _numbers(compared: Found, metric: Metric) -> str:
+    gain = Gain(**{name: compared["difference"].get(name) for name in _GAIN})
+    ours, theirs = _shown(compared["challenger"], metric), _shown(compared["champion"], metric)
     return (
-        f"{_NAMES[compared['metric']]} {ours} against {theirs} of version {compared['version']}, a difference of "
-        f"{difference['value']:+.3f} with a {difference['confidence']:.0%} interval of {difference['low']:+.3f} to "
-        f"{difference['high']:+.3f}, on {difference['examples']:,} {compared.get('what', 'test examples')}"
+        f"{metric.title} {ours} against {theirs} of version {compared['version']}, {gain.words(metric)}, on "
+        f"{gain.examples:,} {compared.get('what', 'test examples')}"
     )
 
 
-def _shown(value: Any) -> str:
-    return f"{value:.3f}" if _number(value) else "no number"
+def _shown(value: Any, metric: Metric | None = None) -> str:
+    if not _number(value):
+        return "no number"
+    return written(metric, value) if metric else f"{value:.3f}"
 
 
 def _number(value: Any) -> TypeGuard[float]:

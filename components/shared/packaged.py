@@ -4,7 +4,9 @@ import fnmatch
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +18,38 @@ from components.shared.artifact import open_artifact
 from components.shared.backbones.pixels import ImageError
 from components.shared.errors import InputError
 
+Rows = Sequence[Sequence[str | bytes]]
+"""One value for each input: a text, the bytes or the path of an image file."""
+
 
 @dataclass(frozen=True)
 class Loaded:
     """A model that predicts from raw input: one of the registry, or a model artifact.
 
     Attributes:
-        labels: The classes, in the order of the probabilities.
+        labels: The classes, in the order of the probabilities; [] of a task without.
         inputs: The names of its inputs.
         input_type: What an input is, as its task says: `pa.string()`, or `pa.binary()` (an image).
         probabilities: Takes rows that hold one value for each input (a text; the bytes or path of an image file);
-            returns probabilities [rows, classes]. Raises `InputError` where a row is no image.
+            returns probabilities [rows, classes], of a task whose examples have one class each. Raises `InputError`
+            where a row is no image.
+        answers: Takes such rows, and returns the columns of the task's prediction.
     """
 
     labels: list[str]
     inputs: list[str]
     input_type: pa.DataType
-    probabilities: Callable[[Sequence[Sequence[str | bytes]]], np.ndarray]
+    probabilities: Callable[[Rows], np.ndarray]
+    answers: Callable[[Rows], dict[str, list[Any]]]
 
-    def predict(self, rows: Sequence[Sequence[str | bytes]]) -> list[dict[str, Any]]:
-        """Returns `label`, `confidence` and `probabilities` (by label) of rows that hold one value for each input."""
-        return [self._told(row.tolist()) for row in self.probabilities(rows)]
-
-    def _told(self, row: list[float]) -> dict[str, Any]:
-        best = max(range(len(row)), key=row.__getitem__)
-        probabilities = dict(zip(self.labels, row, strict=True))
-        return {"label": self.labels[best], "confidence": row[best], "probabilities": probabilities}
+    def predict(self, rows: Rows) -> list[dict[str, Any]]:
+        """Returns the task's prediction of each row, as a mapping; of a list of probabilities each by its label."""
+        columns = self.answers(rows)
+        told = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        for row in told:
+            if "probabilities" in row:
+                row["probabilities"] = dict(zip(self.labels, row["probabilities"], strict=True))
+        return told
 
 
 def load_artifact(folder: Path) -> Loaded:
@@ -55,16 +63,36 @@ def load_artifact(folder: Path) -> Loaded:
         module: Any = backbones.family(told["family"])
     except ModuleNotFoundError as error:
         raise _missing(error) from error
-    predictor = module.Predictor(folder)
+    predictor = _predictor(module, told, folder)
 
-    def probabilities(rows: Sequence[Sequence[str | bytes]]) -> np.ndarray:
-        try:
+    def probabilities(rows: Rows) -> np.ndarray:
+        with _images_named():
             found: np.ndarray = predictor.probabilities(rows)
-        except (ImageError, OSError) as error:
-            raise InputError(f"A row is no image that can be read: {error}.") from error
         return found
 
-    return Loaded(predictor.labels, predictor.inputs, tasks.get(told["task"]).input_type, probabilities)
+    def answers(rows: Rows) -> dict[str, list[Any]]:
+        with _images_named():
+            found: dict[str, list[Any]] = predictor.predict(rows)
+        return found
+
+    return Loaded(predictor.labels, predictor.inputs, tasks.get(told["task"]).input_type, probabilities, answers)
+
+
+def _predictor(module: Any, told: dict[str, Any], folder: Path) -> Any:
+    if told["family"] in backbones.WITHOUT_BACKBONE:
+        return module.Predictor(folder)
+    from components.shared.backbones.network import spec_of
+    from components.shared.tasks.objective import head_class
+
+    return module.Predictor(folder, head=partial(head_class(told["task"]), spec=spec_of(told)))
+
+
+@contextmanager
+def _images_named() -> Iterator[None]:
+    try:
+        yield
+    except (ImageError, OSError) as error:
+        raise InputError(f"A row is no image that can be read: {error}.") from error
 
 
 def load_version(uri: str) -> Loaded:
@@ -83,20 +111,23 @@ def load_version(uri: str) -> Loaded:
         raise _missing(error) from error
     told, schema = model.metadata.metadata or {}, model.metadata.get_input_schema()
     labels = told.get("labels")
-    if not labels or schema is None:
+    if labels is None or "task" not in told or schema is None:
         raise _foreign(uri)
     inputs = [str(name) for name in schema.input_names()]
 
-    def probabilities(rows: Sequence[Sequence[str | bytes]]) -> np.ndarray:
+    def answers(rows: Rows) -> dict[str, list[Any]]:
         import pandas as pd  # type: ignore[import-untyped]
 
         try:
             found = model.predict(pd.DataFrame([list(row) for row in rows], columns=inputs, dtype=object))
         except MlflowException as error:
             raise InputError(error.message) from error
-        return np.array(found["probabilities"].tolist(), float).reshape(len(rows), len(labels))
+        return {str(name): found[name].tolist() for name in found.columns}
 
-    return Loaded(list(labels), inputs, tasks.get(told["task"]).input_type, probabilities)
+    def probabilities(rows: Rows) -> np.ndarray:
+        return np.array(answers(rows)["probabilities"], float).reshape(len(rows), len(labels))
+
+    return Loaded(list(labels), inputs, tasks.get(told["task"]).input_type, probabilities, answers)
 
 
 def download_version(uri: str, folder: Path, patterns: Sequence[str]) -> None:

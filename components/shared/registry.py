@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 INVENTORY = "inventory"  # in a run's artifacts: what its data were
 _METRIC = "test_"  # what the tags of metrics begin with
-_NO_METRIC = ("test_examples",)
+_NO_METRIC = ("test_examples", "_low", "_high")  # ends of tags that are no metrics
 _NOT_IN_NAMES = "/:@'\"`"
 
 
@@ -47,7 +47,7 @@ class Version:
 class Summary:
     """A registered model: how many versions it has, which of them each alias names.
 
-    `metrics` and `verdict` are those of its champion; while there is none, of its latest version.
+    `metrics`, `verdict` and `task` are those of its champion; while there is none, of its latest version.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Summary:
     metrics: dict[str, float]
     verdict: str
     updated: str
+    task: str = ""
 
 
 def check_name(name: str) -> None:
@@ -271,6 +272,7 @@ def _summary(client: "MlflowClient", entry: "RegisteredModel") -> Summary:
         metrics=told.metrics if told else {},
         verdict=told.verdict if told else "",
         updated=_time(entry.last_updated_timestamp),
+        task=told.tags.get("task", "") if told else "",
     )
 
 
@@ -284,7 +286,7 @@ def _versions(client: "MlflowClient", entry: "RegisteredModel") -> list[Version]
 
 def _version(entry: "ModelVersion", aliases: list[str]) -> Version:
     tags = dict(entry.tags)
-    metrics = [name for name in tags if name.startswith(_METRIC) and name not in _NO_METRIC]
+    metrics = [name for name in tags if name.startswith(_METRIC) and not name.endswith(_NO_METRIC)]
     return Version(
         model=entry.name,
         version=str(entry.version),

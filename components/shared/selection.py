@@ -31,8 +31,9 @@ def rank(scores: Mapping[str, float], selection: str) -> tuple[float, float]:
     """Returns what is highest for the best: the metric, and among equals the lowest loss. NaN is lowest of all.
 
     Args:
-        scores: `validation_loss`, `accuracy`, `macro_f1`.
-        selection: One of `SELECTIONS`.
+        scores: `validation_loss`, and the task's metrics.
+        selection: The name of one of them; with "-" before it, it is best low.
     """
-    metric, loss = scores[selection], scores["validation_loss"]
+    name = selection.removeprefix("-")
+    metric, loss = scores[name] if name == selection else -scores[name], scores["validation_loss"]
     return (metric if np.isfinite(metric) else float("-inf"), -loss if np.isfinite(loss) else float("-inf"))

@@ -3,19 +3,23 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.evaluate.page.charts import Line, Point, epoch_axis, interval, line_chart, log_axis, padded
+from components.evaluate.comparison import ranked
 from components.evaluate.transfer import sentence_of_curve
 from components.shared.artifact import Artifact
+from components.shared.charts import Line, Point, epoch_axis, interval, line_chart, log_axis, padded
+from components.shared.statistics import Metric
+from components.shared.tasks import Task
 
 TRANSFER_HEADLINES = {
     "positive": "Positive: better than without pretrained weights",
     "none shown": "No gain from transfer was shown",
     "negative": "Negative transfer: worse than without pretrained weights",
 }
+_LOOKS = ("model", "second")  # of two lines in one chart
 TONES = {"positive": "better", "none shown": "open", "negative": "worse"}
 
 
-def training(model: Artifact) -> dict[str, Any] | None:
+def training(model: Artifact, task: Task) -> dict[str, Any] | None:
     """Returns the training curves, where the model's notes tell them; a fitted probe has no epochs to draw."""
     if "notes/history.json" not in model.files:
         return None
@@ -27,27 +31,31 @@ def training(model: Artifact) -> dict[str, Any] | None:
         Line("training", "faint", _points(steps, "loss")),
         Line("validation", "model", _points(epochs, "validation_loss"), dots=True),
     ]
+    told = [metric for metric in task.metrics if metric.decides and metric.name in epochs[0]][: len(_LOOKS)]
     score = [
-        Line("accuracy", "model", _points(epochs, "accuracy"), dots=True),
-        Line("macro-F1", "second", _points(epochs, "macro_f1"), dots=True),
+        Line(metric.title, look, _points(epochs, metric.name), dots=True)
+        for metric, look in zip(told, _LOOKS, strict=False)
     ]
+    highest = max((metric.bounds[1] for metric in told), default=1.0)
     axis = epoch_axis(max(entry["epoch"] for entry in (*epochs, *steps)))
     return {
         "history": history,
+        "metrics": told,
         "kept": history["epochs"][max(history["best_epoch"], 1) - 1],
         "loss": line_chart(loss, padded(_heights(loss), 0.1), axis) if steps else None,
-        "score": line_chart(score, padded(_heights(score), 0.1, 1.0), axis) if len(epochs) > 1 else None,
+        "score": line_chart(score, padded(_heights(score), 0.1, highest), axis) if score and len(epochs) > 1 else None,
         "probe": _probe(history.get("probe")),
         "sweep": history.get("sweep"),
     }
 
 
-def transfer(content: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[str, Any] | None:
+def transfer(content: Mapping[str, Any], seconds: Mapping[str, float], metric: Metric) -> dict[str, Any] | None:
     """Returns the arms and the task's baselines beside the model, best first, with the strip of the reference.
 
     Args:
         content: What `evaluation.json` holds.
         seconds: How long the training of each arm took.
+        metric: The task's primary one.
     """
     told = content["transfer"]
     if told is None:
@@ -66,28 +74,28 @@ def transfer(content: Mapping[str, Any], seconds: Mapping[str, float]) -> dict[s
         "reference": told["reference"],
         "difference": difference,
         "strip": interval(*(difference[name] for name in ("low", "value", "high"))),
-        "rows": sorted(arms + baselines, key=lambda row: -row["accuracy"]),
+        "rows": sorted(arms + baselines, key=lambda row: -ranked(metric, row)),
     }
 
 
-def learning_curve(content: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Returns the chart of accuracy over the labels a class, of the model and the best baseline of each point."""
+def learning_curve(content: Mapping[str, Any], metric: Metric) -> dict[str, Any] | None:
+    """Returns the chart of a metric over the labels (a class), of the model and the best baseline of each point."""
     points = content["learning_curve"]
     if points is None:
         return None
-    classes = len(content["labels"])
-    across = [max(round(point["examples"] / classes), 1) for point in points]
-    model = [(x, point["model"]["accuracy"]) for x, point in zip(across, points, strict=True)]
+    classes = len(content.get("labels", []))
+    across = [max(round(point["examples"] / max(classes, 1)), 1) for point in points]
+    model = [(x, point["model"][metric.name] or 0.0) for x, point in zip(across, points, strict=True)]
     best = [
-        (x, max(scores["accuracy"] for scores in point["baselines"].values()))
+        (x, metric.direction * max(ranked(metric, scores) for scores in point["baselines"].values()))
         for x, point in zip(across, points, strict=True)
         if point["baselines"]
     ]
     lines = [Line("this model", "model", model, dots=True), Line("best baseline", "second", best, dots=True)]
-    axis = log_axis("training labels a class", across)
+    axis = log_axis(f"training labels{' a class' if classes else ''}", across)
     return {
-        "chart": line_chart(lines, padded(_heights(lines), 0.1, 1.0), axis),
-        "sentence": sentence_of_curve(points, classes),
+        "chart": line_chart(lines, padded(_heights(lines), 0.1, metric.bounds[1]), axis),
+        "sentence": sentence_of_curve(points, classes, metric),
     }
 
 

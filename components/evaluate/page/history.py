@@ -1,19 +1,18 @@
-"""All versions of a model over time: how accurate each was on its own day, on how much data, and what became of it."""
+"""All versions of a model over time: how good each was on its own day, on how much data, and what became of it."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
-from components.evaluate.page.charts import Mark, timeline
 from components.shared import registry
+from components.shared.charts import Mark, timeline
 from components.shared.errors import InputError
 from components.shared.gate import AWAIT_APPROVAL, PROMOTE, REFUSE, Decision
 from components.shared.registry import CHAMPION, PREVIOUS, Version
+from components.shared.statistics import Metric, wilson
 
 VERSIONS = 30  # the newest
-_NORMAL = NormalDist().inv_cdf(0.975)  # of a 95 % interval
 _DECISIONS = {PROMOTE: "to be promoted", REFUSE: "refused", AWAIT_APPROVAL: "awaits approval"}
 
 
@@ -24,11 +23,11 @@ class Point:
     Attributes:
         name: Its number, or "this".
         created: Its day.
-        accuracy: On the test split of its day.
+        value: Of the task's primary metric, on the test split of its day.
         low: Of the interval of that.
         high: Likewise.
         examples: It was trained on.
-        drift: The accuracy of a classifier that tells its inputs from those of the champion of its time.
+        drift: How often a classifier rightly tells its inputs from those of the champion of its time.
         look: "now", "champion", "promoted" or "other".
         outcome: What became of it.
         reasons: Why.
@@ -36,7 +35,7 @@ class Point:
 
     name: str
     created: str
-    accuracy: float | None
+    value: float | None
     low: float | None
     high: float | None
     examples: float | None
@@ -55,7 +54,7 @@ def known_versions(name: str) -> list[Version]:
 
 
 def history(
-    versions: Sequence[Version], decision: Decision, content: Mapping[str, Any], digest: str
+    versions: Sequence[Version], decision: Decision, content: Mapping[str, Any], digest: str, metric: Metric
 ) -> dict[str, Any] | None:
     """Returns the charts and the rows of all versions and of this model; None where it is the first.
 
@@ -64,39 +63,33 @@ def history(
         decision: About this model.
         content: What `evaluation.json` holds.
         digest: Of this model: where it was registered before, it is no version of its own.
+        metric: The task's primary one.
     """
     others = [version for version in versions if version.tags.get("model_digest") != digest]
     if not others:
         return None
-    points = [*(_point(version) for version in reversed(others[:VERSIONS])), _this(decision, content)]
+    points = [*(_point(version, metric) for version in reversed(others[:VERSIONS])), _this(decision, content, metric)]
     names = [point.name for point in points]
-    accuracy = [Mark(point.accuracy, point.look, _told(point), point.low, point.high) for point in points]
+    values = [Mark(point.value, point.look, _told(point), point.low, point.high) for point in points]
     examples = [Mark(point.examples, point.look, _told(point)) for point in points]
     drift = [Mark(point.drift, point.look, _told(point)) for point in points]
     charts = [
-        ("Test accuracy, with 95 % interval", timeline(names, accuracy, 0.1, highest=1.0)),
+        (f"Test {metric.title}, with 95 % interval", timeline(names, values, 0.1, highest=metric.bounds[1])),
         ("Training examples", timeline(names, examples, 1.0, bars=True)),
         ("Drift of the inputs", timeline(names, drift, 0.1, highest=1.0)),
     ]
     return {"points": points[::-1], "charts": [chart for chart in charts if chart[1]], "all": len(others) + 1}
 
 
-def wilson(accuracy: float, examples: float) -> tuple[float, float]:
-    """Returns the 95 % interval of a fraction (Wilson, JASA 1927), which stays between 0 and 1."""
-    square = _NORMAL**2 / examples
-    middle = (accuracy + square / 2) / (1 + square)
-    reach = _NORMAL / (1 + square) * math.sqrt(accuracy * (1 - accuracy) / examples + square / (4 * examples))
-    return max(middle - reach, 0.0), min(middle + reach, 1.0)
-
-
-def _point(version: Version) -> Point:
-    tags = version.tags
-    accuracy, tested = _number(tags, "test_accuracy"), _number(tags, "test_examples")
+def _point(version: Version, metric: Metric) -> Point:
+    tags, name = version.tags, f"test_{metric.name}"
+    value, tested = _number(tags, name), _number(tags, "test_examples")
+    ends = [_number(tags, f"{name}_{end}") for end in ("low", "high")]
     return Point(
         name=version.version,
         created=version.created[:10],
-        accuracy=accuracy,
-        **_interval(accuracy, tested),
+        value=value,
+        **_interval(metric, value, tested, ends),
         examples=_number(tags, "train_examples"),
         drift=_number(tags, "drift_score"),
         look=_look(version),
@@ -105,13 +98,13 @@ def _point(version: Version) -> Point:
     )
 
 
-def _this(decision: Decision, content: Mapping[str, Any]) -> Point:
-    accuracy = content["metrics"]["accuracy"]
+def _this(decision: Decision, content: Mapping[str, Any], metric: Metric) -> Point:
+    value = content["metrics"][metric.name]
     return Point(
         name="this",
         created="",
-        accuracy=accuracy,
-        **_interval(accuracy, content["examples"]),
+        value=value,
+        **_interval(metric, value, content["examples"], content.get("intervals", {}).get(metric.name, [])),
         examples=content["rows"]["train"],
         drift=(content["changes"].get("drift") or {}).get("score"),
         look="now",
@@ -120,11 +113,15 @@ def _this(decision: Decision, content: Mapping[str, Any]) -> Point:
     )
 
 
-def _interval(accuracy: float | None, examples: float | None) -> dict[str, float | None]:
-    if accuracy is None or not examples or not 0 <= accuracy <= 1:
-        return {"low": None, "high": None}
-    low, high = wilson(accuracy, examples)
-    return {"low": low, "high": high}
+def _interval(
+    metric: Metric, value: float | None, examples: float | None, ends: Sequence[float | None]
+) -> dict[str, float | None]:
+    """Returns the ends of an interval: those of a share of right examples follow from how many there were."""
+    if metric.proportion and value is not None and examples and 0 <= value <= 1:
+        low, high = wilson(value, examples)
+        return {"low": low, "high": high}
+    known = len(ends) == 2 and not metric.proportion
+    return {"low": ends[0] if known else None, "high": ends[1] if known else None}
 
 
 def _look(version: Version) -> str:

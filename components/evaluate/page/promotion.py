@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.evaluate.page.charts import interval
 from components.evaluate.page.history import history
+from components.shared.charts import interval
 from components.shared.gate import AWAIT_APPROVAL, PROMOTE, REFUSE, Decision, Rules
 from components.shared.registry import Version
+from components.shared.tasks import Task, metric_of
 
 ROWS = 40  # of the tables of classes and slices
 BALANCE_ROWS = 12
-NAMES = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
+_SIDES = ("champion", "challenger")
 _TONES = {PROMOTE: "better", REFUSE: "worse", AWAIT_APPROVAL: "open"}
 
 
@@ -24,12 +25,14 @@ class Promotion:
         champion: The version that it was compared with, None: there is no champion yet.
         versions: All versions of the registered model, newest first.
         rules: By which it was decided.
+        task: What was learned.
     """
 
     decision: Decision
     champion: Version | None
     versions: Sequence[Version]
     rules: Rules
+    task: Task
 
 
 def promotion(told: Promotion, content: Mapping[str, Any], timing: Mapping[str, Any], digest: str) -> dict[str, Any]:
@@ -50,9 +53,9 @@ def promotion(told: Promotion, content: Mapping[str, Any], timing: Mapping[str, 
         "champion": told.champion,
         "failure": compared["failure"] if compared else "",
         "compared": shown,
-        "metric": NAMES[told.rules.metric],
-        "history": history(told.versions, told.decision, content, digest),
-        **(_side_by_side(shown, timing) if shown else {}),
+        "metric": metric_of(told.task, told.rules.metric).heading,
+        "history": history(told.versions, told.decision, content, digest, told.task.metrics[0]),
+        **(_side_by_side(shown, timing, told.task) if shown else {}),
     }
 
 
@@ -90,7 +93,7 @@ def _headline(told: Promotion, compared: Mapping[str, Any] | None) -> str:
     return f"{'To be promoted' if verdict == PROMOTE else 'Waits for approval'}: {shown} than {version}"
 
 
-def _side_by_side(compared: Mapping[str, Any], timing: Mapping[str, Any]) -> dict[str, Any]:
+def _side_by_side(compared: Mapping[str, Any], timing: Mapping[str, Any], task: Task) -> dict[str, Any]:
     difference, latency = compared["difference"], timing.get("latency") or {}
     classes = [{**row, "name": row["label"]} for row in compared["classes"] if row["support"]]
     slices = [{**row, "name": row["value"]} for row in compared["slices"]]
@@ -98,9 +101,12 @@ def _side_by_side(compared: Mapping[str, Any], timing: Mapping[str, Any]) -> dic
         "difference": difference,
         "strip": interval(*(difference[name] for name in ("low", "value", "high"))),
         "metrics": [
-            {"name": name, **{side: compared["metrics"][side][key] for side in ("champion", "challenger")}}
-            for key, name in NAMES.items()
+            {"name": metric.heading, **{side: compared["metrics"][side][metric.name] for side in _SIDES}}
+            for metric in task.metrics
+            if metric.decides
         ],
+        "part": task.part,
+        "primary": task.metrics[0],
         "sizes": compared["sizes"],
         "latency": latency,
         "slices": [(column, rows[:ROWS], len(rows)) for column, rows in _by_column(slices).items()],

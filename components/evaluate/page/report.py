@@ -1,7 +1,7 @@
 """The page of an evaluation: one self-contained HTML file, the verdict first. It asks the network for nothing."""
 
 import csv
-import dataclasses
+import inspect
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -10,33 +10,36 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import numpy as np
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 
+from components.evaluate.comparison import ranked
 from components.evaluate.examples import has_pictures
 from components.evaluate.page import figures
-from components.evaluate.page.charts import Scale, interval, path
 from components.evaluate.page.pictures import example_grid, pictures_of
 from components.evaluate.page.profile import profile_of
-from components.evaluate.page.promotion import NAMES, Promotion, changes, promotion
-from components.evaluate.page.search import balance, cost, search, words
-from components.evaluate.predictions import Mistake
+from components.evaluate.page.promotion import Promotion, changes, promotion
+from components.evaluate.page.search import chosen_by, cost, search, words
+from components.evaluate.predictions import Predictions, Shown
 from components.evaluate.sources import Sources
 from components.evaluate.transfer import p_value_of
 from components.shared.artifact import Artifact, git_commit
+from components.shared.charts import interval
 from components.shared.snapshot import SPLITS
+from components.shared.statistics import Metric
+from components.shared.tasks import Task, metric_of
+from components.shared.tasks.scoring import Section
 
-MATRIX_CLASSES = 30
-TABLE_CLASSES = 40
+DATA_CLASSES = 30
 TEXT_CHARACTERS = 500
 REJECTED_ROWS = 10
 _FEW_EXAMPLES = 200  # below this many, the page warns that figures are rough
-_UNIT = {"x": Scale(0, 1, 40, 292), "y": Scale(0, 1, 268, 16)}  # axes of what lies between 0 and 1
 
 HEADLINES = {
     "better": "Better than every baseline",
     "worse": "Worse than {name}: don’t use this model",
     "not shown": "No gain shown over {name}",
-    "the backbone adds nothing": "The backbone adds nothing here: the words alone are as good",
+    "the backbone adds nothing": "The backbone adds nothing here: the {alone} alone are as good",
     "nothing was learned": "Nothing was learned: don’t use this model",
 }
 TONES = {
@@ -52,8 +55,9 @@ def write_page(
     file: Path,
     title: str,
     sources: Sources,
+    task: Task,
     content: Mapping[str, Any],
-    mistakes: Sequence[Mistake],
+    predictions: Predictions,
     timing: Mapping[str, Any],
     settings: Mapping[str, Any],
     decided: Promotion | None = None,
@@ -64,38 +68,42 @@ def write_page(
         file: The HTML file.
         title: What the model is called.
         sources: What was evaluated.
+        task: What was learned.
         content: What `evaluation.json` holds.
-        mistakes: The most confident ones.
+        predictions: The model's, with its worst mistakes.
         timing: How long prediction took, and on what.
         settings: Of the evaluation.
         decided: Whether the model is to become champion, where there is one to become.
     """
-    page = _environment().get_template("report.html.j2")
+    folds, counts = "folds" in content["measured"], sources.snapshot.read_json("snapshot.json")["classes"]["train"]
+    page = _environment(task).get_template("report.html.j2")
     context = {
         "title": title,
         "date": datetime.now(UTC).strftime("%-d %B %Y, %H:%M UTC"),
-        "headline": HEADLINES[content["verdict"]].format(name=content["best_baseline"]),
+        "headline": HEADLINES[content["verdict"]].format(name=content["best_baseline"], alone=content["alone"]),
         "tone": TONES[content["verdict"]],
-        "metric_name": NAMES[content["difference"]["metric"]],
+        "metric_name": _metric(task, content).heading,
+        "metric": _metric(task, content),
+        "primary": task.metrics[0],
+        "columns": _columns(task),
+        "directions": _directions(_columns(task)),
         "evaluation": content,
         "promotion": decided and promotion(decided, content, timing, sources.model.digest),
         "changes": changes(content["changes"]),
         "measured": {"folds": 0, "examples": 0, "reason": "", **content["measured"]},
-        "scored": "examples" if "folds" in content["measured"] else "test examples",
+        "scored": "examples" if folds else "test examples",
         "few": content["difference"]["examples"] < _FEW_EXAMPLES,
-        "rivals": _rivals(content, timing, sources.model),
-        "search": search(sources.model),
-        "carried": words(sources.model),
-        **_figures(sources.model, content, timing),
-        "examples": example_grid(sources.snapshot) if has_pictures(sources.snapshot) else [],
-        "matrix": _matrix(content),
-        "classes": _classes(content),
+        "rivals": _rivals(content, timing, sources.model, task),
+        "search": search(sources.model, task),
+        "carried": words(sources.model, task.metrics[0]),
+        **_figures(sources.model, content, timing, task),
+        "examples": example_grid(sources.snapshot) if has_pictures(sources.snapshot) and task.target.exclusive else [],
+        "sections": _grouped(task.scoring.sections(content, folds)),
         "limit": TEXT_CHARACTERS,
         "inputs": sources.snapshot.read_json("snapshot.json")["inputs"],
-        "mistakes": [_mistake(mistake) for mistake in mistakes],
-        "wrong": round((1 - content["metrics"]["accuracy"]) * content["examples"]),
+        "mistakes": _mistakes(predictions, task, folds),
         "data": _data(sources.snapshot),
-        "balance": balance(sources.snapshot.read_json("snapshot.json")["classes"]["train"], sources.model),
+        "unevenness": task.scoring.unevenness(counts, chosen_by(sources.model)),
         "profile": profile_of(sources),
         "timing": timing,
         "settings": _settings(sources, settings),
@@ -105,20 +113,78 @@ def write_page(
     file.write_text(page.render(context), "utf-8")
 
 
-def _figures(model: Artifact, content: Mapping[str, Any], timing: Mapping[str, Any]) -> dict[str, Any]:
+def _figures(model: Artifact, content: Mapping[str, Any], timing: Mapping[str, Any], task: Task) -> dict[str, Any]:
     return {
         "strip": interval(*(content["difference"][name] for name in ("low", "value", "high"))),
-        "transfer": figures.transfer(content, timing.get("arms", {})),
-        "learning_curve": figures.learning_curve(content),
-        "training": figures.training(model),
-        "unit": _UNIT,
-        "roc": _roc(content),
+        "transfer": figures.transfer(content, timing.get("arms", {}), task.metrics[0]),
+        "learning_curve": figures.learning_curve(content, task.metrics[0]),
+        "training": figures.training(model, task),
     }
 
 
-def _environment() -> Environment:
+def _metric(task: Task, content: Mapping[str, Any]) -> Metric:
+    return metric_of(task, content["difference"]["metric"])
+
+
+def _columns(task: Task) -> list[dict[str, Any]]:
+    """Returns the metrics of a table: those with a heading, of which what decides is drawn where it has bounds."""
+    return [
+        {
+            "name": metric.name,
+            "heading": metric.heading,
+            "title": metric.title,
+            "unit": metric.unit,
+            "direction": metric.direction,
+            "bar": metric.decides and metric.bounds == (0.0, 1.0),
+        }
+        for metric in task.metrics
+        if metric.heading
+    ]
+
+
+def _directions(columns: Sequence[Mapping[str, Any]]) -> str:
+    """Returns which way is better, as a sentence."""
+    told: list[str] = []
+    for word, sign in (("higher", 1), ("lower", -1)):
+        names = [f"{c['title']} ({c['unit']})" if c["unit"] else c["title"] for c in columns if c["direction"] == sign]
+        if names:
+            told.append(f"{word}{'' if told else ' is better'} for {_listed(names)}")
+    sentence = ", ".join(told)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _grouped(sections: Sequence[Section]) -> list[list[dict[str, Any]]]:
+    """Returns the task's sections, those that stand beside one another together."""
+    groups: list[list[dict[str, Any]]] = []
+    for section, before in zip(sections, (None, *sections), strict=False):
+        told = {"template": f"task/{section.template}", "context": section.context}
+        if section.beside and before is not None and before.beside:
+            groups[-1].append(told)
+        else:
+            groups.append([told])
+    return groups
+
+
+def _mistakes(predictions: Predictions, task: Task, folds: bool) -> dict[str, Any]:
+    """Returns the worst mistakes, with what is said of them."""
+    title, some, none = task.scoring.mistakes
+    wrong, total = int((~np.isnan(task.scoring.worst(predictions.statistics))).sum()), len(predictions.statistics)
+    one = "example" if folds else "test example"
+    said = {"wrong": wrong, "all": total, "what": f"{one}s", "one": one, "shown": len(predictions.mistakes)}
+    rows = [_mistake(shown) for shown in predictions.mistakes]
+    return {"title": title, "note": (some if rows else none).format(**said), "rows": rows}
+
+
+def _environment(task: Task) -> Environment:
+    here, theirs = (
+        FileSystemLoader(path) for path in (Path(__file__).parent, Path(inspect.getfile(type(task))).parent)
+    )
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
+        loader=ChoiceLoader([here, PrefixLoader({"task": theirs})]), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {"number": _number, "signed": _signed, "short": _short, "tick": _tick}
@@ -169,10 +235,10 @@ def _short(text: object, characters: int) -> str:
     return whole if len(whole) <= characters else whole[: characters - 1].rstrip() + "…"
 
 
-def _rivals(content: Mapping[str, Any], timing: Mapping[str, Any], model: Artifact) -> list[dict[str, Any]]:
+def _rivals(content: Mapping[str, Any], timing: Mapping[str, Any], model: Artifact, task: Task) -> list[dict[str, Any]]:
     """Returns the rows of the first table: the model, then the baselines, best first, with what each takes."""
-    metric, told = content["difference"]["metric"], content["baselines_told"]
-    baselines = sorted(content["baselines"].items(), key=lambda item: -(item[1][metric] or 0))
+    metric, told = _metric(task, content), content["baselines_told"]
+    baselines = sorted(content["baselines"].items(), key=lambda item: -ranked(metric, item[1]))
     rows = [{"name": "This model", "what": "", "model": True, **content["metrics"], **cost(model)}]
     for name, metrics in baselines:
         row = {"name": name, "what": _what(told.get(name, {}), content), "model": False, **metrics}
@@ -189,53 +255,11 @@ def _what(told: Mapping[str, Any], content: Mapping[str, Any]) -> str:
     return f"{what}; from the first {examples:,} training examples"
 
 
-def _mistake(mistake: Mistake) -> dict[str, Any]:
+def _mistake(shown: Shown) -> dict[str, Any]:
     """Returns a mistake with its texts and its pictures apart."""
-    title = f"{mistake.id}: labelled {mistake.label}, predicted {mistake.predicted}"
-    texts = [value for value in mistake.inputs if isinstance(value, str)]
-    return {**dataclasses.asdict(mistake), "texts": texts, "pictures": pictures_of(mistake.inputs, title)}
-
-
-def _roc(content: Mapping[str, Any]) -> str | None:
-    """Returns the ROC curve as an SVG path, where there is one."""
-    curve = content["roc"]
-    return curve and path(list(zip(curve["fpr"], curve["tpr"], strict=True)), _UNIT["x"], _UNIT["y"])
-
-
-def _matrix(content: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Returns the confusion matrix, of the most confused classes where there are many."""
-    confusion, labels = content["confusion"], content["labels"]
-    if confusion is None:
-        return None
-    count = len(labels)
-    wrong = [sum(confusion[n]) + sum(row[n] for row in confusion) - 2 * confusion[n][n] for n in range(count)]
-    shown = sorted(sorted(range(count), key=lambda n: -wrong[n])[:MATRIX_CLASSES])
-    totals = {n: sum(confusion[n]) for n in shown}
-    rows = [
-        {
-            "label": labels[n],
-            "total": totals[n],
-            "cells": [
-                {
-                    "label": labels[m],
-                    "count": confusion[n][m],
-                    "share": confusion[n][m] / max(totals[n], 1),
-                    "is": n == m,
-                }
-                for m in shown
-            ],
-        }
-        for n in shown
-    ]
-    return {"rows": rows, "labels": [labels[n] for n in shown], "all": count}
-
-
-def _classes(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the rows of the per-class table: lowest F1 first where not all are shown."""
-    rows = content["classes"]
-    if len(rows) > TABLE_CLASSES:
-        rows = sorted((row for row in rows if row["support"]), key=lambda row: row["f1"])[:TABLE_CLASSES]
-    return {"rows": rows, "all": len(content["classes"])}
+    texts = [value for value in shown.inputs if isinstance(value, str)]
+    pictures = pictures_of(shown.inputs, f"{shown.id}: {shown.mistake.title}")
+    return {"badge": shown.mistake.badge, "said": shown.mistake.said, "texts": texts, "pictures": pictures}
 
 
 def _data(snapshot: Artifact) -> dict[str, Any]:
@@ -250,7 +274,7 @@ def _data(snapshot: Artifact) -> dict[str, Any]:
             rejects = [_reject(row) for row in islice(csv.reader(lines), 1, REJECTED_ROWS + 1)]
     return {
         "rows": {split: told["rows"][split] for split in SPLITS},
-        "classes": [(label, counts[label]) for label in largest[:MATRIX_CLASSES]],
+        "classes": [(label, counts[label]) for label in largest[:DATA_CLASSES]],
         "all": len(counts),
         "source": snapshot.settings.get("source", ""),
         "read": notes.get("read"),

@@ -3,44 +3,44 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
+from components.evaluate.comparison import ranked
 from components.shared.artifact import NOTES, Artifact
-from components.shared.selection import selection_of
+from components.shared.statistics import Metric
+from components.shared.tasks import Task
 
-METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
 WORDS = 10  # that are shown of a class
 CLASSES = 24  # the first; more fill the page
-_HISTORY, _LEXICAL = f"{NOTES}history.json", f"{NOTES}lexical.json"
-_SIDES = {"words": "Words", "backbone": "Backbone"}
+_HISTORY, _CARRIERS = f"{NOTES}history.json", tuple(f"{NOTES}{kind}.json" for kind in ("lexical", "gradients"))
+_SIDES = {"words": "Words", "gradients": "Gradients", "backbone": "Backbone"}
 
 
-def search(model: Artifact) -> dict[str, Any] | None:
+def search(model: Artifact, task: Task) -> dict[str, Any] | None:
     """Returns the candidates, best first; None where finetune looked at no more than one."""
     history = _read(model, _HISTORY)
     rows = [row for row in history.get("candidates") or [] if row.get("validation")]
     if len(rows) < 2:
         return None
-    selection = history.get("selection", "accuracy")
+    metric, other = _told(history, task)
     return {
-        "rows": sorted(rows, key=lambda row: (-_number(row["validation"].get(selection)), row["seconds"])),
-        "selection": METRICS.get(selection, selection),
+        "rows": sorted(rows, key=lambda row: (-ranked(metric, row["validation"]), row["seconds"])),
+        "selection": metric.title,
         "budget": history.get("budget_minutes"),
         "seconds": sum(row["seconds"] for row in rows),
-        "key": selection,
+        "metric": metric,
+        "other": other,
         "defaults": history.get("defaults") or "",
     }
 
 
-def words(model: Artifact) -> dict[str, Any] | None:
-    """Returns the words that carry each class, and how much each side carries; None for a model without words."""
-    told = _read(model, _LEXICAL)
-    if not told:
+def words(model: Artifact, metric: Metric) -> dict[str, Any] | None:
+    """Returns the words that carry each class, and how much each side carries; None for a backbone alone."""
+    told = next((_read(model, name) for name in _CARRIERS if name in model.files), None)
+    if told is None:
         return None
     classes = list(told.get("classes", {}).items())
     return {
         "sides": [
-            {"name": _SIDES.get(name, name), "share": side.get("share"), "accuracy": side.get("accuracy")}
+            {"name": _SIDES.get(name, name), "share": side.get("share"), "score": side.get(metric.name)}
             for name, side in told.get("sides", {}).items()
         ],
         "classes": [
@@ -52,24 +52,16 @@ def words(model: Artifact) -> dict[str, Any] | None:
     }
 
 
-def balance(counts: Mapping[str, int], model: Artifact) -> dict[str, Any] | None:
-    """Returns what is to be said of uneven classes, and which metric selected; None where classes are even.
+def chosen_by(model: Artifact) -> str:
+    """Returns the metric that selected the model, "" where that is not told."""
+    return str(_read(model, _HISTORY).get("selection") or "")
 
-    Args:
-        counts: Training examples of each class.
-        model: Whose history tells what selected.
-    """
-    there = {label: count for label, count in counts.items() if count}
-    if selection_of(np.array(list(there.values()))) != "macro_f1":
-        return None
-    largest, smallest = max(there, key=lambda label: there[label]), min(there, key=lambda label: there[label])
-    selection = _read(model, _HISTORY).get("selection")
-    return {
-        "largest": (largest, there[largest]),
-        "smallest": (smallest, there[smallest]),
-        "ratio": there[largest] / there[smallest],
-        "selection": METRICS.get(selection, selection) if selection else "",
-    }
+
+def _told(history: Mapping[str, Any], task: Task) -> tuple[Metric, Metric | None]:
+    """Returns the metric that selected, and another that decides, where there is one."""
+    deciding = [metric for metric in task.metrics if metric.decides]
+    chosen = next((metric for metric in task.metrics if metric.name == history.get("selection")), deciding[0])
+    return chosen, next((metric for metric in deciding if metric is not chosen), None)
 
 
 def cost(model: Artifact) -> dict[str, Any]:
@@ -83,8 +75,3 @@ def cost(model: Artifact) -> dict[str, Any]:
 
 def _read(model: Artifact, name: str) -> dict[str, Any]:
     return model.read_json(name) if name in model.files else {}
-
-
-def _number(value: Any) -> float:
-    """Returns a score as it is ranked: what is none comes last."""
-    return float(value) if isinstance(value, int | float) and np.isfinite(value) else float("-inf")

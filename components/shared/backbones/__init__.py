@@ -20,7 +20,7 @@ from components.shared.errors import InputError, ServiceError, did_you_mean
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from components.shared.backbones.network import Network
+    from components.shared.backbones.network import MakeHead, Network
 
 RANDOM, TIMM, REGISTRY = "random:", "timm/", "models:/"
 _HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
@@ -29,13 +29,19 @@ _SMALL_FILES = [
     "modules.json", "sentence_bert_config.json", "1_Pooling/config.json",
     "preprocessor_config.json", "preprocessing.json", "model.json",
 ]  # fmt: skip
-_WEIGHTS = ["lexical.json", "model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
-_WORDS = tuple(f"lexical/{name}.py" for name in ("predictor", "terms", "vectorizer"))
-_MODEL_FILES = tuple(f"backbones/{name}.py" for name in ("network", "predictor", "pixels", "preprocessing")) + _WORDS
+_WEIGHTS = [
+    "lexical.json",
+    "gradients.json",
+    "model.safetensors",
+    "model-*.safetensors",
+    "model.safetensors.index.json",
+]
+_WORDS, _EDGES = "lexical/vectorizer.py", "gradients/look.py"
 _LIGHT = ("mlflow", "numpy", "pandas", "safetensors", "scipy")
 _REQUIREMENTS = (*_LIGHT, "pillow", "tokenizers", "torch", "transformers")
-LEXICAL = "lexical"
-"""The family of models that know words alone: they have no backbone, and need no torch."""
+LEXICAL, GRADIENTS = "lexical", "gradients"
+"""The families of models that know the words of texts, or the gradients of pictures, alone: without a backbone."""
+WITHOUT_BACKBONE = (LEXICAL, GRADIENTS)
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,8 @@ class Needs:
     """What a model of a family needs to predict, without graft.
 
     Attributes:
-        files: From `components/shared` on, the family's own first: `register` puts copies beside the weights.
+        files: From `components/shared` on, the family's own first: `register` puts copies of them, and of what they
+            import, beside the weights.
         requirements: The distributions, which are pinned to the versions that trained the model.
     """
 
@@ -52,9 +59,10 @@ class Needs:
 
 
 FAMILIES = {
-    "transformers": Needs(("backbones/transformers.py", *_MODEL_FILES), _REQUIREMENTS),
-    "timm": Needs(("backbones/timm.py", *_MODEL_FILES), (*_REQUIREMENTS, "timm", "torchvision")),
-    LEXICAL: Needs(("backbones/lexical.py", *_WORDS), _LIGHT),
+    "transformers": Needs(("backbones/transformers.py", _WORDS, _EDGES), _REQUIREMENTS),
+    "timm": Needs(("backbones/timm.py", _WORDS, _EDGES), (*_REQUIREMENTS, "timm", "torchvision")),
+    LEXICAL: Needs(("backbones/lexical.py", _WORDS), _LIGHT),
+    GRADIENTS: Needs(("backbones/gradients.py", _EDGES), (*_LIGHT, "pillow")),
 }
 
 
@@ -91,14 +99,14 @@ class Backbone:
 class Family(Protocol):
     """What a family's file offers."""
 
-    def from_backbone(self, backbone: Backbone, pooling: str, labels: Sequence[str]) -> "Network":
-        """Returns a backbone's network with a head for these labels.
+    def from_backbone(self, backbone: Backbone, pooling: str, head: "MakeHead") -> "Network":
+        """Returns a backbone's network with a head.
 
-        The head is new (drawn from torch's global generator), but for the rows of labels that the backbone, a model of
-        ours, knows already.
+        The head is new (drawn from torch's global generator), but for what the backbone's own head, that of a model of
+        ours of the same task, knows already.
         """
 
-    def from_model(self, folder: Path) -> "Network":
+    def from_model(self, folder: Path, head: "MakeHead | None" = None) -> "Network":
         """Returns the trained network of a model's folder, in evaluation mode, on the CPU."""
 
     def collate(self, columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> "dict[str, Tensor]":
@@ -110,7 +118,12 @@ class Family(Protocol):
     def predict(
         self, network: "Network", columns: Mapping[str, Sequence[np.ndarray]], padding: int, batch_size: int
     ) -> np.ndarray:
-        """Returns probabilities [examples, classes], float32."""
+        """Returns probabilities [examples, classes], float32, of a network whose examples have one class each."""
+
+    def outputs_of(
+        self, network: "Network", columns: Mapping[str, Sequence[np.ndarray]], padding: int, batch_size: int
+    ) -> dict[str, list[np.ndarray]]:
+        """Returns the head's outputs, float32, of each row an array; `Head.decode` makes predictions of them."""
 
 
 def family(name: str) -> Family:
@@ -123,8 +136,8 @@ def fetch(backbone: str, scratch: Path, weights: bool = True, args: Mapping[str,
 
     Args:
         backbone: A path (also of a model artifact), `s3://bucket/prefix`, a name on the Hugging Face hub, `timm/NAME`
-            (with or without its tag), `models:/NAME@alias`, or `random:` and any of these. A model of words alone
-            stands for the backbone that its job named.
+            (with or without its tag), `models:/NAME@alias`, or `random:` and any of these. A model of words or
+            gradients alone stands for the backbone that its job named.
         scratch: A folder to download to, where that is needed (the hub has a cache of its own).
         weights: Whether the weights are needed, or only configuration and preprocessing.
         args: What to build it with, on top of its configuration.
@@ -167,14 +180,14 @@ def wanted(weights: bool) -> list[str]:
 
 
 def _remembered(folder: Path) -> str | None:
-    """Returns the backbone that a model of words alone would have had; None of anything else."""
+    """Returns the backbone that a model without one would have had; None of anything else."""
     file = folder / "model.json"
     told = json.loads(file.read_text("utf-8")) if file.exists() else {}
-    return str(told["backbone"]) if told.get("family") == LEXICAL else None
+    return str(told["backbone"]) if told.get("family") in WITHOUT_BACKBONE else None
 
 
 def below(backbone: str, scratch: Path) -> str:
-    """Returns the backbone that a name leads to: of a model of words alone the one that its job named.
+    """Returns the backbone that a name leads to: of a model without one that which its job named.
 
     Args:
         backbone: As `fetch` takes it; only a version of the registry or a folder can be such a model.
@@ -196,13 +209,13 @@ def below(backbone: str, scratch: Path) -> str:
 
 
 def _fetch_below(model: str, below: str, scratch: Path, weights: bool, args: Mapping[str, Any] | None) -> Backbone:
-    """Brings the backbone here that a model of words alone remembers."""
+    """Brings the backbone here that a model without one remembers."""
     start = RANDOM if model.startswith(RANDOM) else ""
     try:
         return fetch(start + below.removeprefix(start), scratch, weights, args)
     except InputError as error:
         raise InputError(
-            f"{model!r} knows words alone: it has no backbone, and remembers that its job named {below!r}. {error}"
+            f"{model!r} is a linear model without a backbone; it remembers that its job named {below!r}. {error}"
         ) from error
 
 

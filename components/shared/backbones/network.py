@@ -1,13 +1,15 @@
-"""What the networks of all families have in common: a backbone, one vector an example, a linear head; their batches.
+"""What the networks of all families have in common: a backbone, the head of a task; their batches.
 
 This file and those that it imports need nothing else of graft: `register` puts copies of them beside the weights, and
 the registered model runs on them.
 """
 
+import importlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,43 +18,56 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
-from ..lexical.predictor import VOCABULARY, load_vectorizer, save_vectorizer
-from ..lexical.vectorizer import Vectorizer
+from ..columns import Columns, load_columns, save_columns
+from .head import Encoded, Head, LinearHead, Outputs
 from .pixels import open_image
 from .preprocessing import Preprocessing
 
 WIDE_IDS, WIDE_WEIGHTS = "wide_ids", "wide_weights"
-"""Columns of a batch: which words an example has (numbers of the vectorizer's columns), and how much each weighs."""
-_WITHOUT_WORDS = 0.5  # the part of the examples in training whose words are not seen: the backbone learns on its own
+"""Columns of a batch: which an example has beside its features (words, gradients), and how much each weighs."""
+FIRST_HEAD = "classification"
+"""Whose head a model has that does not tell it: it was the only one once."""
+MakeHead = Callable[[int], Head]
+"""Makes a head for vectors of a width."""
 
 
 class Network(nn.Module):
-    """A backbone (`encoder`), dropout and a linear `head`; a family says how the backbone becomes one vector.
+    """A backbone (`encoder`), dropout and the `head` of a task; a family says what the backbone makes of a batch.
 
     Two things can be added, see `model.json`: with `normalized` the vector has the length √width whatever the backbone
-    makes of it, so that all its numbers are about 1. And `widen` lays a branch for the words of a text beside it, whose
-    logits are added (wide and deep, Cheng et al. 2016, 1606.07792).
+    makes of it, so that all its numbers are about 1. And `widen` lays a branch beside it, for the words of a text or
+    the gradients of a picture, whose logits are added (wide and deep, Cheng et al. 2016, 1606.07792).
 
     Attributes:
         pooling: How the backbone's output becomes one vector.
     """
 
     pooling = "auto"
+    head: LinearHead  # as most are; where a head is none, nothing asks for its layer
     wide: nn.EmbeddingBag | None
-    vectorizer: Vectorizer | None
+    beside: Columns | None
 
-    def __init__(self, encoder: nn.Module, width: int, labels: Sequence[str], dropout: float) -> None:
+    def __init__(self, encoder: nn.Module, width: int, head: MakeHead, dropout: float) -> None:
         super().__init__()
-        self.normalized, self.wide, self.vectorizer = False, None, None
+        self.normalized, self.wide, self.beside = False, None, None
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(width, len(labels))
-        nn.init.normal_(self.head.weight, std=0.02)
-        nn.init.zeros_(self.head.bias)
+        self.head = head(width)  # type: ignore[assignment]
 
     def pooled(self, **batch: Tensor) -> Tensor:
         """Returns one vector an example, float [batch, width]."""
         raise NotImplementedError
+
+    def tokens(self, **batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns one vector a token, float [batch, tokens, width], and which are there, bool [batch, tokens]."""
+        raise ValueError("it gives one vector an example, and none for each token, which this task needs")
+
+    def encode(self, **batch: Tensor) -> Encoded:
+        """Returns what the backbone makes of a batch, at the level that the head asks for."""
+        if self.head.level == "tokens":
+            tokens, mask = self.tokens(**batch)
+            return Encoded(tokens=tokens, mask=mask)
+        return Encoded(pooled=self.pooled(**batch))
 
     def summaries(self, **batch: Tensor) -> dict[str, Tensor]:
         """Returns all vectors that one pass can make of an example, by pooling; the network's own is the first."""
@@ -68,57 +83,63 @@ class Network(nn.Module):
             for part in (self.head.weight, self.head.bias, *([] if self.wide is None else [self.wide.weight])):
                 part.div_(temperature)
 
-    def forward(self, **batch: Tensor) -> Tensor:
-        """Takes a batch as `collate` makes it; returns logits [batch, classes]."""
-        words = {name: batch.pop(name) for name in (WIDE_IDS, WIDE_WEIGHTS) if name in batch}
-        return self.classify(self.pooled(**batch), **words)
+    def forward(self, **batch: Tensor) -> Outputs:
+        """Takes a batch as `collate` makes it; returns the head's outputs."""
+        wide = {name: batch.pop(name) for name in (WIDE_IDS, WIDE_WEIGHTS) if name in batch}
+        return self.answer(self.encode(**batch), **wide)
 
-    def classify(self, pooled: Tensor, wide_ids: Tensor | None = None, wide_weights: Tensor | None = None) -> Tensor:
-        """Returns logits [batch, classes].
+    def answer(self, encoded: Encoded, wide_ids: Tensor | None = None, wide_weights: Tensor | None = None) -> Outputs:
+        """Returns the head's outputs.
 
         Args:
-            pooled: What the backbone makes of the examples, [batch, width].
-            wide_ids: Of a network with a branch for words: their columns, int64 [batch, words].
-            wide_weights: What each weighs, float32 [batch, words]; 0 where an example has fewer.
+            encoded: What the backbone makes of the examples.
+            wide_ids: Of a network with a branch: which columns, int64 [batch, columns].
+            wide_weights: What each weighs, float32 [batch, columns]; 0 where an example has fewer.
         """
-        logits = self.deep(pooled)
+        ready = self._prepared(encoded)
         if self.wide is None:
-            return logits
-        words: Tensor = self.wide(wide_ids, per_sample_weights=wide_weights)
-        if self.training:
-            words = words * (torch.rand(len(words), 1, device=words.device) >= _WITHOUT_WORDS)
-        return logits + words
+            return self._outputs(ready)
+        wide: Tensor = self.wide(wide_ids, per_sample_weights=wide_weights)
+        return self._outputs(ready._replace(beside=wide))
 
     def deep(self, pooled: Tensor) -> Tensor:
         """Returns the logits [batch, classes] that the backbone's vectors [batch, width] alone bring."""
-        if self.normalized:
-            pooled = nn.functional.normalize(pooled.float(), dim=-1) * pooled.shape[-1] ** 0.5
-        logits: Tensor = self.head(self.dropout(pooled))
-        return logits
+        return self._outputs(self._prepared(Encoded(pooled=pooled)))["logits"]
 
-    def widen(self, vectorizer: Vectorizer, weight: Tensor | None = None) -> None:
-        """Adds the branch for words, or replaces it.
+    def _prepared(self, encoded: Encoded) -> Encoded:
+        """Returns what the head takes: normalised, with dropout."""
+        vectors: Tensor = getattr(encoded, self.head.level)
+        if self.normalized:
+            vectors = nn.functional.normalize(vectors.float(), dim=-1) * vectors.shape[-1] ** 0.5
+        return encoded._replace(**{self.head.level: self.dropout(vectors)})
+
+    def _outputs(self, ready: Encoded) -> Outputs:
+        outputs: Outputs = self.head(ready)
+        return outputs
+
+    def widen(self, beside: Columns, weight: Tensor | None = None) -> None:
+        """Adds the branch, or replaces it.
 
         Args:
-            vectorizer: Makes the columns.
+            beside: Makes the columns.
             weight: [columns, classes]; None: 0.
         """
         device = self.head.weight.device
-        self.vectorizer = vectorizer
-        self.wide = nn.EmbeddingBag(vectorizer.width, self.head.out_features, mode="sum", device=device)
+        self.beside = beside
+        self.wide = nn.EmbeddingBag(beside.width, self.head.out_features, mode="sum", device=device)
         with torch.no_grad():
             self.wide.weight.copy_(torch.zeros(()) if weight is None else weight)
 
     def narrow(self) -> None:
-        """Removes the branch for words."""
-        self.wide, self.vectorizer = None, None
+        """Removes the branch."""
+        self.wide, self.beside = None, None
 
     def save(self, folder: Path) -> None:
-        """Writes the weights, the backbone's configuration, and the terms of the branch for words."""
+        """Writes the weights, the backbone's configuration, and what makes the columns of the branch."""
         save_model(self, str(folder / "model.safetensors"))
         self.save_configuration(folder)
-        if self.vectorizer is not None:
-            save_vectorizer(self.vectorizer, folder)
+        if self.beside is not None:
+            save_columns(self.beside, folder)
 
     def load(self, folder: Path) -> None:
         """Reads what `save` wrote."""
@@ -128,8 +149,8 @@ class Network(nn.Module):
     def resemble(self, folder: Path) -> None:
         """Gets what the network of a model's folder has beside backbone and head, but not its weights."""
         self.normalized = bool(json.loads((folder / "model.json").read_text("utf-8")).get("normalize"))
-        if (folder / VOCABULARY).exists():
-            self.widen(load_vectorizer(folder))
+        if (beside := load_columns(folder)) is not None:
+            self.widen(beside)
 
     def save_configuration(self, folder: Path) -> None:
         """Writes `config.json`: what the backbone is made from."""
@@ -138,29 +159,44 @@ class Network(nn.Module):
     def describe(self) -> dict[str, Any]:
         """Returns what `model.json` must tell beside, so that the family's `from_model` can make it again."""
         wide = {"wide": self.wide.num_embeddings} if self.wide is not None else {}
-        return {**({"normalize": True} if self.normalized else {}), **wide}
+        head = {"head": self.head.kind} if self.head.kind != FIRST_HEAD else {}
+        return {**({"normalize": True} if self.normalized else {}), **wide, **head}
+
+    def adopt(self, weights: Mapping[str, Tensor], told: Mapping[str, Any]) -> None:
+        """Keeps what an older head of the same kind knows; its branch has the columns of the one here.
+
+        Args:
+            weights: Of the older network: `head.…`, perhaps `wide.weight`.
+            told: Its `model.json`.
+        """
+        own = {name.removeprefix("head."): value for name, value in weights.items() if name.startswith("head.")}
+        spec = spec_of(told)
+        if told.get("head", FIRST_HEAD) != self.head.kind or not self.head.adopt(own, spec):
+            return
+        if self.wide is not None:
+            with torch.no_grad():
+                for number, row in self.head.shared(spec):
+                    self.wide.weight[:, number] = weights["wide.weight"][:, row]
 
 
-def keep_rows(network: Network, labels: Sequence[str], weights: Mapping[str, Tensor], known: Sequence[str]) -> None:
-    """Gives a head the rows of those labels that an older head knows; the others stay as they are.
+def head_of(told: Mapping[str, Any]) -> MakeHead:
+    """Returns what makes the head of a trained model.
 
     Args:
-        network: The new one, with a branch for words where the older one has it: that gets the labels' columns.
-        labels: Its labels.
-        weights: Of the older network: `head.weight` and `head.bias`, perhaps `wide.weight`.
-        known: The older head's labels.
+        told: `model.json`; `head` names the folder of its task.
     """
-    head, wide = network.head, network.wide
-    if weights["head.weight"].shape[1] != head.in_features:
-        return
-    rows = {label: number for number, label in enumerate(known)}
-    with torch.no_grad():
-        for number, label in enumerate(labels):
-            if label in rows:
-                head.weight[number] = weights["head.weight"][rows[label]]
-                head.bias[number] = weights["head.bias"][rows[label]]
-                if wide is not None:
-                    wide.weight[:, number] = weights["wide.weight"][:, rows[label]]
+    module = importlib.import_module(f"..tasks.{told.get('head', FIRST_HEAD)}.head", __package__)
+    made: MakeHead = partial(module.Head, spec=spec_of(told))
+    return made
+
+
+def spec_of(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what data tell a head: `labels`, and what else `target` holds.
+
+    Args:
+        told: Content of `features.json` or `model.json`.
+    """
+    return {"labels": told["labels"], **told.get("target", {})}
 
 
 class Normalize(nn.Module):
@@ -190,32 +226,50 @@ def collate(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> dict[s
 
     Args:
         columns: For each column a list of arrays, one an example: `input_ids` and perhaps `token_type_ids`; or
-            `pixels` (uint8, side x side x 3 of them); or `encoded` (the bytes of a JPEG file).
+            `pixels` (uint8, side x side x 3 of them); or `encoded` (the bytes of a JPEG file). With them perhaps those
+            of a branch.
         padding: The id of the padding token.
 
     Returns:
         Of texts, `attention_mask` and the columns, padded to the longest: int64 [examples, longest]. Of images,
         `pixels`: uint8 [examples, side, side, 3].
     """
+    wide = pad_wide(columns) if WIDE_IDS in columns else {}
     if "input_ids" in columns:
         deep = {name: rows for name, rows in columns.items() if name not in (WIDE_IDS, WIDE_WEIGHTS)}
-        return {**_pad(deep, padding), **(pad_words(columns) if WIDE_IDS in columns else {})}
-    return {"pixels": torch.from_numpy(_squares(columns))}
+        return {**_pad(deep, padding), **wide}
+    return {"pixels": torch.from_numpy(_squares(columns)), **wide}
 
 
 @torch.inference_mode()
-def predict(network: Network, columns: Mapping[str, Sequence[np.ndarray]], padding: int, batch_size: int) -> np.ndarray:
-    """Returns probabilities [examples, classes], float32: the longest examples first, in batches of like length."""
+def outputs_of(
+    network: Network, columns: Mapping[str, Sequence[np.ndarray]], padding: int, batch_size: int
+) -> dict[str, list[np.ndarray]]:
+    """Returns the head's outputs, float32, of each row an array: the longest rows first, in batches of like length.
+
+    At the level of tokens a row's array has one line for each of its tokens.
+    """
     device = next(network.parameters()).device
     rows = next(iter(columns.values()))
-    costs = [-len(row) for row in rows] if "input_ids" in columns else np.zeros(len(rows))
-    order = np.argsort(costs, kind="stable")
-    found = np.zeros((len(order), network.head.out_features), np.float32)
+    lengths = [len(row) if "input_ids" in columns else 0 for row in rows]
+    order = np.argsort([-length for length in lengths], kind="stable")
+    found: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         batch = collate({name: [values[i] for i in chosen] for name, values in columns.items()}, padding)
-        logits = network(**{name: tensor.to(device) for name, tensor in batch.items()})
-        found[chosen] = logits.float().softmax(-1).cpu().numpy()
+        for name, values in network(**{name: tensor.to(device) for name, tensor in batch.items()}).items():
+            kept = found.setdefault(name, [np.zeros(0, np.float32)] * len(order))
+            for place, value in zip(chosen.tolist(), values.float().cpu().numpy(), strict=True):
+                kept[place] = value[: lengths[place]] if network.head.level == "tokens" else value
+    return found
+
+
+def predict(network: Network, columns: Mapping[str, Sequence[np.ndarray]], padding: int, batch_size: int) -> np.ndarray:
+    """Returns probabilities [examples, classes], float32, of a network whose examples have one class each."""
+    logits = outputs_of(network, columns, padding, batch_size).get("logits", [])
+    if not logits:
+        return np.zeros((0, network.head.out_features), np.float32)
+    found: np.ndarray = torch.from_numpy(np.stack(logits)).softmax(-1).numpy()
     return found
 
 
@@ -241,20 +295,20 @@ def _never_empty(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> d
     return {name: [row if len(row) else alone[name] for row in rows] for name, rows in columns.items()}
 
 
-def word_columns(vectorizer: Vectorizer, texts: Sequence[Sequence[str]]) -> dict[str, list[np.ndarray]]:
-    """Returns the columns of words that a network with a branch for them takes beside its other ones.
+def wide_columns(beside: Columns, inputs: Sequence[Sequence[Any]]) -> dict[str, list[np.ndarray]]:
+    """Returns the columns that a network with a branch takes beside its features.
 
     Args:
-        vectorizer: The network's.
-        texts: For each input its texts.
+        beside: The network's.
+        inputs: For each input its values: texts, or image files.
     """
-    made = vectorizer.columns(texts)
+    made = beside.columns(inputs)
     cuts = made.indptr[1:-1]
     return {WIDE_IDS: np.split(made.indices, cuts), WIDE_WEIGHTS: np.split(made.data, cuts)}
 
 
-def pad_words(columns: Mapping[str, Sequence[np.ndarray]]) -> dict[str, Tensor]:
-    """Makes a batch of columns of words, padded with what weighs nothing."""
+def pad_wide(columns: Mapping[str, Sequence[np.ndarray]]) -> dict[str, Tensor]:
+    """Makes a batch of the columns of a branch, padded with what weighs nothing."""
     lengths = np.array([len(row) for row in columns[WIDE_IDS]])
     there = np.arange(max(1, int(lengths.max()))) < lengths[:, None]
     ids, weights = np.zeros(there.shape, np.int64), np.zeros(there.shape, np.float32)

@@ -4,7 +4,7 @@ Like `network.py` it needs nothing else of graft.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import timm
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from .network import Network, Normalize, collate, keep_rows, predict
+from .network import MakeHead, Network, Normalize, collate, head_of, outputs_of, predict
 from .predictor import RawPredictor, padding_of
 from .preprocessing import Preprocessing, preprocessing_of
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 _LUMA = (0.299, 0.587, 0.114)  # what red, green and blue add to the grey of a picture (ITU-R BT.601)
 _LOADED = 0.8  # the part of the matrices that must come from the file
 
-__all__ = ["Predictor", "TimmNetwork", "collate", "from_backbone", "from_model", "padding_of", "predict"]
+__all__ = ["Predictor", "TimmNetwork", "collate", "from_backbone", "from_model", "outputs_of", "padding_of", "predict"]
 
 
 class TimmNetwork(Network):
     """A model of timm without its classifier: its own pooling, then a new head."""
 
-    def __init__(self, encoder: Any, config: Mapping[str, Any], labels: Sequence[str], normalize: Normalize) -> None:
-        super().__init__(encoder, encoder.head_hidden_size, labels, 0.0)
+    def __init__(self, encoder: Any, config: Mapping[str, Any], head: MakeHead, normalize: Normalize) -> None:
+        super().__init__(encoder, encoder.head_hidden_size, head, 0.0)
         self.config, self.normalize = dict(config), normalize
         self.channels = int(self.config.get("model_args", {}).get("in_chans", 3))
         if self.channels not in (1, 3):
@@ -56,12 +56,12 @@ class Predictor(RawPredictor):
     """Predicts from raw images."""
 
     @staticmethod
-    def from_model(folder: Path) -> Network:
+    def from_model(folder: Path, head: MakeHead | None = None) -> Network:
         """Returns the trained network of a model's folder."""
-        return from_model(folder)
+        return from_model(folder, head)
 
 
-def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> TimmNetwork:
+def from_backbone(backbone: "Backbone", pooling: str, head: MakeHead) -> TimmNetwork:
     """Returns a backbone's network; see `Family`. The pooling is the architecture's own, whatever is asked for.
 
     Weights for another input size are fitted by timm (positions interpolated).
@@ -81,20 +81,25 @@ def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> 
     if weights:
         _check(encoder, weights)
     kept = {"architecture": config["architecture"], "model_args": arguments, **told}
-    network = TimmNetwork(encoder, kept, labels, Normalize(preprocessing))
+    network = TimmNetwork(encoder, kept, head, Normalize(preprocessing))
     if own and weights:
         network.resemble(backbone.folder)
-        keep_rows(network, labels, weights, own["labels"])
+        network.adopt(weights, own)
     return network
 
 
-def from_model(folder: Path) -> TimmNetwork:
-    """Returns the trained network of a model's folder, in evaluation mode, on the CPU."""
+def from_model(folder: Path, head: MakeHead | None = None) -> TimmNetwork:
+    """Returns the trained network of a model's folder, in evaluation mode, on the CPU.
+
+    Args:
+        folder: Of the model.
+        head: Makes its head; None: the one that `model.json` names, in the folders of tasks beside this one.
+    """
     told, config, preprocessing = (
         json.loads((folder / name).read_text("utf-8")) for name in ("model.json", "config.json", "preprocessing.json")
     )
     encoder, _ = _create(config["architecture"], config["model_args"], {})
-    network = TimmNetwork(encoder, config, told["labels"], Normalize(Preprocessing.from_json(preprocessing)))
+    network = TimmNetwork(encoder, config, head or head_of(told), Normalize(Preprocessing.from_json(preprocessing)))
     network.load(folder)
     return network.eval()
 

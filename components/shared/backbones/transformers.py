@@ -4,7 +4,7 @@ Like `network.py` it needs nothing else of graft.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 from transformers.utils.logging import disable_progress_bar
 
-from .network import Network, Normalize, collate, keep_rows, predict
+from .network import MakeHead, Network, Normalize, collate, head_of, outputs_of, predict
 from .predictor import RawPredictor, padding_of
 from .preprocessing import Preprocessing, preprocessing_of
 
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
 _MISSING = 0.05  # the part of the weights that may be: they would be drawn at random
 
-__all__ = ["Predictor", "TransformersNetwork", "collate", "from_backbone", "from_model", "padding_of", "predict"]
+__all__ = [
+    "Predictor",
+    "TransformersNetwork",
+    "collate",
+    "from_backbone",
+    "from_model",
+    "outputs_of",
+    "padding_of",
+    "predict",
+]
 
 
 class TransformersNetwork(Network):
@@ -34,19 +43,25 @@ class TransformersNetwork(Network):
     largest value of each dimension).
     """
 
-    def __init__(self, encoder: Any, pooling: str, labels: Sequence[str], normalize: Normalize | None) -> None:
+    def __init__(self, encoder: Any, pooling: str, head: MakeHead, normalize: Normalize | None) -> None:
         config = encoder.config
         if config.is_encoder_decoder:
             raise ValueError(f"{config.model_type} is an encoder-decoder; an encoder or a decoder was expected")
-        if pooling != "first" and _has_pooler(encoder):
+        super().__init__(encoder, _width(config), head, 0.0 if normalize else _dropout(config))
+        if (pooling != "first" or self.head.level != "pooled") and _has_pooler(encoder):
             encoder.pooler = None  # would be saved and never used
-        super().__init__(encoder, _width(config), labels, 0.0 if normalize else _dropout(config))
         self.pooling, self.normalize = pooling, normalize
         config.use_cache = False
 
     def pooled(self, **batch: Tensor) -> Tensor:
         """Takes `input_ids` and `attention_mask` [batch, tokens], or `pixels` [batch, side, side, 3]."""
         return _summary(self._encoded(batch), self.pooling, batch.get("attention_mask"))
+
+    def tokens(self, **batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Takes `input_ids` and `attention_mask` [batch, tokens]."""
+        if self.normalize is not None:
+            return super().tokens(**batch)
+        return self._encoded(batch).last_hidden_state, batch["attention_mask"].bool()
 
     def summaries(self, **batch: Tensor) -> dict[str, Tensor]:
         """Returns the vectors of its own pooling, and of those that ask for no weights of their own."""
@@ -82,18 +97,18 @@ class Predictor(RawPredictor):
     """Predicts from raw texts or images."""
 
     @staticmethod
-    def from_model(folder: Path) -> Network:
+    def from_model(folder: Path, head: MakeHead | None = None) -> Network:
         """Returns the trained network of a model's folder."""
-        return from_model(folder)
+        return from_model(folder, head)
 
 
-def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> TransformersNetwork:
+def from_backbone(backbone: "Backbone", pooling: str, head: MakeHead) -> TransformersNetwork:
     """Returns a backbone's network; see `Family`.
 
     Args:
         backbone: Where it lies; `args` override its configuration.
         pooling: "first", "last", "mean", or "auto": "last" for a decoder, else "first".
-        labels: Of the new head.
+        head: Makes the new head.
 
     Raises:
         ValueError: It is neither an encoder nor a decoder.
@@ -120,20 +135,25 @@ def from_backbone(backbone: "Backbone", pooling: str, labels: Sequence[str]) -> 
         encoder = _pretrained(backbone.folder, config)
     if pooling == "auto":
         pooling = backbone_pooling(encoder)
-    network = TransformersNetwork(encoder, pooling, labels, normalize)
+    network = TransformersNetwork(encoder, pooling, head, normalize)
     if weights:
         network.resemble(backbone.folder)
-        keep_rows(network, labels, weights, told["labels"])
+        network.adopt(weights, told)
     return network
 
 
-def from_model(folder: Path) -> TransformersNetwork:
-    """Returns the trained network of a model's folder, in evaluation mode, on the CPU."""
+def from_model(folder: Path, head: MakeHead | None = None) -> TransformersNetwork:
+    """Returns the trained network of a model's folder, in evaluation mode, on the CPU.
+
+    Args:
+        folder: Of the model.
+        head: Makes its head; None: the one that `model.json` names, in the folders of tasks beside this one.
+    """
     told = json.loads((folder / "model.json").read_text("utf-8"))
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     file = folder / "preprocessing.json"
     normalize = Normalize(Preprocessing.from_json(json.loads(file.read_text("utf-8")))) if file.exists() else None
-    network = TransformersNetwork(_empty(config, told["pooler"]), told["pooling"], told["labels"], normalize)
+    network = TransformersNetwork(_empty(config, told["pooler"]), told["pooling"], head or head_of(told), normalize)
     network.load(folder)
     return network.eval()
 

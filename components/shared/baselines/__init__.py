@@ -18,7 +18,7 @@ class Labelled:
 
     Attributes:
         inputs: Raw inputs, a sequence for each column.
-        labels: int [examples].
+        labels: What is to be predicted, [examples]: numbers of classes, int; or numbers.
     """
 
     inputs: Sequence[Sequence[Any]]
@@ -72,15 +72,15 @@ class Baseline:
     Attributes:
         name: As the page calls it.
         what: What was chosen, in words.
-        probabilities: float [test examples, classes].
+        predictions: Of the test examples, as the task's own (`components.shared.tasks.scoring`): probabilities.
         bytes: That it would take on the disk: weights, and vocabulary where there is one.
-        seconds: From the raw inputs to the probabilities, the search included.
+        seconds: From the raw inputs to the predictions, the search included.
         examples: How many it learned from.
     """
 
     name: str
     what: str
-    probabilities: np.ndarray
+    predictions: np.ndarray
     bytes: int
     seconds: float
     examples: int

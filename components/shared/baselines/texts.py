@@ -125,7 +125,7 @@ def _learn(name: str, data: _Data, test: Texts, terms: Terms, like: Linear, work
     return Baseline(
         name=name,
         what=f"{data.what}; {model.words}",
-        probabilities=probabilities,
+        predictions=probabilities,
         bytes=size_of(model) + data.vectors.bytes,
         seconds=time.perf_counter() - began,
         examples=len(data.labels),

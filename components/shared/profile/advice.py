@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components.shared import tasks
 from components.shared.errors import quote_all
 
 _FEW = 200  # examples
@@ -192,11 +193,14 @@ def _balance(profile: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     sizes = [(label, sum(counts.values())) for label, counts in profile["classes"]]
     if len(sizes) < 2 or sizes[0][1] < _FAR_APART * max(sizes[-1][1], 1):
         return
-    share = sizes[0][1] / max(_total(profile), 1)
+    share, metrics = sizes[0][1] / max(_total(profile), 1), tasks.get(profile["task"]).metrics
+    even = next((metric for metric in metrics if metric.decides and metric.hits and not metric.proportion), None)
+    if not metrics[0].proportion or even is None:
+        return
     yield _hint(
-        f"{sizes[0][0]!r} has {sizes[0][1]:,} examples ({share:.0%}), {sizes[-1][0]!r} {sizes[-1][1]:,}: accuracy "
-        "hides how the small classes do.",
-        "promotion: {metric: macro_f1}",
+        f"{sizes[0][0]!r} has {sizes[0][1]:,} examples ({share:.0%}), {sizes[-1][0]!r} {sizes[-1][1]:,}: "
+        f"{metrics[0].title} hides how the small classes do.",
+        f"promotion: {{metric: {even.name}}}",
     )
 
 

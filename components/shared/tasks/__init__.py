@@ -13,9 +13,9 @@ from typing import Any
 
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.tasks.target import Target
-from components.shared.tasks.task import NoOptions, Task
+from components.shared.tasks.task import NoOptions, Task, metric_of
 
-__all__ = ["NoOptions", "Target", "Task", "get", "names", "register"]
+__all__ = ["NoOptions", "Target", "Task", "get", "metric_of", "names", "register"]
 
 PLUGINS = "graft.tasks"
 

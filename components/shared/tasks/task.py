@@ -8,7 +8,10 @@ import pyarrow as pa
 
 from components.shared.backbones import Backbone
 from components.shared.baselines import Baseline, Labelled, Terms
+from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.modalities import Encoder, Encoding, Limits
+from components.shared.statistics import Metric
+from components.shared.tasks.scoring import Scoring
 from components.shared.tasks.target import Target
 
 
@@ -23,6 +26,14 @@ class Task(Protocol):
     @property
     def name(self) -> str:
         """What a job calls it."""
+
+    @property
+    def package(self) -> str:
+        """The package that holds its heavy files: `head.py`, which goes with a model, and `objective.py`."""
+
+    @property
+    def prediction(self) -> pa.Schema:
+        """What a model answers: the columns of its head's `decode`, of a served model, of `graft predict`."""
 
     @property
     def input_counts(self) -> tuple[int, ...]:
@@ -58,6 +69,18 @@ class Task(Protocol):
     def read_inputs(self, values: Sequence[Any]) -> Sequence[Any]:
         """Returns what columns hold as inputs; mostly they are. What is none is left to `reason_to_reject`."""
 
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What predictions are judged by; the first is primary: gate, baselines, slices and tables tell it."""
+
+    @property
+    def part(self) -> tuple[str, str]:
+        """What the examples are parted by, and the metric of a part ("class", "recall"): see `Scoring.breakdown`."""
+
+    @property
+    def scoring(self) -> Scoring:
+        """What evaluate asks of it: loaded when it is asked for."""
+
     def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
         """Returns why a row's inputs cannot be used, or None where they can."""
 
@@ -85,3 +108,19 @@ class Task(Protocol):
 
     def sample(self, count: int, seed: int) -> list[dict[str, Any]]:
         """Returns made-up rows that can be learned (columns `input_1`, … and `label`), to try the chain on."""
+
+
+def metric_of(task: Task, name: str = "") -> Metric:
+    """Returns a metric that a job may promote by; the task's primary one for "".
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    allowed = {metric.name: metric for metric in task.metrics if metric.decides}
+    if not name:
+        return task.metrics[0]
+    if not isinstance(name, str) or name not in allowed:
+        raise InputError(
+            f"promotion.metric is {name!r}; allowed: {quote_all(list(allowed))}.{did_you_mean(str(name), allowed)}"
+        )
+    return allowed[name]

@@ -17,6 +17,7 @@ from components.shared.artifact import MANIFEST, NOTES, open_artifact, write_art
 from components.shared.features import FeatureSplit
 from components.shared.snapshot import SPLITS
 from components.transform.transform import TransformSettings, transform
+from tests.heads import head_for
 
 BACKBONE, SIDE = "random:timm/test_resnet", 32
 ENDS = {"train": 600, "validation": 700, "test": 1000}  # of scikit-learn's 1,797 digits
@@ -68,7 +69,7 @@ def make_digit_model(features: Path, notes: Mapping[str, Any]) -> Path:
     torch.manual_seed(0)
     family = backbones.family("timm")
     folder = backbones.fetch(BACKBONE, features.parent / "backbone", args={"img_size": SIDE})
-    network: Any = family.from_backbone(folder, "auto", told["labels"]).eval()
+    network: Any = family.from_backbone(folder, "auto", head_for(told["labels"])).eval()
     split = FeatureSplit(source, "train")
     with torch.no_grad():
         vectors = network.pooled(**family.collate(split.take(np.arange(len(split))), 0))

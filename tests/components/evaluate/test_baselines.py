@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.evaluate.baselines import MAJORITY, fit_baselines
+from components.evaluate.baselines import fit_baselines
 from components.ingest.ingest import IngestSettings, ingest
 from components.shared import tasks
 from components.shared.artifact import Artifact, open_artifact
 from components.shared.snapshot import read_batches
+from components.shared.tasks.classification.scoring import MAJORITY
 from tests.conftest import write_csv
 
 
@@ -24,12 +25,12 @@ def test_baselines_of_single_texts(snapshot: Path) -> None:
     source = open_artifact(snapshot, "snapshot")
     found = fit_baselines(source, true_labels(source), 1000, 1000, seed=0)
     told = source.read_json("snapshot.json")
-    assert set(found.outcomes) == {MAJORITY, "SVM on words", "Logistic regression on words", "SVM on characters"}
+    assert set(found.statistics) == {MAJORITY, "SVM on words", "Logistic regression on words", "SVM on characters"}
     assert (found.train_examples, found.test_examples) == (told["rows"]["train"], told["rows"]["test"])
     largest = max(told["labels"], key=lambda label: told["classes"]["train"][label])
-    assert found.outcomes[MAJORITY].right.sum() == told["classes"]["test"][largest]
-    assert found.outcomes["SVM on words"].right.mean() > 0.9
-    assert set(found.told) == set(found.outcomes)
+    assert found.statistics[MAJORITY]["right"].sum() == told["classes"]["test"][largest]
+    assert found.statistics["SVM on words"]["right"].mean() > 0.9
+    assert set(found.told) == set(found.statistics)
     assert set(found.seconds) == set(found.classical)
 
 
@@ -42,7 +43,7 @@ def test_sample_is_bounded_and_holds_every_class(tmp_path: Path) -> None:
     found = fit_baselines(opened, true_labels(opened), train_most=1, test_most=5, seed=0)
     assert found.failure == ""
     assert found.train_examples == 2  # the first, and the first of the other class
-    assert found.test_examples == len(found.outcomes["SVM on words"].right) == 5
+    assert found.test_examples == len(found.statistics["SVM on words"]) == 5
 
 
 def test_failing_baseline_is_told_and_loses_nothing(
@@ -54,6 +55,6 @@ def test_failing_baseline_is_told_and_loses_nothing(
     monkeypatch.setattr(type(tasks.get("text-classification")), "baselines", fail)
     source = open_artifact(snapshot, "snapshot")
     found = fit_baselines(source, true_labels(source), 1000, 1000, seed=0)
-    assert set(found.outcomes) == {MAJORITY}
+    assert set(found.statistics) == {MAJORITY}
     assert found.failure == "ValueError: empty vocabulary"
     assert "could not be fitted" in capsys.readouterr().out

@@ -299,6 +299,6 @@ def test_pictures_are_predicted_a_few_at_once(
     sources, progress = open_sources(**digits), Progress("evaluate", 1.0)
     classifier = Classifier(sources.model, sources.features, batch_size=64)
     expected = predict(classifier, sources.snapshot, tmp_path / "predictions.parquet", progress, 0.5)
-    found = forecast(load_artifact(digits["model"]), sources.snapshot, classifier.labels, progress, 0.5)
-    assert found.predicted.tolist() == expected.outcome.predicted.tolist()
+    found = forecast(load_artifact(digits["model"]), sources.snapshot, classifier.spec, progress, 0.5)
+    assert found.statistics["predicted"].tolist() == expected.statistics["predicted"].tolist()
     assert found.test_digest == expected.test_digest

@@ -5,8 +5,13 @@ from math import comb
 import numpy as np
 import pytest
 
-from components.evaluate import comparison
-from components.evaluate.comparison import mcnemar, paired_difference, verdict_of
+from components.evaluate.comparison import best_of, verdict_of
+from components.shared.statistics import Gain, Statistics, mcnemar, paired_gain
+from components.shared.tasks.classification.metrics import ACCURACY, MACRO_F1, METRICS
+
+
+def paired_difference(model: np.ndarray, baseline: np.ndarray, seed: int) -> Gain:
+    return paired_gain(ACCURACY, *(Statistics({"right": side}) for side in (model, baseline)), seed)
 
 
 def rights(both: int, model_only: int, baseline_only: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -62,5 +67,5 @@ def test_strongest_baseline_is_that_by_the_metric_that_decides_then_the_surest()
         "b": {"accuracy": 0.8, "macro_f1": 0.5, "log_loss": 0.9},
         "c": {"accuracy": 0.8, "macro_f1": 0.5, "log_loss": 0.5},
     }
-    assert comparison.best_of(told) == "c"
-    assert comparison.best_of(told, "macro_f1") == "a"
+    assert best_of(told, ACCURACY, METRICS) == "c"
+    assert best_of(told, MACRO_F1, METRICS) == "a"

@@ -111,10 +111,13 @@ def test_most_confident_mistakes_hold_their_pictures(digits: dict[str, Path], tm
     rows = {row["id"]: row for row in pq.read_table(digits["snapshot"] / "test-00000.parquet").to_pylist()}
     table = pq.read_table(tmp_path / "predictions.parquet").to_pylist()
     wrong = sorted(row["confidence"] for row in table if row["label"] != row["predicted"])
-    assert [mistake.confidence for mistake in found.mistakes] == wrong[: -MISTAKES - 1 : -1]
-    for mistake in found.mistakes:
-        assert mistake.inputs == (rows[mistake.id]["input_1"],)
-        assert mistake.label == rows[mistake.id]["label"] != mistake.predicted
+    assert [shown.mistake.badge for shown in found.mistakes] == [
+        f"{value:.3f}" for value in wrong[: -MISTAKES - 1 : -1]
+    ]
+    for shown in found.mistakes:
+        assert shown.inputs == (rows[shown.id]["input_1"],)
+        (_, predicted), (_, label) = shown.mistake.said
+        assert label == rows[shown.id]["label"] != predicted
 
 
 def test_same_inputs_give_the_same_evaluation(

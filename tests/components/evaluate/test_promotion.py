@@ -8,11 +8,13 @@ import pytest
 from scipy.stats import binomtest
 
 from components.evaluate.evaluate import EvaluateReport
-from components.evaluate.page.charts import Mark, timeline
-from components.evaluate.page.history import history, known_versions, wilson
+from components.evaluate.page.history import history, known_versions
 from components.evaluate.page.promotion import changes
+from components.shared.charts import Mark, timeline
 from components.shared.gate import PROMOTE, Decision
 from components.shared.registry import Version
+from components.shared.statistics import wilson
+from components.shared.tasks.classification.metrics import ACCURACY
 from tests.components.evaluate.champions import CHANGES
 from tests.components.evaluate.conftest import Retraining
 from tests.components.evaluate.test_report import Elements, words
@@ -91,7 +93,7 @@ def test_history_tells_what_became_of_each_version() -> None:
         version(2, decision="promote", promoted_at="2026-11-21"),
         version(1, decision="await approval", test_accuracy="a lot", train_examples="nan", test_examples="0"),
     ]
-    told = history(versions, DECISION, CONTENT, "new")
+    told = history(versions, DECISION, CONTENT, "new", ACCURACY)
     assert told
     points = told["points"]
     assert [(point.name, point.look, point.outcome) for point in points] == [
@@ -103,7 +105,7 @@ def test_history_tells_what_became_of_each_version() -> None:
         ("1", "other", "awaits approval"),
     ]
     assert (points[1].drift, points[0].drift) == (0.7, 0.57)
-    assert (points[-1].accuracy, points[-1].low, points[-1].examples) == (None, None, None)  # people write tags, too
+    assert (points[-1].value, points[-1].low, points[-1].examples) == (None, None, None)  # people write tags, too
     assert [title for title, _ in told["charts"]] == [
         "Test accuracy, with 95 % interval", "Training examples", "Drift of the inputs",
     ]  # fmt: skip
@@ -114,14 +116,14 @@ def test_history_tells_what_became_of_each_version() -> None:
 
 
 def test_model_that_was_registered_before_is_no_version_of_its_own() -> None:
-    assert history([version(1)], DECISION, CONTENT, "1") is None
-    told = history([version(2), version(1)], DECISION, CONTENT, "2")
+    assert history([version(1)], DECISION, CONTENT, "1", ACCURACY) is None
+    told = history([version(2), version(1)], DECISION, CONTENT, "2", ACCURACY)
     assert told
     assert [point.name for point in told["points"]] == ["this", "1"]
 
 
 def test_only_the_newest_versions_are_shown() -> None:
-    told = history([version(number) for number in range(50, 0, -1)], DECISION, CONTENT, "new")
+    told = history([version(number) for number in range(50, 0, -1)], DECISION, CONTENT, "new", ACCURACY)
     assert told
     assert [point.name for point in told["points"]] == ["this", *map(str, range(50, 20, -1))]
     assert told["all"] == 51

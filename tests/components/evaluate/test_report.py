@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from components.evaluate.evaluate import EvaluateReport
-from components.evaluate.page.charts import Scale, log_axis, padded
 from components.evaluate.page.report import write_page
-from components.evaluate.scores import class_metrics, most_confused
+from components.evaluate.predictions import Predictions
 from components.evaluate.sources import open_sources
+from components.shared import tasks
 from components.shared.artifact import open_artifact
-from components.shared.metrics import confusion_matrix
-from components.shared.outcomes import outcome_of
+from components.shared.charts import Scale, log_axis, padded
+from components.shared.tasks.classification.curves import class_metrics, confusion_of, most_confused
+from components.shared.tasks.classification.statistics import statistics_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 REPORTS = ["report", "pair_report", "hostile_report", "digits_report", "retraining_report"]
@@ -160,17 +161,19 @@ def test_many_classes_stay_readable(
 ) -> None:
     draw = np.random.default_rng(0)
     labels = draw.integers(0, count, 3000)
-    outcome = outcome_of(draw.dirichlet(np.ones(count), 3000) + np.eye(count)[labels] * 0.02, labels)
-    confusion = confusion_matrix(outcome.labels, outcome.predicted, count)
+    statistics = statistics_of(draw.dirichlet(np.ones(count), 3000) + np.eye(count)[labels] * 0.02, labels)
+    confusion = confusion_of(statistics)
     names = [f"class {number:03d}" for number in range(count)]
     told = open_artifact(report.report.parent.parent, "evaluation").read_json("evaluation.json")
-    told |= {"labels": names, "classes": class_metrics(outcome, names), "roc": None, "examples": 3000}
+    told |= {"labels": names, "classes": class_metrics(statistics, names), "roc": None, "examples": 3000}
     told |= {
         "most_confused": most_confused(confusion, names),
         "confusion": confusion.tolist() if count <= 200 else None,
     }
     timing = {"examples_per_second": 1.0, "device": "CPU"}
-    write_page(tmp_path / "page.html", "many", open_sources(snapshot, features, model), told, [], timing, {})
+    predictions = Predictions(statistics, [], 1.0, "CPU", "", labels, {"labels": names})
+    sources, task = open_sources(snapshot, features, model), tasks.get("text-classification")
+    write_page(tmp_path / "page.html", "many", sources, task, told, predictions, timing, {})
     text = (tmp_path / "page.html").read_text("utf-8")
     assert "Most often confused" in text
     assert f"The 40 with the lowest F1 of {count}" in text

@@ -10,10 +10,16 @@ import pytest
 
 from components.evaluate import known, slices
 from components.evaluate.known import AGES, known_examples
-from components.evaluate.slices import accuracy_by, column_slices
+from components.evaluate.slices import column_slices, metric_by
 from components.shared.artifact import Artifact, open_artifact, write_artifact
+from components.shared.statistics import Statistics
+from components.shared.tasks.classification.metrics import ACCURACY
 
 Row = tuple[str, str, str]
+
+
+def of(right: np.ndarray) -> Statistics:
+    return Statistics({"right": right})
 
 
 def snapshot_of(folder: Path, rows: list[dict[str, str | None]], names: list[str]) -> Artifact:
@@ -21,7 +27,7 @@ def snapshot_of(folder: Path, rows: list[dict[str, str | None]], names: list[str
     with write_artifact(folder, "snapshot", {}) as draft:
         for number, part in enumerate((rows[:3], rows[3:])):
             pq.write_table(pa.Table.from_pylist(part, schema=_schema(rows)), folder / f"test-{number:05d}.parquet")
-        draft.write_json("snapshot.json", {"slices": names})
+        draft.write_json("snapshot.json", {"task": "text-classification", "slices": names})
     return open_artifact(folder, "snapshot")
 
 
@@ -47,7 +53,7 @@ def test_each_value_of_a_column_is_scored_apart_largest_first(tmp_path: Path) ->
     rows = [{**row, "slice_1": value} for row, value in zip(examples_of("aaaaaa"), values, strict=True)]
     (found,) = column_slices(snapshot_of(tmp_path / "snapshot", rows, ["language"]))
     right = np.array([True, True, False, True, False, False])
-    assert accuracy_by(found, right, ~right) == [
+    assert metric_by(found, ACCURACY, of(right), of(~right)) == [
         {"column": "language", "value": "en", "support": 3, "champion": 2 / 3, "challenger": 1 / 3},
         {"column": "language", "value": "de", "support": 2, "champion": 0.5, "challenger": 0.5},
         {"column": "language", "value": "(none)", "support": 1, "champion": 0.0, "challenger": 1.0},
@@ -58,7 +64,7 @@ def test_small_values_are_one_together(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(slices, "VALUES", 2)
     rows = [{**row, "slice_1": value} for row, value in zip(examples_of("aaaaaaa"), "ccbbdae", strict=True)]
     (found,) = column_slices(snapshot_of(tmp_path / "snapshot", rows, ["letter"]))
-    told = accuracy_by(found, np.ones(7, bool), np.ones(7, bool))
+    told = metric_by(found, ACCURACY, of(np.ones(7, bool)), of(np.ones(7, bool)))
     assert [(row["value"], row["support"]) for row in told] == [("b", 2), ("c", 2), ("(3 other values)", 3)]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from components.evaluate.baselines import MAJORITY, fit_baselines
+from components.evaluate.baselines import fit_baselines
 from components.evaluate.evaluate import EvaluateReport, EvaluateSettings, evaluate
 from components.evaluate.transfer import p_value_of, read_comparison, sentence_of_curve, transfer_of
 from components.shared import tasks
@@ -15,9 +15,13 @@ from components.shared.artifact import open_artifact
 from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
-from components.shared.outcomes import Outcome, outcome_of
+from components.shared.statistics import Statistics
+from components.shared.tasks.classification.metrics import ACCURACY
+from components.shared.tasks.classification.scoring import MAJORITY
+from components.shared.tasks.classification.statistics import statistics_of
 from tests.components.evaluate.artifacts import point, with_notes
 
+TASK = tasks.get("image-classification")
 CLASSICAL = ("SVM on HOG", "SVM on pixels", "Nearest class mean")
 
 
@@ -26,10 +30,10 @@ def evaluation_of(report: EvaluateReport) -> dict[str, Any]:
     return told
 
 
-def outcome_with(labels: np.ndarray, accuracy: float) -> Outcome:
+def statistics_with(labels: np.ndarray, accuracy: float) -> Statistics:
     """What a model made of the test split that has its first examples right."""
     right = np.arange(len(labels)) < accuracy * len(labels)
-    return outcome_of(np.eye(10)[np.where(right, labels, (labels + 1) % 10)], labels)
+    return statistics_of(np.eye(10)[np.where(right, labels, (labels + 1) % 10)], labels)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +48,7 @@ def test_verdict_follows_the_interval_to_the_reference(
     accuracy: float, verdict: str, says: str, digits: dict[str, Path]
 ) -> None:
     labels = FeatureSplit(open_artifact(digits["features"], "features"), "test").labels
-    comparison = read_comparison(open_artifact(digits["model"], "model"), outcome_with(labels, accuracy))
+    comparison = read_comparison(open_artifact(digits["model"], "model"), TASK, statistics_with(labels, accuracy))
     found = transfer_of(comparison, seed=0)
     assert found is not None
     assert found["verdict"] == verdict
@@ -113,12 +117,12 @@ def test_baselines_of_a_point_learn_from_the_first_examples_of_each_class(
 def test_predictions_of_other_examples_are_refused(digits: dict[str, Path], tmp_path: Path) -> None:
     model = open_artifact(digits["model"], "model")
     with pytest.raises(InputError, match=r"300 predictions of 'from scratch'; the test split has 7 examples"):
-        read_comparison(model, outcome_with(np.arange(7), 1.0)).outcome("from scratch")
+        read_comparison(model, TASK, statistics_with(np.arange(7), 1.0)).statistics("from scratch")
 
 
 def test_sentence_says_what_a_doubling_brought() -> None:
     points = [{"examples": 80, "model": {"accuracy": 0.5}}, {"examples": 320, "model": {"accuracy": 0.7}}]
-    assert sentence_of_curve(points, 10) == (
+    assert sentence_of_curve(points, 10, ACCURACY) == (
         "From 8 to 32 labels a class the model's accuracy went from 0.500 to 0.700: +0.100 for each doubling."
     )
 

@@ -5,36 +5,41 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.evaluate.baselines import MAJORITY, Baselines
-from components.evaluate.chance import kappa_of
+from components.evaluate.baselines import Baselines
 from components.evaluate.verdict import Learnt, compare
+from components.shared import tasks
 from components.shared.gate import PROMOTE, REFUSE, Rules, decide
-from components.shared.outcomes import Outcome, outcome_of
+from components.shared.statistics import Statistics
+from components.shared.tasks import metric_of
+from components.shared.tasks.classification.chance import kappa_of
+from components.shared.tasks.classification.scoring import MAJORITY
+from components.shared.tasks.classification.statistics import statistics_of
 
 CLASSES, EXAMPLES = 4, 400
 LABELS = np.arange(EXAMPLES) % CLASSES
+TASK = tasks.get("text-classification")
 NETWORK = Learnt(family="transformers")
 
 
-def with_accuracy(accuracy: float, seed: int = 0, labels: np.ndarray = LABELS) -> Outcome:
+def with_accuracy(accuracy: float, seed: int = 0, labels: np.ndarray = LABELS) -> Statistics:
     """What a model made of the test examples that has so many of them right."""
     right = np.random.default_rng(seed).permutation(len(labels)) < accuracy * len(labels)
-    return outcome_of(np.eye(CLASSES)[np.where(right, labels, (labels + 1) % CLASSES)], labels)
+    return statistics_of(np.eye(CLASSES)[np.where(right, labels, (labels + 1) % CLASSES)], labels)
 
 
 def verdict(
-    model: Outcome, learnt: Learnt = NETWORK, metric: str = "accuracy", failure: str = "", **rivals: Outcome
+    model: Statistics, learnt: Learnt = NETWORK, metric: str = "accuracy", failure: str = "", **rivals: Statistics
 ) -> dict[str, Any]:
     """What is told of a model beside the majority class and some rivals."""
-    labels = model.labels
-    majority = outcome_of(np.tile(np.bincount(labels, minlength=CLASSES) / len(labels), (len(labels), 1)), labels)
-    baselines = Baselines({MAJORITY: majority, **rivals}, failure, 100, len(labels))
-    return compare(model, baselines, learnt, metric, seed=0)
+    labels = model["labels"]
+    majority = statistics_of(np.tile(np.bincount(labels, minlength=CLASSES) / len(labels), (len(labels), 1)), labels)
+    baselines = Baselines({MAJORITY: majority, **rivals}, failure, 100, len(labels), constant=MAJORITY)
+    return compare(model, baselines, learnt, TASK, metric_of(TASK, metric), seed=0)
 
 
-def decided(told: dict[str, Any], model: Outcome, **rules: Any) -> Any:
-    metrics = {"accuracy": float(model.right.mean()), "macro_f1": 0.5, "log_loss": 1.0}
-    return decide({**told, "metrics": metrics, "champion": None}, Rules(**rules))
+def decided(told: dict[str, Any], model: Statistics, **rules: Any) -> Any:
+    metrics = {"accuracy": float(model["right"].mean()), "macro_f1": 0.5, "log_loss": 1.0}
+    return decide({**told, "metrics": metrics, "champion": None}, Rules(**rules), TASK)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +104,7 @@ def test_the_first_sentence_says_what_validation_said_of_the_backbone() -> None:
 @pytest.mark.parametrize("family", ["transformers", "lexical"])
 def test_a_model_at_chance_is_refused_whatever_the_rules(metric: str, family: str) -> None:
     guesses = np.random.default_rng(3).integers(0, CLASSES, EXAMPLES)
-    model = outcome_of(np.eye(CLASSES)[guesses], LABELS)
+    model = statistics_of(np.eye(CLASSES)[guesses], LABELS)
     told = verdict(model, Learnt(family=family), metric)
     assert told["verdict"] == "nothing was learned"
     decision = decided(told, model, must_beat_baseline=False, metric=metric)
@@ -125,14 +130,14 @@ def test_better_is_not_shown_while_a_baseline_is_missing() -> None:
 def test_where_macro_f1_decides_a_rare_class_is_worth_more_than_accuracy() -> None:
     labels = np.repeat([0, 1, 2, 3], [370, 10, 10, 10])
     rare = with_accuracy(0.9, labels=labels)  # finds the rare classes
-    told = verdict(rare, metric="macro_f1", svm=outcome_of(np.eye(CLASSES)[np.zeros(400, int)], labels))
+    told = verdict(rare, metric="macro_f1", svm=statistics_of(np.eye(CLASSES)[np.zeros(400, int)], labels))
     assert told["difference"]["metric"] == "macro_f1"
     assert told["verdict"] == "better"
     assert verdict(rare)["verdict"] == "nothing was learned"  # by accuracy the largest class does as well
 
 
 def test_kappa_is_zero_for_whatever_does_not_look() -> None:
-    constant = outcome_of(np.eye(CLASSES)[np.zeros(EXAMPLES, int)], LABELS)
+    constant = statistics_of(np.eye(CLASSES)[np.zeros(EXAMPLES, int)], LABELS)
     assert kappa_of(constant, seed=0).value == 0
     # Of 400 in 4 classes 90 % are right, a quarter of which chance brings.
     assert kappa_of(with_accuracy(0.9), seed=0).value == pytest.approx((0.9 - 0.25) / 0.75, abs=1e-6)

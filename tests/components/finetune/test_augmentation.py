@@ -54,7 +54,7 @@ def test_the_same_chance_gives_the_same_pictures() -> None:
     augment = augmentation(settings, 32, 3)
     assert augment is not None
     batch = {"pixels": torch.randint(0, 256, (4, 40, 40, 3), dtype=torch.uint8)}
-    targets = torch.tensor([0, 1, 2, 0])
+    targets = {"label": torch.tensor([0, 1, 2, 0])}
     results = [augment(batch, targets, np.random.default_rng(seed)) for seed in (5, 5, 6)]
     assert results[0][0]["pixels"].shape == (4, 32, 32, 3)
     assert torch.equal(results[0][0]["pixels"], results[1][0]["pixels"])

@@ -13,6 +13,7 @@ from components.shared.errors import InputError
 from components.shared.linear import LOGISTIC, SQUARED_HINGE, softmax
 
 CPU = torch.device("cpu")
+from tests.heads import head_for
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def stacked(path: Path, values: np.ndarray, labels: np.ndarray) -> Vectors:
 
 
 def small_network() -> Network:
-    return Network(torch.nn.Identity(), 64, [str(digit) for digit in range(10)], 0.0).eval()
+    return Network(torch.nn.Identity(), 64, head_for([str(digit) for digit in range(10)]), 0.0).eval()
 
 
 @pytest.mark.parametrize("unit", [False, True])

@@ -11,7 +11,7 @@ import torch
 
 from components.finetune.anatomy import Prefix, anatomy_of
 from components.finetune.finetune import finetune
-from components.finetune.settings import LEXICAL, FinetuneSettings
+from components.finetune.settings import ALONE, FinetuneSettings
 from components.finetune.settings import STRATEGIES as ALL
 from components.finetune.strategies import STRATEGIES, freeze, merge_adapters
 from components.shared import backbones
@@ -19,6 +19,7 @@ from components.shared.artifact import open_artifact
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
 from tests.cases import ARCHITECTURES, FAMILIES, SETTINGS, Case, inputs_of, make_case, sample_snapshot
+from tests.heads import head_for
 
 Make = Callable[[tuple[str, str, str]], Case]
 
@@ -53,7 +54,7 @@ def networks(case: Case, model: Path, seed: int = SETTINGS["seed"]) -> tuple[Any
     backbone = backbones.fetch(str(case.backbone), model)
     torch.manual_seed(seed)
     told = json.loads((model / "model.json").read_text())
-    before = kind.from_backbone(backbone, "auto", told["labels"]).eval()
+    before = kind.from_backbone(backbone, "auto", head_for(told["labels"])).eval()
     before.choose(told["pooling"], bool(told.get("normalize")))  # a pooler that a probe found no use for is gone
     return before, kind.from_model(model)
 
@@ -71,7 +72,7 @@ def moved(before: Any, after: Any) -> dict[str, bool]:
 
 
 def test_every_strategy_is_in_the_table() -> None:
-    assert (*STRATEGIES, LEXICAL) == ALL
+    assert (*STRATEGIES, *ALONE) == ALL
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -122,7 +123,7 @@ def test_a_pass_resumed_at_any_block_ends_the_same(make: Make, key: tuple[str, s
     case = make(key)
     torch.manual_seed(0)
     backbone = backbones.fetch(str(case.backbone), tmp_path)
-    network = backbones.family(case.family).from_backbone(backbone, "auto", ["a", "b"]).eval()
+    network = backbones.family(case.family).from_backbone(backbone, "auto", head_for(["a", "b"])).eval()
     batch = batch_of(case)
     anatomy = anatomy_of(network, batch)
     assert anatomy.resumable
@@ -182,7 +183,9 @@ def _interrupted(*_: Any) -> None:
 def test_frozen_parts_have_no_dropout_and_keep_their_statistics(make: Make, tmp_path: Path) -> None:
     case = make(("image-classification", "timm", "mobilenetv3_small_050"))
     torch.manual_seed(0)
-    network = backbones.family("timm").from_backbone(backbones.fetch(str(case.backbone), tmp_path), "auto", ["a", "b"])
+    network = backbones.family("timm").from_backbone(
+        backbones.fetch(str(case.backbone), tmp_path), "auto", head_for(["a", "b"])
+    )
     anatomy = anatomy_of(network, batch_of(case))
     freeze(network, anatomy, STRATEGIES["partial"], 3)
     norms = [(m, s) for m, s in anatomy.modules(network) if isinstance(m, torch.nn.BatchNorm2d)]
@@ -196,7 +199,7 @@ def test_layer_decay_and_head_factor_set_each_stage_its_rate(make: Make, tmp_pat
 
     case = make(FAMILIES[0])
     network = backbones.family("transformers").from_backbone(
-        backbones.fetch(str(case.backbone), tmp_path), "auto", ["a", "b"]
+        backbones.fetch(str(case.backbone), tmp_path), "auto", head_for(["a", "b"])
     )
     anatomy = anatomy_of(network, batch_of(case))
     settings = FinetuneSettings(str(case.backbone), layer_decay=0.5, head_factor=10.0)
@@ -263,13 +266,13 @@ def test_a_model_goes_on_as_a_backbone_with_other_labels(make: Make, tmp_path: P
         model = train(case, tmp_path / "-".join(key), "full")
         kind, labels = backbones.family(case.family), json.loads((model / "model.json").read_text())["labels"]
         trained = kind.from_model(model)
-        again = kind.from_backbone(backbones.fetch(str(model), tmp_path), "auto", ["new", labels[1]])
+        again = kind.from_backbone(backbones.fetch(str(model), tmp_path), "auto", head_for(["new", labels[1]]))
         torch.testing.assert_close(again.head.weight[1], trained.head.weight[1])
         assert not torch.equal(again.head.weight[0], trained.head.weight[0])
         old, new = trained.encoder.state_dict(), again.encoder.state_dict()
         assert set(old) == set(new)
         assert all(torch.equal(old[name], new[name]) for name in old)
-        empty = kind.from_backbone(backbones.fetch(f"random:{model}", tmp_path), "auto", labels)
+        empty = kind.from_backbone(backbones.fetch(f"random:{model}", tmp_path), "auto", head_for(labels))
         assert {n: t.shape for n, t in empty.state_dict().items()} == {
             n: t.shape for n, t in trained.state_dict().items()
         }
@@ -291,7 +294,7 @@ def test_merging_leaves_what_was_built(make: Make, tmp_path: Path) -> None:
 
     case = make(FAMILIES[0])
     backbone = backbones.fetch(str(case.backbone), tmp_path)
-    network = backbones.family("transformers").from_backbone(backbone, "auto", ["a", "b"]).eval()
+    network = backbones.family("transformers").from_backbone(backbone, "auto", head_for(["a", "b"])).eval()
     names, batch = list(network.state_dict()), batch_of(case)
     with torch.no_grad():
         before = network(**batch)

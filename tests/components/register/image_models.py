@@ -12,6 +12,7 @@ from components.shared.artifact import write_artifact
 
 LABELS = ["dark", "light"]
 SIDE = 32  # pixels
+from tests.heads import head_for
 
 
 def picture(shade: int, kind: str = "PNG") -> bytes:
@@ -30,7 +31,7 @@ def write_image_model(folder: Path) -> Path:
 
     backbone = backbones.fetch("random:timm/test_resnet", folder.parent / "backbone", args={"img_size": SIDE})
     torch.manual_seed(0)
-    network = backbones.family(backbone.family).from_backbone(backbone, "auto", LABELS).eval()
+    network = backbones.family(backbone.family).from_backbone(backbone, "auto", head_for(LABELS)).eval()
     with torch.no_grad():
         shades = torch.tensor([40, 215], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, SIDE, SIDE, 3)
         dark, light = network.pooled(pixels=shades)

@@ -14,6 +14,7 @@ from components.shared.artifact import open_artifact
 from components.transform.transform import TransformSettings, transform
 from tests.cases import FAMILIES, SETTINGS, inputs_of, make_case, sample_snapshot
 from tests.components.register.evaluations import write_evaluation
+from tests.heads import head_for
 
 
 @pytest.mark.parametrize("key", FAMILIES, ids=lambda key: f"{key[0]}-{key[1]}")
@@ -34,6 +35,6 @@ def test_the_registered_model_is_the_one_that_was_trained(
     assert report.backbone == "models:/tiny/1"  # what finetune is to take, wherever the alias goes meanwhile
     assert open_artifact(tmp_path / "again", "features").settings["backbone"] == "models:/tiny/1"
     fetched = backbones.fetch("models:/tiny@challenger", tmp_path / "fetched")
-    network = backbones.family(case.family).from_backbone(fetched, "auto", loaded.labels)
+    network = backbones.family(case.family).from_backbone(fetched, "auto", head_for(loaded.labels))
     trained = backbones.family(case.family).from_model(model)
     assert all((tensor == network.state_dict()[name]).all() for name, tensor in trained.state_dict().items())

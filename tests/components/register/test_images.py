@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModelContext
 from PIL import Image
 
+from components.register.copies import files_of
 from components.register.pyfunc import RegisteredModel
 from components.shared import backbones
 from tests.components.register.image_models import picture
@@ -73,7 +74,9 @@ def test_signature_example_and_code(shades: str, tmp_path: Path) -> None:
     assert Image.open(io.BytesIO(example)).format == "PNG"
     assert len(model.predict(model.input_example)) == 1
     code = Path(mlflow.artifacts.download_artifacts(f"{shades}/artifacts/predictor", dst_path=str(tmp_path)))
-    assert {str(file.relative_to(code)) for file in code.rglob("*.py")} == set(backbones.FAMILIES["timm"].files)
+    assert {str(file.relative_to(code)) for file in code.rglob("*.py")} == set(
+        files_of([*backbones.FAMILIES["timm"].files, "tasks/classification/head.py"])
+    )
 
 
 def test_bytes_and_paths_predict_the_same(shades: str, image_model: Path, tmp_path: Path) -> None:

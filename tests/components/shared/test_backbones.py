@@ -11,6 +11,7 @@ from huggingface_hub import constants
 from components.shared import backbones
 from components.shared.errors import InputError, ServiceError
 from tests.backbones import TEXT, make_text_backbone, make_timm_backbone
+from tests.heads import head_for
 from tests.servers import file_server, free_port
 
 
@@ -183,7 +184,9 @@ def test_how_a_decoder_and_modernbert_sum_up(tmp_path: Path) -> None:
     kinds = {}
     for name in TEXT:
         found = backbones.fetch(str(make_text_backbone(name, tmp_path / name)), tmp_path)
-        kinds[name] = backbone_pooling(backbones.family("transformers").from_backbone(found, "first", ["a"]).encoder)
+        kinds[name] = backbone_pooling(
+            backbones.family("transformers").from_backbone(found, "first", head_for(["a"])).encoder
+        )
     assert {name for name, pooling in kinds.items() if pooling == "last"} == {"gpt2", "qwen2", "llama"}
     (tmp_path / "modernbert/config.json").write_text(json.dumps({"classifier_pooling": "mean"}))
     assert backbones.pooling_of(tmp_path / "modernbert") == "mean"
@@ -193,7 +196,7 @@ def test_how_a_decoder_and_modernbert_sum_up(tmp_path: Path) -> None:
 def test_padding_changes_nothing(name: str, tmp_path: Path) -> None:
     found = backbones.fetch(str(make_text_backbone(name, tmp_path / name)), tmp_path)
     kind = backbones.family("transformers")
-    network = kind.from_backbone(found, "auto", ["a", "b"]).eval()
+    network = kind.from_backbone(found, "auto", head_for(["a", "b"])).eval()
     rows = [np.array([7, 8, 9]), np.arange(5, 25)]
     alone = kind.predict(network, {"input_ids": rows[:1]}, 0, 1)
     beside = kind.predict(network, {"input_ids": rows}, 0, 2)
@@ -206,7 +209,7 @@ def test_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
     T5Config(d_model=8, num_layers=1, num_heads=1, d_ff=8, d_kv=8, vocab_size=50).save_pretrained(tmp_path)
     found = backbones.fetch(f"random:{tmp_path}", tmp_path)
     with pytest.raises(ValueError, match="t5 is an encoder-decoder; an encoder or a decoder was expected"):
-        backbones.family("transformers").from_backbone(found, "first", ["a"])
+        backbones.family("transformers").from_backbone(found, "first", head_for(["a"]))
 
 
 def test_weights_of_another_input_size_are_fitted(tmp_path: Path) -> None:
@@ -214,7 +217,7 @@ def test_weights_of_another_input_size_are_fitted(tmp_path: Path) -> None:
     folder = make_timm_backbone("vit_tiny_patch16_224", tmp_path / "vit")
     kind, networks = backbones.family("timm"), []
     for args in ({}, {"img_size": 48}):
-        networks.append(kind.from_backbone(backbones.fetch(str(folder), tmp_path, args=args), "auto", ["a"]))
+        networks.append(kind.from_backbone(backbones.fetch(str(folder), tmp_path, args=args), "auto", head_for(["a"])))
     states = [network.encoder.state_dict() for network in networks]
     assert states[0]["pos_embed"].shape[1] == 17
     assert states[1]["pos_embed"].shape[1] == 37
@@ -233,8 +236,8 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
         renamed = {f"wrapped.{name}": tensor for name, tensor in weights.items()}
         save_file(renamed, folder / "model.safetensors", {"format": "pt"})
         with pytest.raises(ValueError, match="its weights do not fit its"):
-            backbones.family(kind).from_backbone(backbones.fetch(str(folder), tmp_path), "first", ["a"])
+            backbones.family(kind).from_backbone(backbones.fetch(str(folder), tmp_path), "first", head_for(["a"]))
     deeper = make_text_backbone("gpt2", tmp_path / "gpt2")
     found = backbones.fetch(str(deeper), tmp_path, args={"n_layer": 4})
     with pytest.raises(ValueError, match=r"24 are missing, such as h\.2"):
-        backbones.family("transformers").from_backbone(found, "first", ["a"])
+        backbones.family("transformers").from_backbone(found, "first", head_for(["a"]))

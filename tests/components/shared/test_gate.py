@@ -8,10 +8,20 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from components.shared import gate, tasks
 from components.shared.errors import InputError
-from components.shared.gate import AWAIT_APPROVAL, PROMOTE, REFUSE, Rules, decide, rules_of
+from components.shared.gate import AWAIT_APPROVAL, PROMOTE, REFUSE, Decision, Rules
 
 TEST = "a" * 64
+TASK = tasks.get("text-classification")
+
+
+def decide(found: dict[str, Any], rules: Rules) -> Decision:
+    return gate.decide(found, rules, TASK)
+
+
+def rules_of(promotion: dict[str, Any]) -> Rules:
+    return gate.rules_of(promotion, TASK)
 
 
 def evaluation(value: float = 0.9, verdict: str = "better", **champion: Any) -> dict[str, Any]:
@@ -153,7 +163,7 @@ def test_all_that_speaks_against_it_is_said_at_once() -> None:
 
 def test_a_rule_that_is_none_is_refused_with_a_hint() -> None:
     with pytest.raises(InputError, match="promotion.metric is 'acuracy'.*Did you mean 'accuracy'"):
-        Rules(metric="acuracy")
+        rules_of({"metric": "acuracy"})
     with pytest.raises(InputError, match="promotion.approval"):
         Rules(approval="maybe")
 
@@ -176,7 +186,8 @@ def test_a_section_of_a_job_is_checked(promotion: dict[str, Any], message: str) 
 
 
 def test_what_a_section_leaves_open_has_its_default() -> None:
-    assert rules_of({}) == Rules()
+    assert rules_of({}) == Rules(metric="accuracy")
+    assert gate.rules_of({}) == Rules()  # the task is not known yet
     assert rules_of({"min_gain": None, "min_examples": None, "metric": "macro_f1"}) == Rules(metric="macro_f1")
 
 

@@ -58,12 +58,12 @@ def test_its_baselines_give_probabilities(task: Any) -> None:
         found = list(task.baselines(train, held, [c[150:] for c in inputs], Terms(len(labels))))
         assert found
         for baseline in found:
-            assert baseline.probabilities.shape == (50, len(labels))
-            np.testing.assert_allclose(baseline.probabilities.sum(1), 1, atol=1e-5)
+            assert baseline.predictions.shape == (50, len(labels))
+            np.testing.assert_allclose(baseline.predictions.sum(1), 1, atol=1e-5)
             assert baseline.examples == 100
             assert 0 < baseline.bytes < 10_000_000
             assert baseline.seconds > 0
-        assert max((b.probabilities.argmax(1) == numbers[150:]).mean() for b in found) > 0.8
+        assert max((b.predictions.argmax(1) == numbers[150:]).mean() for b in found) > 0.8
 
 
 def test_it_rejects_what_is_no_input(task: Any) -> None:

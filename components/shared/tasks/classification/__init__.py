@@ -10,10 +10,13 @@ import pyarrow as pa
 from components.shared.backbones import Backbone
 from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.modalities import IMAGE, TEXT, Encoder, Encoding, Limits, Modality
+from components.shared.statistics import Metric
 from components.shared.tasks import NoOptions, register
 from components.shared.tasks.beside import Beside
+from components.shared.tasks.classification.metrics import METRICS
 from components.shared.tasks.classification.samples import sentences, shapes
 from components.shared.tasks.classification.target import Classes
+from components.shared.tasks.scoring import Scoring
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,12 @@ class Classification:
         target: What an answer is.
         options: None.
         grouped_by: Nothing: each example is dealt alone.
+        metrics: What predictions are judged by, accuracy first.
+        part: Classes have a recall each.
     """
 
+    package = __name__
+    prediction = pa.schema({"label": pa.string(), "confidence": pa.float64(), "probabilities": pa.list_(pa.float64())})
     name: str
     modality: Modality
     input_counts: tuple[int, ...]
@@ -39,6 +46,15 @@ class Classification:
     target: Classes = field(default_factory=Classes)
     options: NoOptions = field(default_factory=NoOptions)
     grouped_by: int | None = None
+    metrics: tuple[Metric, ...] = METRICS
+    part: tuple[str, str] = ("class", "recall")
+
+    @property
+    def scoring(self) -> Scoring:
+        """Accuracy, macro-F1 and what is told beside them, of probabilities."""
+        from components.shared.tasks.classification.scoring import ClassificationScoring
+
+        return ClassificationScoring()
 
     @property
     def input_type(self) -> pa.DataType:

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from components.shared.baselines import Baseline, Labelled, Terms, pictures
-from components.shared.baselines.hog import colours, oriented_gradients
 from components.shared.baselines.pictures import picture_baselines
+from components.shared.gradients.hog import colours, oriented_gradients
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -43,7 +43,7 @@ def fit(make, *counts: int) -> tuple[dict[str, Baseline], np.ndarray]:  # type: 
 
 
 def accuracy(baseline: Baseline, answers: np.ndarray) -> float:
-    return float((baseline.probabilities.argmax(1) == answers).mean())
+    return float((baseline.predictions.argmax(1) == answers).mean())
 
 
 def test_gradients_tell_directions_wherever_they_are() -> None:
@@ -67,7 +67,7 @@ def test_pictures_of_any_size_and_kind_are_read() -> None:
     ]  # fmt: skip
     labels = np.repeat([0, 1], 4)
     for baseline in picture_baselines(Labelled([files], labels), Labelled([files], labels), [files], Terms(2)):
-        assert np.isfinite(baseline.probabilities).all()
+        assert np.isfinite(baseline.predictions).all()
 
 
 def test_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def fit(
 
 
 def accuracy(baseline: Baseline, answers: np.ndarray) -> float:
-    return float((baseline.probabilities.argmax(1) == answers).mean())
+    return float((baseline.predictions.argmax(1) == answers).mean())
 
 
 def test_the_best_is_not_below_the_recipe_that_everybody_knows() -> None:
@@ -57,7 +57,7 @@ def test_the_best_is_not_below_the_recipe_that_everybody_knows() -> None:
 def test_probabilities_are_calibrated_on_validation() -> None:
     found, answers = fit(topics, 400, 200, 1000)
     for baseline in found.values():
-        assert baseline.probabilities.max(1).mean() == pytest.approx(accuracy(baseline, answers), abs=0.06)
+        assert baseline.predictions.max(1).mean() == pytest.approx(accuracy(baseline, answers), abs=0.06)
 
 
 def test_characters_tell_what_no_whole_word_does() -> None:
@@ -87,7 +87,7 @@ def test_few_texts_need_no_validation(held: int) -> None:
     nothing = Labelled([["a text"][:held]], np.zeros(held, np.int64))
     train, labels = topics(30, 0, 2)
     for baseline in text_baselines(Labelled([train], labels), nothing, [["a text", ""]], Terms(2)):
-        assert np.isfinite(baseline.probabilities).all()
+        assert np.isfinite(baseline.predictions).all()
 
 
 def test_pairs_are_compared_beside_the_words_of_each() -> None:
@@ -115,16 +115,16 @@ def test_work_is_bounded_and_every_class_stays(monkeypatch: pytest.MonkeyPatch) 
     found, answers = fit(topics, 400, 100, 200)
     assert 20 <= found["SVM on words"].examples <= 25
     assert found["SVM on characters"].examples == 400
-    assert np.isfinite(found["SVM on words"].probabilities).all()
-    assert len(set(found["SVM on words"].probabilities.argmax(1))) > 1
-    assert len(answers) == len(found["SVM on words"].probabilities)
+    assert np.isfinite(found["SVM on words"].predictions).all()
+    assert len(set(found["SVM on words"].predictions.argmax(1))) > 1
+    assert len(answers) == len(found["SVM on words"].predictions)
 
 
 def test_same_texts_same_baselines() -> None:
     first, second = (fit(topics, 150, 50, 50)[0] for _ in range(2))
     for name, baseline in first.items():
         assert baseline.what == second[name].what
-        np.testing.assert_array_equal(baseline.probabilities, second[name].probabilities)
+        np.testing.assert_array_equal(baseline.predictions, second[name].predictions)
 
 
 def test_characters_are_counted_as_scikit_learn_does() -> None:

@@ -1,0 +1,56 @@
+"""What training must know of a task: how answers are scored on validation examples, and what is chosen by.
+
+A task's `objective.py` offers it, under the name `Objective`; only heavy steps import that file.
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from components.shared import tasks
+
+Outputs = Mapping[str, np.ndarray]
+"""What a head makes of all rows, one after the other: float32 [rows, …]; at the level of tokens [tokens of all, …]."""
+Targets = Mapping[str, Sequence[Any]]
+"""The target columns of the features: one value, or one array, a row."""
+
+
+class Objective(Protocol):
+    """How well a network of a task does."""
+
+    metrics: tuple[str, ...]
+    """Names of what `scores` gives beside `validation_loss`, the most telling first."""
+    bounded: tuple[str, ...]
+    """Those of them that are 1 where nothing is left to gain."""
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        """Takes what data tell, as the head does."""
+
+    def selection(self, targets: Targets) -> str:
+        """Returns the metric that ranks epochs, strategies and candidates; one with "-" before it is best low.
+
+        Args:
+            targets: Of the training examples.
+        """
+
+    def scores(self, outputs: Outputs, targets: Targets) -> dict[str, float]:
+        """Returns `validation_loss`, then the metrics; NaN without examples."""
+
+    def calibrate(self, head: Any, outputs: Outputs, targets: Targets) -> dict[str, Any]:
+        """Fits what turns outputs into answers (thresholds, say) to validation examples, and gives it to the head.
+
+        Returns:
+            What is told of it, in JSON; {} where there is nothing to fit.
+        """
+
+
+def head_class(task: str) -> Any:
+    """Returns the class of a task's head. Imports torch."""
+    return importlib.import_module(f"{tasks.get(task).package}.head").Head
+
+
+def objective_of(task: str, spec: Mapping[str, Any]) -> Objective:
+    """Returns the objective of a task."""
+    return cast(Objective, importlib.import_module(f"{tasks.get(task).package}.objective").Objective(spec))

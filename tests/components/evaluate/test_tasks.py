@@ -1,0 +1,86 @@
+"""Tasks whose answers are no classes: from rows to a verdict, a decision and a page, and against a champion."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.evaluate.evaluate import EvaluateReport, EvaluateSettings, evaluate
+from components.finetune.finetune import finetune
+from components.finetune.settings import FinetuneSettings
+from components.ingest.ingest import IngestSettings, ingest
+from components.register.register import RegisterSettings, register
+from components.shared import tasks, tracking
+from components.shared.artifact import open_artifact
+from components.shared.tasks import multi_label, regression, token_classification
+from components.transform.transform import TransformSettings, transform
+
+TASKS: dict[str, Any] = {module.TASK.name: module.TASK for module in (regression, multi_label, token_classification)}
+TRAINING: dict[str, Any] = {"strategy": "full", "epochs": 12, "learning_rate": 3e-3, "batch_size": 16, "patience": 12}
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def task(request: pytest.FixtureRequest) -> Any:
+    found = TASKS[request.param]
+    tasks.names()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(tasks._TASKS, found.name, found)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def folders(task: Any, backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Its sample, ingested, transformed and learned."""
+    folder = tmp_path_factory.mktemp(task.name)
+    rows = [json.dumps({"text": row["input_1"], "label": row["label"]}) for row in task.sample(400, seed=1)]
+    (folder / "data.jsonl").write_text("\n".join(rows) + "\n", "utf-8")
+    splits: dict[str, Any] = {"validation_fraction": 0.15, "test_fraction": 0.25}
+    if hasattr(task.options, "empty_is_none"):
+        splits["task_args"] = {"empty_is_none": True}
+    ingest(folder / "snapshot", IngestSettings(str(folder / "data.jsonl"), ["text"], "label", task=task.name, **splits))
+    transform(folder / "snapshot", folder / "features", TransformSettings(str(backbone)))
+    finetune(folder / "features", folder / "model", FinetuneSettings(str(backbone), **TRAINING), folder / "snapshot")
+    return {name: folder / name for name in ("snapshot", "features", "model")}
+
+
+@pytest.fixture(scope="module")
+def report(folders: dict[str, Path]) -> EvaluateReport:
+    return evaluate(**folders, evaluation=folders["model"].parent / "evaluation", settings=EvaluateSettings())
+
+
+def test_it_is_scored_by_its_own_metrics_beside_its_own_baselines(task: Any, report: EvaluateReport) -> None:
+    primary = task.metrics[0].name
+    assert set(report.metrics) <= {metric.name for metric in task.metrics}
+    assert report.metrics[primary] > 0.5
+    assert len(report.baselines) >= 3
+    assert report.difference["metric"] == primary
+    assert task.metrics[0].title in report.sentence
+    told = open_artifact(report.report.parent.parent, "evaluation").read_json("evaluation.json")
+    assert told["baselines_failure"] == ""
+    assert told["intervals"][primary][0] <= report.metrics[primary] <= told["intervals"][primary][1]
+    page = report.report.read_text("utf-8")
+    assert task.metrics[0].heading in page
+    assert "Accuracy" not in page
+
+
+def test_the_same_model_is_compared_with_itself_as_champion(
+    task: Any, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path
+) -> None:
+    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    settings = EvaluateSettings(champion="demo", promotion={"must_beat_baseline": False})
+    first = evaluate(**folders, evaluation=tmp_path / "first", settings=settings)
+    assert first.decision == "promote"
+    version = register(folders["model"], tmp_path / "first", tmp_path / "version", RegisterSettings("demo")).version
+    client = tracking.client()
+    client.set_registered_model_alias("demo", "champion", version)
+    tags = client.get_model_version("demo", version).tags
+    primary = task.metrics[0].name
+    assert float(tags[f"test_{primary}_low"]) <= float(tags[f"test_{primary}"]) <= float(tags[f"test_{primary}_high"])
+    again = evaluate(**folders, evaluation=tmp_path / "second", settings=settings)
+    told = open_artifact(tmp_path / "second", "evaluation").read_json("evaluation.json")["champion"]
+    assert told["failure"] == ""
+    assert told["test_digest"] == told["challenger_test_digest"]
+    assert told["champion"] == pytest.approx(told["challenger"], abs=1e-6)
+    assert again.reasons[0].startswith("It is the champion, version 1")
