@@ -13,7 +13,7 @@ from components.shared.tasks.token_classification.answers import PREDICTION
 from components.shared.tasks.token_classification.encoder import TokenEncoder
 from components.shared.tasks.token_classification.metrics import METRICS
 from components.shared.tasks.token_classification.samples import names
-from components.shared.tasks.token_classification.target import Entities
+from components.shared.tasks.token_classification.target import Entities, words_in
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,12 @@ class TokenClassification(TextTask):
         from components.shared.tasks.token_classification.scoring import TokenScoring
 
         return TokenScoring()
+
+    def read_inputs(self, values: Sequence[Any]) -> Sequence[Any]:
+        """Returns texts: words are joined."""
+        words = words_in(values[0])
+        joiner: str = self.options.joiner
+        return values if words is None else [joiner.join(words)]
 
     def encoder(self, backbone: Backbone, encoding: Encoding) -> Encoder:
         """Returns an encoder with the backbone's own tokenizer, that tags tokens."""
@@ -51,5 +57,5 @@ class TokenClassification(TextTask):
         return names(count, seed)
 
 
-TASK = TokenClassification("token-classification", (1,), Entities())
+TASK = TokenClassification("token-classification", (1,), Entities(), {"inputs": ["tokens"]})
 """Not registered yet: the tests over all tasks ask for classes."""

@@ -1,5 +1,6 @@
 """Entities and answers from files as people have them to features: whatever wrote them, snapshots are the same."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from components.shared.sources.source import SourceSettings
 from components.shared.tasks.multi_label.target import LabelSets
 from components.shared.tasks.question_answering.task import QuestionAnswering
 from components.shared.tasks.regression.target import Number
-from components.shared.tasks.token_classification.task import TokenClassification
+from components.shared.tasks.token_classification import TASK as ENTITIES
 from components.transform.transform import TransformSettings, transform
 from tests.components.shared.tasks.tokenizers import folder_of
 from tests.targets import try_task
@@ -35,7 +36,7 @@ NER, QA = "trial-entities", "trial-answers"
 @pytest.fixture(autouse=True)
 def trial(monkeypatch: pytest.MonkeyPatch) -> None:
     tasks.names()
-    for task in (TokenClassification(NER), QuestionAnswering(QA)):
+    for task in (dataclasses.replace(ENTITIES, name=NER), QuestionAnswering(QA)):
         monkeypatch.setitem(tasks._TASKS, task.name, task)  # type: ignore[arg-type]
 
 
@@ -53,7 +54,30 @@ def split_rows(snapshot: Path, split: str = "*") -> list[dict[str, Any]]:
     return [row for path in paths for row in pq.read_table(path).to_pylist()]
 
 
-SAMPLE = TokenClassification().sample(240, 1)
+SHIPS = ("Aurora", "Beagle", "Calypso", "Dunbar", "Endeavour", "Fram")
+PORTS = ("Oslo", "Porto", "Cádiz", "Riga", "Genoa")
+NAMES = {"ship": SHIPS, "port": PORTS}
+FRAMES = (["the", "", "left", "", "at", "dawn"], ["", "reached", "", "late"], ["nothing", "came", "to", ""])
+
+
+def reports(count: int, seed: int) -> list[dict[str, Any]]:
+    """Short reports on ships and ports, told by their names and what stands around them; some with none."""
+    draw = np.random.default_rng(seed)
+    rows = []
+    for number in range(count):
+        text, spans, kinds = f"{number}:", list[dict[str, Any]](), iter(("ship", "port"))
+        frame = FRAMES[number % len(FRAMES)] if number % 5 else ["no", "news"]
+        for word in frame:
+            kind = "" if word else next(kinds)
+            word = word or str(draw.choice(NAMES[kind]))
+            if kind:
+                spans.append({"start": len(text) + 1, "end": len(text) + 1 + len(word), "label": kind})
+            text += f" {word}"
+        rows.append({"input_1": text, "label": spans})
+    return rows
+
+
+SAMPLE = reports(240, 1)
 
 
 def tags_of(row: dict[str, Any]) -> list[str]:
@@ -138,7 +162,7 @@ def entities(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, text, label = as_spans(folder)
     with pytest.MonkeyPatch.context() as patch:
         tasks.names()
-        patch.setitem(tasks._TASKS, NER, TokenClassification(NER))  # type: ignore[arg-type]
+        patch.setitem(tasks._TASKS, NER, dataclasses.replace(ENTITIES, name=NER))  # type: ignore[arg-type]
         return run(source, folder / "snapshot", NER, [text], label)
 
 
