@@ -11,7 +11,7 @@ from components.shared.backbones import Backbone
 from components.shared.errors import InputError
 from components.shared.modalities import TEXT, Encoding, Limits
 from components.shared.tasks.token_classification.encoder import TokenEncoder
-from components.shared.tasks.token_classification.samples import reports
+from components.shared.tasks.token_classification.samples import names
 from components.shared.tasks.token_classification.target import Entities, Options, words_in
 
 
@@ -64,4 +64,4 @@ class TokenClassification:
 
     def sample(self, count: int, seed: int) -> list[dict[str, Any]]:
         """Returns made-up rows that can be learned (columns `input_1` and `label`), to try the chain on."""
-        return reports(count, seed)
+        return names(count, seed)
