@@ -1,9 +1,10 @@
 """Tasks whose answers are no classes: from rows to a verdict, a decision and a page, and against a champion."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from components.evaluate.evaluate import EvaluateReport, EvaluateSettings, evaluate
@@ -33,13 +34,13 @@ def task(request: pytest.FixtureRequest) -> Any:
 def folders(task: Any, backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Its sample, ingested, transformed and learned."""
     folder = tmp_path_factory.mktemp(task.name)
-    rows = [json.dumps({"text": row["input_1"], "label": row["label"]}) for row in task.sample(400, seed=1)]
-    (folder / "data.jsonl").write_text("\n".join(rows) + "\n", "utf-8")
+    rows = [{"text": row["input_1"], "label": row["label"]} for row in task.sample(400, seed=1)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "data.parquet")
     splits: dict[str, Any] = {"validation_fraction": 0.15, "test_fraction": 0.25}
     if hasattr(task.options, "empty_is_none"):
         splits["task_args"] = {"empty_is_none": True}
     ingest(
-        folder / "snapshot", IngestSettings(str(folder / "data.jsonl"), ["text"], "label", task=task.name, **splits)
+        folder / "snapshot", IngestSettings(str(folder / "data.parquet"), ["text"], "label", task=task.name, **splits)
     )
     transform(folder / "snapshot", folder / "features", TransformSettings(str(backbone)))
     finetune(folder / "features", folder / "model", FinetuneSettings(str(backbone), **TRAINING), folder / "snapshot")
