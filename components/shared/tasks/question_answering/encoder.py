@@ -34,7 +34,7 @@ class AnswerEncoder:
     """
 
     threads = 3
-    decoding = ("starts", "ends")
+    decoding: tuple[str, ...] = ("starts", "ends")
 
     def __init__(self, backbone: Path, max_length: int) -> None:
         self.max_length = max_length_of(backbone, max_length)

@@ -32,7 +32,7 @@ class TokenEncoder:
     """
 
     threads = 3
-    decoding = ("starts", "ends")
+    decoding: tuple[str, ...] = ("starts", "ends")
 
     def __init__(self, backbone: Path, max_length: int, spec: Mapping[str, Any]) -> None:
         self.max_length = max_length_of(backbone, max_length)
