@@ -163,7 +163,7 @@ def _one(value: Any) -> str:
     if isinstance(value, float):
         return "whole number" if value.is_integer() else "number"
     text = str(value).strip()
-    if text.lower().endswith(PICTURES) and "\n" not in text:
+    if (text.lower().endswith(PICTURES) and "\n" not in text) or text.startswith("data:image/"):
         return "picture"
     if _DATE.match(text):
         return "date"

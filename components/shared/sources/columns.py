@@ -19,11 +19,13 @@ class Batch(NamedTuple):
         numbers: Line or row number of each, for people.
         columns: The values of each column that is needed, invalid bytes as surrogate escapes.
         faults: Why a row cannot be used, by its position.
+        part: The part of the file that they stand in, where it has several (a sheet, a list): it may give a split.
     """
 
     numbers: Sequence[int]
     columns: Mapping[str, Sequence[Any]]
     faults: Mapping[int, str]
+    part: str | None = None
 
 
 def batches(records: Iterator[Record], columns: Sequence[str]) -> Iterator[Batch]:

@@ -54,7 +54,7 @@ class Delimited:
             lines = _Lines(lines_of(stream, encoding))
             rows = style.rows(itertools.islice(lines, style.skipped, None))
             try:
-                first = next(rows, []) if style.has_header else []
+                first: list[str] = next(rows, []) if style.has_header else []
                 header = list(style.names) or [name.strip() for name in first]
                 check_columns(content.name, header, columns)
                 yield from _Rows(header, columns or header, style, lines).read(rows, first)
@@ -71,23 +71,25 @@ def _tell(name: str, encoding: str, style: Style, tell: Callable[[str], None]) -
     if style.delimiter != usual:
         odd.append(f"separated by {NAMES.get(style.delimiter, repr(style.delimiter))}")
     if style.escaped or style.quote != '"':
-        odd.append("with \\\" in quotes" if style.escaped else "in single quotes")
+        odd.append('with \\" in quotes' if style.escaped else "in single quotes")
     if odd:
         tell(f"{name} is read as text {', '.join(odd)}")
     if style.skipped:
         tell(f"{name}: the header is its line {style.skipped + 1}; what stands above is left out")
     if not style.has_header:
-        tell(f"{name} has no header: its columns are called {', '.join(style.names[:3])}{', …' * (len(style.names) > 3)}")
+        tell(
+            f"{name} has no header: its columns are called {', '.join(style.names[:3])}{', …' * (len(style.names) > 3)}"
+        )
 
 
 def _refuse_no_data(name: str, head: str) -> None:
     """Raises `InputError` where the text is not the file that its name promises."""
     begins = head[:200].lstrip().lower()
-    if begins.startswith("version https://git-lfs"):
-        raise InputError(f"{name} is a pointer of Git LFS, and the data lies elsewhere. Bring it: git lfs pull.")
     if begins.startswith(("<!doctype html", "<html", "<?xml", "%pdf")):
-        raise InputError(f"{name} is a page of the web or a document (it begins with {head.strip()[:20]!r}), no table: "
-                         "a login page that was saved, perhaps. Download it again, or save it as CSV.")
+        raise InputError(
+            f"{name} is a page of the web or a document (it begins with {head.strip()[:20]!r}), no table: "
+            "a login page that was saved, perhaps. Download it again, or save it as CSV."
+        )
 
 
 class _Lines:

@@ -2,6 +2,7 @@
 
 import bz2
 import csv
+import datetime
 import gzip
 import io
 import json
@@ -105,10 +106,25 @@ def zstd(data: bytes) -> bytes:
     return bytes(pa.compress(data, "zstd", asbytes=True))
 
 
+def chosen(label: str) -> dict[str, Any]:
+    return {"from_name": "kind", "to_name": "text", "type": "choices", "value": {"choices": [label]}}
+
+
+def labelled(text: str, label: str, key: str = "annotations") -> dict[str, Any]:
+    """A task as label-studio exports it."""
+    return {"id": 1, "data": {"text": text}, key: [{"id": 7, "was_cancelled": False, "result": [chosen(label)]}]}
+
+
 def framed(frame: pd.DataFrame, **options: Any) -> str:
     return str(frame.to_json(**options))
 
 
+def cats(label: str) -> dict[str, float]:
+    return {name: float(name == label) for name in ("ship", "kitchen")}
+
+
+R_LINES = ['"a mast, and a sail","ship"', '"salt in the soup","kitchen"', '"he said ""aye""","ship"']
+BARE = [(text.replace('"', "'"), label) for text, label in TEXTS]
 SHEET = [["text", "label"], *map(list, TEXTS)]
 JSONL = "".join(json.dumps(row) + "\n" for row in ROWS)
 FRAME = pd.DataFrame(ROWS)
@@ -173,21 +189,70 @@ WHOLE: dict[str, Files] = {
         "dataset_infos.json": json.dumps({"default": {"features": {}}}),
         "LICENSE": "",
     },
-    "label-studio": {
-        "d.json": json.dumps(
-            [
-                {
-                    "id": number,
-                    "data": {"text": text},
-                    "annotations": [
-                        {"result": [{"from_name": "kind", "type": "choices", "value": {"choices": [label]}}]}
-                    ],
-                }
-                for number, (text, label) in enumerate(TEXTS)
-            ]
+    "label-studio": {"d.json": json.dumps([labelled(*pair) for pair in TEXTS])},
+    "label-studio's first years": {"d.json": json.dumps([labelled(*pair, "completions") for pair in TEXTS])},
+    "label-studio's storage, a file a task": {f"{n}": json.dumps(labelled(*pair)) for n, pair in enumerate(TEXTS)},
+    "label-studio's storage, a file an annotation": {
+        f"{n}.json": json.dumps({"id": n, "result": [chosen(label)], "task": {"id": n, "data": {"text": text}}})
+        for n, (text, label) in enumerate(TEXTS)
+    },
+    "label-studio, min": {"d.json": json.dumps([{"id": 1, **row, "annotator": 1, "lead_time": 2.5} for row in ROWS])},
+    "label-studio, CSV": {"d.csv": delimited(rows=[{"annotation_id": 7, "annotator": 1, **row} for row in ROWS])},
+    "doccano": {"d.jsonl": "".join(json.dumps({"id": 1, "text": t, "label": [n]}) + "\n" for t, n in TEXTS)},
+    "doccano's first years": {
+        "d.jsonl": "".join(json.dumps({"text": t, "annotations": [{"label": n, "user": 1}]}) + "\n" for t, n in TEXTS)
+    },
+    "doccano's or any fastText": {"d.txt": "".join(f"__label__{label} {text}\n" for text, label in TEXTS)},
+    "fastText by name": {"d.fasttext": "".join(f"__label__{label} , {text}\n" for text, label in TEXTS)},
+    "spaCy": {"d.jsonl": "".join(json.dumps({"text": t, "cats": cats(n)}) + "\n" for t, n in TEXTS)},
+    "spaCy's pairs": {"d.json": json.dumps([[text, {"cats": cats(label)}] for text, label in TEXTS])},
+    "Vertex AI": {
+        "d.jsonl": "".join(
+            json.dumps({"text": t, "classificationAnnotation": {"displayName": n}}) + "\n" for t, n in TEXTS
         )
     },
-    "doccano": {"d.jsonl": "".join(json.dumps({"id": 1, "text": t, "label": [n]}) + "\n" for t, n in TEXTS)},
+    "rows by name": {"d.json": json.dumps({f"id{n}": row for n, row in enumerate(ROWS)})},
+    "pandas, index": {"d.json": json.dumps({f"a{n}": row for n, row in enumerate(ROWS)}, indent=1)},
+    "rows in a mapping in a mapping": {"d.json": json.dumps({"nlu": {"examples": ROWS, "synonyms": []}})},
+    "texts by class": {"d.json": json.dumps({"ship": [TEXTS[0][0], TEXTS[2][0]] * 2, "kitchen": [TEXTS[1][0]]})},
+    "xml": {
+        "d.xml": "<?xml version='1.0'?>\n<data>"
+        + "".join(f"<row><index>1</index><text>{t}</text><label>{n}</label></row>\n" for t, n in TEXTS)
+        + "</data>"
+    },
+    "xml, attributes": {
+        "d.xml": "<?xml version='1.0'?>\n<!-- c --><d>"
+        + "".join(f"<s label='{n}'>\n<text>{t}</text></s>" for t, n in TEXTS)
+        + "</d>"
+    },
+    "excel with titles": {
+        "d.xlsx": workbook({"data": [["Complaints"], ["exported", datetime.date(2026, 1, 2)], [], *SHEET]})
+    },
+    "excel, away from the corner": {"d.xlsx": workbook({"data": [[], *[[None, None, *row] for row in SHEET]]})},
+    "excel with an empty sheet first": {"d.xlsx": workbook({"Sheet1": [], "Sheet2": SHEET})},
+    "excel with notes first": {"d.xlsx": workbook({"README": [["Our labels"], ["see data"]], "data": SHEET})},
+    "excel open elsewhere": {"d.xlsx": workbook({"data": SHEET}), "~$d.xlsx": b"\x06Ana" + bytes(99)},
+    "csv with a declared delimiter": {"d.csv": b"sep=;\r\n" + delimited(";")},
+    "csv with comments": {"d.csv": b"# exported today\n# by Ana\n\n" + CSV},
+    "csv with a title": {"d.csv": b"Complaints,\r\n,\r\n" + CSV},
+    "csv with a delimiter too many": {"d.csv": CSV.replace(b"\r\n", b",\r\n").replace(b"label,", b"label")},
+    "csv in single quotes": {"d.csv": delimited(quotechar="'", quoting=csv.QUOTE_ALL)},
+    "csv with escaped quotes": {"d.csv": delimited(doublequote=False, escapechar="\\", quoting=csv.QUOTE_ALL)},
+    "R, write.csv": {"d.csv": '"","text","label"\n' + "".join(f'"{n}",{line}\n' for n, line in enumerate(R_LINES, 1))},
+    "R, write.table with commas": {
+        "d.csv": '"text","label"\n' + "".join(f'"{n}",{line}\n' for n, line in enumerate(R_LINES, 1))
+    },
+    "R, write.table": {
+        "d.txt": '"text" "label"\n' + "".join(f'"{n}" "{t}" "{label}"\n' for n, (t, label) in enumerate(BARE, 1))
+    },
+    "pandas with its index": {"d.csv": FRAME.to_csv()},
+    "Spark's folder": {"d.csv/part-00000-ab.csv": CSV, "d.csv/_SUCCESS": "", "d.csv/.part-00000-ab.csv.crc": "x"},
+    "Kaggle's sample beside": {"d.csv": CSV, "sample_submission.csv": "id,label\n1,ship\n"},
+    "save_to_disk in a zip": {
+        "d.zip": zipped(
+            {"d/data-00000-of-00001.arrow": table(arrow_file), "d/state.json": "{}", "d/dataset_info.json": "{}"}
+        )
+    },
     "prodigy": {
         "d.jsonl": "".join(
             json.dumps({"text": t, "options": [{"id": n}, {"id": "x"}], "accept": [n], "answer": "accept"}) + "\n"
@@ -204,7 +269,8 @@ def test_the_same_rows_come_out_of_every_file(case: str, tmp_path: Path) -> None
     (only,) = list(source.iterdir()) if len(WHOLE[case]) == 1 else [source]
     found, rejected, _ = examples(only)
     assert not rejected
-    assert [(example.inputs[0], example.label) for example in found] == TEXTS
+    expected = {"R, write.table": BARE, "texts by class": [TEXTS[0], TEXTS[2], TEXTS[0], TEXTS[2], TEXTS[1]]}
+    assert [(example.inputs[0], example.label) for example in found] == expected.get(case, TEXTS)
 
 
 def test_every_reader_has_a_case() -> None:
@@ -311,8 +377,7 @@ def test_a_sheet_of_a_workbook(tmp_path: Path) -> None:
     assert [(example.inputs[0], example.label) for example in found] == [("a", "1"), ("7", "true")]
     with pytest.raises(InputError, match=r"has no sheet 'dat'; it has 'notes', 'data'. Did you mean 'data'"):
         examples(source, sheet="dat")
-    with pytest.raises(InputError, match="has no column 'text'"):
-        examples(source)
+    assert len(examples(source)[0]) == 2  # the sheet that has the columns
 
 
 @pytest.mark.parametrize(
