@@ -31,6 +31,7 @@ PATHS = ("file_name", "filename", "path", "image_path", "filepath", "file_path",
 """What tables call the path of an image, where they do not call it as the job does."""
 
 _FEW_TABLES = 20  # that are opened to see whether they name images
+_SMALL_TABLE = 4 << 20  # bytes; what is larger names images, and is nothing that lies beside
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _naming_images(tables: Sequence[storage.File]) -> list[storage.File]:
     """Returns the tables that name images, by their first rows; all where none does, or there are many."""
     if not 1 < len(tables) <= _FEW_TABLES:
         return list(tables)
-    return [file for file in tables if _names_images(file)] or list(tables)
+    return [file for file in tables if file.size > _SMALL_TABLE or _names_images(file)] or list(tables)
 
 
 def _names_images(file: storage.File) -> bool:

@@ -140,7 +140,10 @@ def _delimiter(lines: Sequence[str], name: str) -> str:
         if width < 2:
             continue
         fits = sum(len(row) == width for row in rows) / len(rows)
-        if delimiter == " " or ((fits, width) > most if best != usual or most == (0.0, 0) else fits > most[0]):
+        whole = (
+            delimiter == "\t" and fits == 1.0 and len(rows) > 2
+        )  # each text of a file may have one comma; but no tab
+        if delimiter == " " or whole or ((fits, width) > most if best != usual or most == (0.0, 0) else fits > most[0]):
             best, most = delimiter, (fits, width)
     return best
 

@@ -449,6 +449,90 @@ def test_patterns_in_object_storage(s3: Any, tmp_path: Path) -> None:
     assert len(examples("s3://bucket/raw/d.zip")[0]) == 3
 
 
+SPAM = [{"label": ["ham", "spam"][n % 4 == 0], "text": f"call {n} now, or {n * 7}"} for n in range(24)]
+
+NO_HEADER: dict[str, Files] = {
+    "csv": {"d.csv": delimited(rows=SPAM).partition(b"\n")[2]},
+    "tsv": {"d.tsv": "".join(f"{row['label']}\t{row['text']}\n" for row in SPAM)},
+    "UCI's SMS spam, without an ending": {"SMSSpamCollection": "".join(f"{r['label']}\t{r['text']}\n" for r in SPAM)},
+    "json lines of arrays": {"d.jsonl": "".join(json.dumps([row["label"], row["text"]]) + "\n" for row in SPAM)},
+    "an array of arrays": {"d.json": json.dumps([[row["label"], row["text"]] for row in SPAM])},
+}
+
+
+@pytest.mark.parametrize("case", NO_HEADER)
+def test_without_a_header_no_row_is_lost(case: str, tmp_path: Path) -> None:
+    found, rejected, opened = examples(write(tmp_path, NO_HEADER[case]), inputs=["column_2"], label="column_1")
+    assert [(example.label, example.inputs[0]) for example in found] == [(row["label"], row["text"]) for row in SPAM]
+    assert not rejected
+    if "json" not in case and "array" not in case:
+        assert any("has no header: its columns are called column_1, column_2" in told for told in opened.told)
+
+
+@pytest.mark.parametrize("header", ["0,1", ",0", "text,label", "yes,no", "2020,2021"])
+def test_a_header_that_looks_odd_is_one(header: str, tmp_path: Path) -> None:
+    """pandas writes numbers; and no name above comes again in its column."""
+    lines = "".join(f"some text {n},{'label' * (n == 3) or n % 2}\n" for n in range(12))
+    inputs, label = (name or "" for name in header.split(","))
+    if inputs:
+        found, _, _ = examples(write(tmp_path, {"d.csv": f"{header}\n{lines}"}), inputs=[inputs], label=label)
+        assert len(found) == 12
+
+
+def test_files_put_together_have_their_header_again(tmp_path: Path) -> None:
+    found, rejected, _ = examples(write(tmp_path, {"d.csv": CSV + CSV.replace(b"sail", b"deck")}))
+    assert (len(found), rejected) == (6, [("d.csv:5", "the header again")])
+
+
+TEXT_TREES: dict[str, tuple[Files, list[str]]] = {
+    "a folder a class": ({"spam/1.txt": "buy", "ham/2.txt": "hello"}, ["ham hello", "spam buy"]),
+    "aclImdb": (
+        {
+            **{f"train/{c}/{n}_7.txt": f"{c} {n}" for c in ("pos", "neg") for n in (1, 2)},
+            **{f"test/{c}/1_7.txt": f"{c} test" for c in ("pos", "neg")},
+            "train/unsup/1_0.txt": "nobody knows", "imdb.vocab": "a", "README": "x", "train/urls_pos.txt": "http://x",
+            "train/labeledBow.feat": "9 0:9",
+        },
+        ["test neg neg test", "test pos pos test", "train neg neg 1", "train neg neg 2", "train pos pos 1",
+         "train pos pos 2"],
+    ),
+    "20 newsgroups": (
+        {f"20news-bydate-{s}/{c}/{n}": f"{s} {n}" for s in ("train", "test") for n, c in enumerate(("a.b", "sci.x"))},
+        ["test a.b test 0", "test sci.x test 1", "train a.b train 0", "train sci.x train 1"],
+    ),
+    "zip": ({"d.zip": zipped({"bbc/tech/1.txt": "chips", "bbc/sport/1.txt": "goal"})}, ["sport goal", "tech chips"]),
+    "tar.gz": (
+        {"d.tar.gz": tarred({"train/a/1.txt": "x", "train/b/1.txt": "y", "test/a/1.txt": "z", "README": ""}, "w:gz")},
+        ["test a z", "train a x", "train b y"],
+    ),
+    "old encodings": (
+        {"a/1.txt": "Die Gr\u00f6\u00dfe der T\u00fcr".encode("cp1252"), "b/1.txt": "Gr\u00f6\u00dfe".encode("utf-16")},
+        ["a Die Gr\u00f6\u00dfe der T\u00fcr", "b Gr\u00f6\u00dfe"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TEXT_TREES)
+def test_texts_that_are_files(case: str, tmp_path: Path) -> None:
+    files, expected = TEXT_TREES[case]
+    found, rejected, _ = examples(write(tmp_path, files))
+    assert sorted(f"{one.split} {one.label} {one.inputs[0]}".strip() for one in found) == expected
+    assert [reason for _, reason in rejected] == ["missing label"] * (case == "aclImdb")
+
+
+def test_parts_of_a_file_that_are_given_splits(tmp_path: Path) -> None:
+    files: Files = {
+        "json": json.dumps({"train": ROWS, "dev": ROWS[:1], "info": {"n": 1}}),
+        "indented": json.dumps({"train": [list(row.values()) for row in ROWS], "dev": [["a", "ship"]]}, indent=1),
+        "sheets": workbook({"notes": [["x"]], "train": SHEET, "dev": SHEET[:2]}),
+    }
+    for name, content in files.items():
+        named = {"inputs": ["column_1"], "label": "column_2"} if name == "indented" else {}
+        file = "d.xlsx" if name == "sheets" else "d.json"
+        found, _, _ = examples(write(tmp_path / name, {file: content}), **named)  # type: ignore[arg-type]
+        assert [one.split for one in found] == ["train"] * 3 + ["validation"], name
+
+
 REFUSED: dict[str, tuple[Files, str]] = {
     "a column twice": ({"d.csv": "text,label,label\na,b,c\n"}, "has 2 columns called 'label'"),
     "a column twice in parquet": (
@@ -460,6 +544,35 @@ REFUSED: dict[str, tuple[Files, str]] = {
         r"(?s)test.csv has no column 'label'.*`graft predict MODEL test.csv`",
     ),
     "a mapping without rows": ({"d.json": json.dumps({"a": {"b": 1}}, indent=1)}, "has no column 'text'"),
+    "several labels of label-studio": (
+        {"d.json": json.dumps([labelled("x", "a"), {**labelled("y", "a"), "annotations": [{"result": [chosen("a"), {
+            **chosen("no"), "from_name": "urgent"}]}]}])},
+        r"several labels in one row, such as \{'kind': 'a', 'urgent': 'no'\}",
+    ),
+    "several labels in a cell of label-studio": (
+        {"d.csv": 'text,label\nx,"{""choices"":[""a"",""b""]}"\n'},
+        r"several labels in one row, such as \{\"choices\"",
+    ),
+    "several labels of fastText": ({"d.txt": "__label__a __label__b x\n"}, r"several labels .* \['a', 'b'\]"),
+    "a list beside given splits": (
+        {"d.json": json.dumps({"train": ROWS, "oos": ROWS})}, "mixes given splits .'d.json:train'. .*'d.json:oos'"),
+    "a pointer of Git LFS": (
+        {"d.parquet": "version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n"}, "git lfs pull"),
+    "a page": ({"d.csv": "<!DOCTYPE html>\n<html><body>Sign in, please</body></html>"}, "d.csv is a page of the web"),
+    "an old workbook": ({"d.xls": b"\xd0\xcf\x11\xe0" + bytes(99)}, ".xls is not read. Save it as .xlsx or CSV"),
+    "an old workbook with a new name": ({"d.xlsx": b"\xd0\xcf\x11\xe0" + bytes(99)}, "old Office, .* Save it as .xlsx"),
+    "a pickle": ({"d.pkl": b"\x80\x04"}, "may run code, and is never opened"),
+    "a database": ({"d.db": b"SQLite format 3"}, "data.source: sqlite:///PATH, and data.query"),
+    "texts in no folders": ({"pos.txt": "a\nb", "neg.txt": "c\nd"}, "each lies in the folder of its class"),
+    "entities in xml": (
+        {"d.xml": '<?xml version="1.0"?><!DOCTYPE d [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><d><r>&b;</r></d>'},
+        "d.xml declares entities, which no data needs"),
+    "xml nested deeply": ({"d.xml": "<?xml version='1.0'?>" + "<a>" * 10_000}, "d.xml is XML nested over 64 deep"),
+    "xml cut off": ({"d.xml": "<?xml version='1.0'?><d><r><text>x</text>"}, "d.xml is no XML that can be read .no el"),
+    "no labels in a test split within an archive": (
+        {"d.zip": zipped({"train.csv": CSV, "test.csv": "id,text\n1,a\n"})},
+        "unpack the archive, and name the labelled files in data.source",
+    ),
     "a stray alone": ({"dataset_infos.json": "{}"}, "holds no data: found 'dataset_infos.json'"),
     "an array cut off": ({"d.json": json.dumps(ROWS)[:-9]}, "d.json is no JSON that can be read"),
     "json nested deeply": ({"d.json": "[" * 100_000}, "d.json is no JSON that can be read .nested too deeply"),
