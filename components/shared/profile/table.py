@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from components.shared import tasks
-from components.shared.errors import InputError
+from components.shared.errors import InputError, quote_all
 from components.shared.profile.columns import Column, describe
 from components.shared.sources import packed
 from components.shared.sources.hub import PREFIX, read_hub
@@ -25,7 +25,9 @@ from components.shared.sources.texts import TextTree
 from components.shared.storage import File
 
 ROWS = 20_000
-_CHARACTERS = 64 << 20
+_CHARACTERS, _CELLS = 64 << 20, 1_000_000
+_LEAST_ROWS = 100
+_COLUMNS = 20_000
 _FILES = 100  # that are opened
 _HUB_ROWS = 2_000
 _PICTURE_ROWS = 64
@@ -66,12 +68,19 @@ def look(settings: SourceSettings, pictures: bool = False) -> Table:
         ServiceError: The store or the hub did not answer.
     """
     rows, characters, bad = [], 0, None
+    names: dict[str, None] = {}
     for row in _rows(settings, _PICTURE_ROWS if pictures else ROWS):
         bad = bad or (row if row.fault else None)
         if row.fault is None:
             rows.append(row.values)
+            names |= dict.fromkeys(row.values)
             characters += sum(len(value) for value in row.values.values() if isinstance(value, str | bytes))
-        if characters > _CHARACTERS:
+        if len(names) > _COLUMNS:
+            raise InputError(
+                f"{settings.source} has over {_COLUMNS:,} columns, such as {quote_all(list(names)[-3:])}: they may be "
+                "values that are written as names. Write them as values, in columns of their own."
+            )
+        if characters > _CHARACTERS or (len(rows) >= _LEAST_ROWS and len(rows) * len(names) > _CELLS):
             break
     if bad and not rows:
         raise InputError(f"{settings.source} has no row that can be used; the first, {bad.place}: {bad.fault}.")

@@ -170,7 +170,8 @@ def _reader(content: Packed) -> Reader:
     if reader is None:
         expected = f"{named[0].name} file" if named else f"data: expected {_formats()}"
         raise InputError(
-            f"{content.name} is no readable {expected} (it begins with {content.head[:16]!r}). Write it again."
+            f"{content.name} is no readable {expected} (it begins with {content.head[:16]!r}"
+            f"{', and holds zeros' * (bytes(4) in content.head)}). Write it again."
         )
     return reader
 

@@ -25,6 +25,7 @@ from components.shared.sources.text import (
 
 _FIELD_LIMIT = LINE_LIMIT + (1 << 20)  # characters; beyond it a quote was never closed
 _ROWS, _CHARACTERS = 4096, 8 << 20  # of a batch
+_MOST_COLUMNS = 20_000
 _MANY = 1000  # values of a column that are remembered: it is no column of classes
 
 
@@ -56,6 +57,11 @@ class Delimited:
             try:
                 first: list[str] = next(rows, []) if style.has_header else []
                 header = list(style.names) or [name.strip() for name in first]
+                if len(header) > _MOST_COLUMNS:
+                    raise InputError(
+                        f"{content.name} has {len(header):,} columns ({_MOST_COLUMNS:,} are read): its "
+                        "first line is no header, or rows stand where columns should."
+                    )
                 check_columns(content.name, header, columns)
                 yield from _Rows(header, columns or header, style, lines).read(rows, first)
             except csv.Error as error:
@@ -118,7 +124,8 @@ class _Rows:
 
     def __init__(self, header: Sequence[str], columns: Sequence[str], style: Style, lines: _Lines) -> None:
         self.header, self.columns, self.style, self.lines = header, columns, style, lines
-        self.places = [header.index(column) for column in columns]
+        first_of = {name: place for place, name in reversed(list(enumerate(header)))}
+        self.places = [first_of[column] for column in columns]
         self.known: dict[int, set[str]] = {place: set() for place in range(len(header))}
         self.first: list[str] = []
 
