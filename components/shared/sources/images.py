@@ -30,6 +30,7 @@ _OTHERS = (
 PATHS = ("file_name", "filename", "path", "image_path", "filepath", "file_path", "file", "image_id", "img", "id")
 """What tables call the path of an image, where they do not call it as the job does."""
 
+_BASE64 = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR")
 _FEW_TABLES = 20  # that are opened to see whether they name images
 _SMALL_TABLE = 4 << 20  # bytes; what is larger names images, and is nothing that lies beside
 
@@ -49,6 +50,11 @@ class Pictures:
     files: list[storage.File]
     layout: Layout
     images: Mapping[str, storage.File] = field(default_factory=dict)
+
+
+def is_inline(text: str) -> bool:
+    """Tells an image that is written as text: a `data:` address, or the base64 of a JPEG, PNG, GIF or WebP."""
+    return text.startswith("data:image/") or (len(text) > 64 and text.startswith(_BASE64) and " " not in text[:256])
 
 
 def image_files(source: str, level: int = 0, splits: Mapping[str, str] | None = None) -> list[storage.File]:

@@ -10,13 +10,13 @@ from urllib.parse import unquote
 
 from components.shared import storage
 from components.shared.errors import InputError
-from components.shared.sources.images import PATHS
+from components.shared.sources.images import PATHS, is_inline
+from components.shared.sources.layout import Layout
 from components.shared.sources.readers import Dialect
 from components.shared.sources.rows import Part, Row, columns_of, read_parts
 from components.shared.sources.trees import MOST
 from components.shared.storage import File
 
-_INLINE = "data:image/"
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what label-studio writes before the name of a file
 
 
@@ -24,11 +24,15 @@ class ImageTable:
     """Rows of tables whose images lie in them, or beside them.
 
     A path leads to a file of the source, or of the table's own folder; in a table in S3 never to this machine. Where
-    none is called so, the one file of the source with that name, or with that name but for the ending, is meant.
+    none is called so, the one file of the source with that name, or with that name but for the ending, is meant. Where
+    a table is given for no split, the folder of each image may be.
     """
 
-    def __init__(self, files: Sequence[File], images: Mapping[str, File]) -> None:
+    def __init__(
+        self, files: Sequence[File], images: Mapping[str, File], splits: Mapping[str, str] | None = None
+    ) -> None:
         self.files, self.images = files, images
+        self._layout = Layout(splits=splits or {})
         self._folders: dict[str, Mapping[str, File]] = {}
         self._short = _by_short_name(images)
 
@@ -61,6 +65,8 @@ class ImageTable:
         contents = storage.read_all([file for file in found if isinstance(file, File) and file.size <= MOST])
         for row, file in zip(rows, found, strict=True):
             inline = _inline(row.values[column])
+            if row.split is None and isinstance(file, File) and (split := self._layout.sort_in(file.name)[0]):
+                row = row._replace(split=split)
             values = {name: value for name, value in row.values.items() if name != column}
             if inline is not None:
                 yield row._replace(values={image: inline, **values})
@@ -75,7 +81,7 @@ class ImageTable:
 
     def _find(self, value: Any, table: File) -> File | str | None:
         """Returns the file that a value leads to, why there is none, or None where it is no path."""
-        if not isinstance(value, str) or value.startswith(_INLINE):
+        if not isinstance(value, str) or is_inline(value):
             return None
         path = unquote(value.strip().partition("/local-files/?d=")[2]) or value.strip().replace("\\", "/")
         if not path:
@@ -111,11 +117,11 @@ class ImageTable:
 
 
 def _inline(value: Any) -> bytes | None:
-    """Returns the image of a `data:` address, which holds it."""
-    if not isinstance(value, str) or not value.startswith(_INLINE):
+    """Returns the image of a `data:` address, or of its bytes in base64, which hold it."""
+    if not isinstance(value, str) or not is_inline(value):
         return None
     try:
-        return base64.b64decode(value.partition(",")[2], validate=False)
+        return base64.b64decode(value.rpartition(",")[2], validate=False)
     except ValueError:
         return b""  # no image, and rejected as such
 

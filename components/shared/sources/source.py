@@ -213,7 +213,7 @@ class Source:
         pictures = self._pictures
         assert pictures is not None, "the source was listed"
         if pictures.kind == "tables":
-            table = ImageTable(files, pictures.images)
+            table = ImageTable(files, pictures.images, self._splits)
             return table.rows(settings.inputs[0], self._columns, self._splits, self._dialect, self._tell)
         check_columns("A tree of image files", COLUMNS, self._columns)
         if pictures.kind == "archives":

@@ -87,6 +87,10 @@ TREES: dict[str, tuple[Files, list[str]]] = {
         },
         ["test dog", "train cat"],
     ),
+    "metadata.csv above the splits": (
+        {**tree("train/1.png", "test/2.png"), "metadata.csv": "file_name,label\ntrain/1.png,cat\ntest/2.png,dog\n"},
+        ["test dog", "train cat"],
+    ),
     "labels.csv beside a folder": (
         {**tree("images/1.png", "images/2.png"), "labels.csv": "filename;label\nimages/1.png;cat\nimages/2.png;dog\n"},
         ["cat", "dog"],
@@ -123,6 +127,10 @@ TREES: dict[str, tuple[Files, list[str]]] = {
     ),
     "images in the table": (
         {"d.jsonl": "".join(json.dumps({"image": inline(n), "label": "ab"[n]}) + "\n" for n in range(2))},
+        ["a", "b"],
+    ),
+    "images in the table, bare": (
+        {"d.csv": "image,label\n" + "".join(f"{inline(n).partition(',')[2]},{'ab'[n]}\n" for n in range(2))},
         ["a", "b"],
     ),
     "Kaggle's archives in archives": (
