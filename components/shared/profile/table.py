@@ -103,7 +103,8 @@ def task_of(settings: SourceSettings) -> str:
         columns, images = look(settings).columns, False
     else:
         files = list_source(source)
-        if all(file.name.lower().endswith(ARCHIVES) for file in files) and _holds_pictures(files[0]):
+        archives = [file for file in files if file.name.lower().endswith(ARCHIVES)]
+        if archives and _holds_pictures(archives[0]):
             return _with(pa.binary())
         asked = Layout(settings.class_level, splits_among(files, settings.splits))
         pictures = _tried(lambda: find_images(source, files, asked, _silent))

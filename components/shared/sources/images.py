@@ -44,12 +44,14 @@ class Pictures:
         files: What is read, and its stamps tell whether it is new.
         layout: Of a tree; of archives what is known before they are read.
         images: The image files beside tables, by name.
+        tables: That tell the labels of what is in archives beside them.
     """
 
     kind: str
     files: list[storage.File]
     layout: Layout
     images: Mapping[str, storage.File] = field(default_factory=dict)
+    tables: Sequence[storage.File] = ()
 
 
 def is_inline(text: str) -> bool:
@@ -93,14 +95,13 @@ def find_images(source: str, files: Sequence[storage.File], asked: Layout, tell:
             f"{source} holds no images: {found(files)}. Expected a folder a class with image files in it (.jpg, .png, "
             "…), .tar or .zip archives of such folders, or a table with a column of images, or of their paths."
         )
-    if archives and (images or tables):
-        some = [archives[0].name, (images or tables)[0].name]
+    if archives and images:
         raise InputError(
-            f"{source} holds archives and {'image files' if images else 'tables'} (such as {quote_all(some)}); one of "
-            "them was expected. Give the folder that holds only what is to be read."
+            f"{source} holds archives and image files (such as {quote_all([archives[0].name, images[0].name])}); one "
+            "of them was expected. Give the folder that holds only what is to be read."
         )
     if archives:
-        return Pictures("archives", archives, asked)
+        return Pictures("archives", _stamped(archives, tables), asked, {}, tables)
     if tables and (not images or any(_is_metadata(file.name) for file in tables)):
         return _tables(tables, images, asked, tell)
     is_list = len(sources_of(source)) > 1
@@ -135,12 +136,16 @@ def _tables(
     chosen = [file for file in tables if _is_metadata(file.name)] or _naming_images(tables)
     if len(chosen) < len(tables):
         tell(f"left out {quote_all(file.name for file in tables if file not in chosen)}: others tell the labels")
-    stamps = hashlib.blake2b("\n".join(file.stamp for file in images).encode(), digest_size=16).hexdigest()
-    stamped = [
-        storage.File(file.uri, file.name, file.size, f"{file.stamp} {stamps}" if images and file.stamp else file.stamp)
-        for file in chosen
+    return Pictures("tables", _stamped(chosen, images), asked, {file.name: file for file in images})
+
+
+def _stamped(files: Sequence[storage.File], others: Sequence[storage.File]) -> list[storage.File]:
+    """Returns files with stamps that tell of others, too, which decide what is in them."""
+    stamps = hashlib.blake2b("\n".join(file.stamp for file in others).encode(), digest_size=16).hexdigest()
+    return [
+        storage.File(file.uri, file.name, file.size, f"{file.stamp} {stamps}" if others and file.stamp else file.stamp)
+        for file in files
     ]
-    return Pictures("tables", stamped, asked, {file.name: file for file in images})
 
 
 def _naming_images(tables: Sequence[storage.File]) -> list[storage.File]:

@@ -44,8 +44,14 @@ def text_of(value: object) -> str | None:
 
 
 def key_of(label: str) -> str:
-    """Returns what spellings of one label have in common: no case, no double blanks, compatible characters alike."""
-    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+    """Returns what spellings of one label have in common: no case, no double blanks, compatible characters alike.
+
+    Characters that nobody sees (zero-width blanks, soft hyphens) do not count.
+    """
+    folded = unicodedata.normalize("NFKC", label).casefold()
+    if not folded.isascii():
+        folded = "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")
+    return " ".join(folded.split())
 
 
 @dataclass(frozen=True)

@@ -217,7 +217,7 @@ class Source:
             return table.rows(settings.inputs[0], self._columns, self._splits, self._dialect, self._tell)
         check_columns("A tree of image files", COLUMNS, self._columns)
         if pictures.kind == "archives":
-            return read_archives(files, pictures.layout, settings.label)
+            return read_archives(files, pictures.layout, settings.label, pictures.tables)
         return read_tree(files, pictures.layout)
 
     def _tell(self, sentence: str) -> None:

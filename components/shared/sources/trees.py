@@ -8,11 +8,12 @@ from typing import Any, BinaryIO, NamedTuple
 from components.shared import storage
 from components.shared.errors import InputError
 from components.shared.sources import packed
+from components.shared.sources.columns import Batch
 from components.shared.sources.images import PATHS, SUFFIXES
 from components.shared.sources.layout import Layout, layout_of
 from components.shared.sources.packed import Packed
 from components.shared.sources.readers import Dialect
-from components.shared.sources.rows import Row, is_data, is_stray, read_content
+from components.shared.sources.rows import Row, is_data, is_stray, read_content, read_parts
 from components.shared.sources.splits import given_split, paired, refuse_mixed
 
 MOST = 256 << 20
@@ -42,18 +43,24 @@ def read_tree(files: Sequence[storage.File], layout: Layout) -> Iterator[Row]:
         yield _row(file.name, file.name, split, data, label)
 
 
-def read_archives(files: Sequence[storage.File], asked: Layout, label: str) -> Iterator[Row]:
+def read_archives(
+    files: Sequence[storage.File], asked: Layout, label: str, tables: Sequence[storage.File] = ()
+) -> Iterator[Row]:
     """Reads the images in archives, as they stream by.
 
     Args:
         files: The archives.
         asked: The level of the class (0: to be found out), and which split is to be which.
         label: The column that holds the label, where there are tables, or JSON beside the images.
+        tables: Beside the archives, that tell the labels.
 
     Raises:
         InputError: One is damaged or holds no images; or they mix given splits with none.
     """
     first: dict[bool, tuple[str, str | None]] = {}
+    outside: dict[str, str] = {}
+    for part in read_parts(tables, (), {}):
+        outside |= _told_in(part.batch, part.file, label)
     for file in files:
         count = 0
         with packed.opened(file) as archive:
@@ -64,7 +71,7 @@ def read_archives(files: Sequence[storage.File], asked: Layout, label: str) -> I
                 count += 1
                 split, own = layout.sort_in(image.name)
                 split = given_split(file.name, asked.splits) or split
-                own = image.label or _label_of(image.name, labels) or own
+                own = image.label or _label_of(image.name, labels) or _label_of(image.name, outside) or own
                 if own:
                     first.setdefault(bool(split), (f"{file.name}:{image.name}", split))
                     refuse_mixed(file.name, dict(first.values()))
@@ -115,16 +122,22 @@ def _labels(archive: Packed, label: str, json_tables: bool) -> dict[str, str]:
         if is_stray(table.inner):
             continue
         for part in read_content(table, archive.name, (), {}, Dialect(), lambda _: None):
-            path = next((name for name in PATHS if name in part.batch.columns), None)
-            others = [name for name in part.batch.columns if name not in (path, "")]
-            column = label if label in others or len(others) != 1 else others[0]
-            if path and column in part.batch.columns:
-                folder = table.inner.rpartition("/")[0]
-                pairs = zip(part.batch.columns[path], part.batch.columns[column], strict=True)
-                told = {str(name): str(value) for name, value in pairs if value is not None}
-                found |= {f"{folder}/{name}".strip("/"): value for name, value in told.items()}
-                found |= {name.rpartition("/")[2]: value for name, value in told.items()}
+            found |= _told_in(part.batch, table.inner, label)
     return found
+
+
+def _told_in(batch: Batch, table: str, label: str) -> dict[str, str]:
+    """Returns the labels that rows of a table tell: by an image's path, taken from the table's folder, and its name."""
+    path = next((name for name in PATHS if name in batch.columns), None)
+    others = [name for name in batch.columns if name not in (path, "")]
+    column = label if label in others or len(others) != 1 else others[0]
+    if not path or column not in batch.columns:
+        return {}
+    folder = table.rpartition("/")[0]
+    pairs = zip(batch.columns[path], batch.columns[column], strict=True)
+    told = {str(name): str(value) for name, value in pairs if value is not None}
+    found = {f"{folder}/{name}".strip("/"): value for name, value in told.items()}
+    return found | {name.rpartition("/")[2]: value for name, value in told.items()}
 
 
 def _label_of(name: str, labels: Mapping[str, str]) -> str | None:

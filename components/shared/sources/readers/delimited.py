@@ -127,7 +127,7 @@ class _Rows:
         first_of = {name: place for place, name in reversed(list(enumerate(header)))}
         self.places = [first_of[column] for column in columns]
         self.known: dict[int, set[str]] = {place: set() for place in range(len(header))}
-        self.first: list[str] = []
+        self.again: list[list[str]] = []
 
     def read(self, rows: Any, first: list[str]) -> Iterator[Batch]:
         """Yields batches.
@@ -136,7 +136,7 @@ class _Rows:
             rows: csv's reader, behind the header.
             first: The line of the header.
         """
-        self.first, skipped = first, self.style.skipped
+        self.again, skipped = [first, ["\ufeff" + first[0], *first[1:]]] if first else [], self.style.skipped
         numbers: list[int] = []
         held: list[list[str]] = []
         faults: dict[int, str] = {}
@@ -171,8 +171,9 @@ class _Rows:
                     faults.setdefault(place, f"{kind} fields ({len(fields)}, the header has {width})")
                     rows[place] = (fields + [""] * width)[:width]
         columns = list(zip(*rows, strict=True))
-        if self.first and columns and self.first[0] in columns[0]:  # files that were put together
-            faults |= {place: "the header again" for place, fields in enumerate(rows) if fields == self.first}
+        for first in self.again:  # files that were put together, each with its mark or without
+            if first[0] in columns[0]:
+                faults |= {place: "the header again" for place, fields in enumerate(rows) if fields == first}
         for place, known in self.known.items():
             if len(known) < _MANY:
                 known.update(columns[place])

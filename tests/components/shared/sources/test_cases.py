@@ -480,8 +480,10 @@ def test_a_header_that_looks_odd_is_one(header: str, tmp_path: Path) -> None:
 
 
 def test_files_put_together_have_their_header_again(tmp_path: Path) -> None:
-    found, rejected, _ = examples(write(tmp_path, {"d.csv": CSV + CSV.replace(b"sail", b"deck")}))
-    assert (len(found), rejected) == (6, [("d.csv:5", "the header again")])
+    content = CSV + CSV.replace(b"sail", b"deck") + "\ufeff".encode() + CSV.replace(b"sail", b"bow")
+    found, rejected, _ = examples(write(tmp_path, {"d.csv": content}))
+    assert len(found) == 9
+    assert rejected == [("d.csv:5", "the header again"), ("d.csv:9", "the header again")]
 
 
 TEXT_TREES: dict[str, tuple[Files, list[str]]] = {

@@ -72,6 +72,8 @@ def test_spellings_are_merged_when_asked_into_lower_case_or_into_those_given() -
     [
         ({"Spam": 120, "spam": 3, "ham": 50}, r"'Spam' \(120 rows\) and 'spam' \(3 rows\)(?s:.*)data.normalize_labels"),
         ({"a b": 12, "a  b": 3}, "2 rows|3 rows"),
+        ({"spam": 12, "spam\u200b": 3}, r"'spam' \(12 rows\) and 'spam\\u200b' \(3 rows\)"),
+        ({"Ship it": 12, "ship\u00a0it": 3}, r"and 'ship\\xa0it' \(3 rows\)"),
         ({f"{number / 7:.3f}": 1 for number in range(20)}, "holds numbers such as"),
         ({f"2026-01-{day:02d}": 3 for day in range(1, 29)}, "holds dates such as 2026-01-01"),
         ({f"{day}.01.2026": 3 for day in range(1, 29)}, "holds dates"),

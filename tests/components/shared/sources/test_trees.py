@@ -177,6 +177,11 @@ TREES: dict[str, tuple[Files, list[str]]] = {
         {"d.zip": zipped({**tree("d/1.png", "d/2.png"), "d/metadata.csv": "file_name,label\n1.png,cat\n2.png,dog\n"})},
         ["cat", "dog"],
     ),
+    "a table beside a zip": (
+        {"d.zip": zipped(tree("1.png", "2.png")), "metadata.jsonl": '{"file_name": "1.png", "label": "cat"}\n'
+         '{"file_name": "2.png", "label": "dog"}\n'},
+        ["cat", "dog"],
+    ),
     "tar with metadata": (
         {"d.tar": tarred({**tree("1.png", "2.png"), "metadata.jsonl": '{"file_name": "2.png", "label": "dog"}\n'
                           '{"file_name": "1.png", "label": "cat"}\n'})},
