@@ -100,6 +100,25 @@ def _class(piece: str) -> str:
     return f"[^{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
 
 
+def links_out(source: str, files: Sequence[File]) -> str:
+    """Returns a sentence on files that are links to what lies elsewhere on this machine; "" where there are none.
+
+    They are read, as people and caches have them so; in what was unpacked of a stranger's archive they are suspicious.
+    """
+    base = Path(source)
+    if storage.is_s3(source) or not base.is_dir():
+        return ""
+    root, out = base.resolve(), list[File]()
+    for file in files:
+        path = Path(file.uri)
+        if path.is_symlink() and not path.resolve().is_relative_to(root):
+            out.append(file)
+    if not out:
+        return ""
+    first = f"{out[0].name!r} to {str(Path(out[0].uri).resolve())!r}"
+    return f"{len(out):,} files are links that lead out of {source}, and are read: {first}"
+
+
 def splits_among(files: Sequence[File], told: Mapping[str, str]) -> dict[str, str]:
     """Returns which name is which split: as told, and those that end in one beside another of their beginning."""
     names = {file.name if len(files) <= _NAMES else file.name.rpartition("/")[0] for file in files}

@@ -1,5 +1,7 @@
 """Rows of labelled data, one after the other, out of files of any format, packed or not, or a hub dataset."""
 
+import contextlib
+import errno
 import itertools
 import posixpath
 import re
@@ -75,19 +77,31 @@ def read_parts(
     for file in files:
         if file.size == 0:
             raise InputError(f"{file.name} is empty. Remove it, or write it again.")
-        found_some = False
-        for content in _contents(file):
-            rows, found_some = 0, True
-            for part in read_content(content, file.name, columns, splits, dialect or Dialect(), tell or _silent):
-                where = f"{content.name}:{part.batch.part}" if part.batch.part else content.name
-                first.setdefault(bool(part.split), (where, part.split))
-                refuse_mixed(file.name, dict(first.values()))
-                rows += len(part.batch.numbers)
-                yield part
-            if not rows:
-                raise InputError(f"{content.name} holds no rows. Remove it, or write it again.")
-        if not found_some:
-            yield from _texts(file, columns, splits, dialect or Dialect())
+        with explained(file):
+            found_some = False
+            for content in _contents(file):
+                rows, found_some = 0, True
+                for part in read_content(content, file.name, columns, splits, dialect or Dialect(), tell or _silent):
+                    where = f"{content.name}:{part.batch.part}" if part.batch.part else content.name
+                    first.setdefault(bool(part.split), (where, part.split))
+                    refuse_mixed(file.name, dict(first.values()))
+                    rows += len(part.batch.numbers)
+                    yield part
+                if not rows:
+                    raise InputError(f"{content.name} holds no rows. Remove it, or write it again.")
+            if not found_some:
+                yield from _texts(file, columns, splits, dialect or Dialect())
+
+
+@contextlib.contextmanager
+def explained(file: storage.File) -> Iterator[None]:
+    """Tells damage that a library tells as if the machine had failed (bzip2, or a zip's place beyond its end)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise packed.damaged(file.name, "file", str(error)) from error
 
 
 def _texts(file: storage.File, columns: Sequence[str], splits: dict[str, str], dialect: Dialect) -> Iterator[Part]:
@@ -237,7 +251,7 @@ def unnamed(files: Sequence[storage.File]) -> list[storage.File]:
         if ending in _SECOND and file.size and not is_stray(file.name):
             groups.setdefault(ending, []).append(file)
     for group in groups.values():
-        with packed.opened(group[0]) as content:
+        with explained(group[0]), packed.opened(group[0]) as content:
             reader = reader_of(content.head)
             if reader and (reader is not readers()[-1] or is_tabular(content.head)):
                 kept += group
@@ -249,7 +263,7 @@ def _holds_rows(file: storage.File) -> bool:
         return True
     if file.size == 0:
         return False
-    with packed.opened(file) as content:
+    with explained(file), packed.opened(file) as content:
         if told := told_by(content.head):
             raise InputError(f"{file.name} cannot be read: {told}")
         return packed.is_archive(content) or reader_of(content.head) is not None

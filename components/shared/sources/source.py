@@ -20,7 +20,7 @@ from components.shared.sources.hub import PREFIX, read_hub, revision
 from components.shared.sources.images import Pictures, find_images
 from components.shared.sources.labels import LONGEST, LabelReader, text_of
 from components.shared.sources.layout import Layout
-from components.shared.sources.listing import list_source, sources_of, splits_among
+from components.shared.sources.listing import links_out, list_source, sources_of, splits_among
 from components.shared.sources.packed import ARCHIVES, SUFFIXES
 from components.shared.sources.paths import ImageTable
 from components.shared.sources.readers import Dialect
@@ -138,6 +138,8 @@ class Source:
         if self.is_sql:
             return [sql_file(source)]
         listed = list_source(source)
+        if told := links_out(source, listed):
+            self._tell(told)
         self._splits = splits_among(listed, self.settings.splits)
         asked = Layout(self.settings.class_level, self._splits)
         if self.binary:

@@ -13,7 +13,7 @@ from components.shared.sources.images import PATHS, SUFFIXES
 from components.shared.sources.layout import Layout, layout_of
 from components.shared.sources.packed import Packed
 from components.shared.sources.readers import Dialect
-from components.shared.sources.rows import Row, is_data, is_stray, read_content, read_parts
+from components.shared.sources.rows import Row, explained, is_data, is_stray, read_content, read_parts
 from components.shared.sources.splits import given_split, paired, refuse_mixed
 
 MOST = 256 << 20
@@ -63,7 +63,7 @@ def read_archives(
         outside |= _told_in(part.batch, part.file, label)
     for file in files:
         count = 0
-        with packed.opened(file) as archive:
+        with explained(file), packed.opened(file) as archive:
             if not packed.is_archive(archive):
                 raise packed.damaged(file.name, "archive", "it begins like none")
             layout, labels = _look(archive, asked, label)

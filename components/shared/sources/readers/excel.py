@@ -3,6 +3,7 @@
 import datetime
 import itertools
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,10 @@ from components.shared.sources.columns import Batch, Record, batches, check_colu
 from components.shared.sources.readers import Content, Dialect, register
 from components.shared.sources.splits import split_word
 
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, SyntaxError, TypeError, IndexError, AttributeError,
+    NotImplementedError, OverflowError, RecursionError,
+)  # fmt: skip
 _MOST = 256 << 20  # bytes of the table of texts, which is held
 _PEEK = 20  # rows that the header is looked for in
 _EMPTY = 1000  # rows without anything, after which a sheet is taken for ended
@@ -43,7 +48,7 @@ class Excel:
                 _check_size(path, content.name)
                 with path.open("rb") as file:
                     yield from _read(file, content.name, columns, dialect.sheet, tell)
-            except (zipfile.BadZipFile, KeyError, ValueError, EOFError, SyntaxError, TypeError, IndexError) as error:
+            except _DAMAGE as error:
                 raise InputError(
                     f"{content.name} is no Excel workbook that can be read ({error}). Save it again, or as CSV."
                 ) from error

@@ -1,12 +1,14 @@
 """Files as people have them, one a case, each with what must come of it."""
 
 import bz2
+import contextlib
 import csv
 import datetime
 import gzip
 import io
 import json
 import lzma
+import random
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -447,6 +449,21 @@ def test_patterns_in_object_storage(s3: Any, tmp_path: Path) -> None:
     s3.put_object(Bucket="bucket", Key="raw/d.zip", Body=zipped({"d.csv": CSV}))
     assert len(examples("s3://bucket/raw/2026-*/part-*.parquet")[0]) == 6
     assert len(examples("s3://bucket/raw/d.zip")[0]) == 3
+    both = json.dumps(["s3://bucket/raw/2026-*/part-*.parquet", "s3://bucket/raw/d.zip", f"{tmp_path}/more"])
+    write(tmp_path, {"more/e.csv": CSV})
+    assert len(examples(both)[0]) == 12
+
+
+@pytest.mark.parametrize("case", ["xz", "zstd", "excel", "arrow", "save_to_disk in a zip", "xml", "COCO", "texts"])
+def test_formats_in_object_storage(case: str, s3: Any) -> None:
+    from tests.components.shared.sources.test_trees import TREES
+
+    files = TREES[case][0] if case == "COCO" else TEXT_TREES["tar.gz"][0] if case == "texts" else WHOLE[case]
+    for name, content in files.items():
+        s3.put_object(Bucket="bucket", Key=f"{case}/{name}", Body=content)
+    task: dict[str, Any] = {"inputs": ["image"], "task": "image-classification"} if case == "COCO" else {}
+    found, rejected, _ = examples(f"s3://bucket/{case}", **task)
+    assert (len(found), rejected) == (2 if case == "COCO" else 3, [])
 
 
 SPAM = [{"label": ["ham", "spam"][n % 4 == 0], "text": f"call {n} now, or {n * 7}"} for n in range(24)]
@@ -631,6 +648,56 @@ def test_ten_thousand_columns(tmp_path: Path) -> None:
     wide = [{**dict.fromkeys(names, "1"), **row} for row in ROWS]
     files: Files = {"d.csv": delimited(rows=wide), "e.jsonl": "".join(json.dumps(row) + "\n" for row in wide)}
     assert len(examples(write(tmp_path, files))[0]) == 6
+
+
+def test_a_link_that_leads_out_is_told(tmp_path: Path) -> None:
+    write(tmp_path, {"d/a.csv": CSV, "secret.csv": CSV.replace(b"sail", b"bow")})
+    (tmp_path / "d/b.csv").symlink_to(tmp_path / "secret.csv")
+    (tmp_path / "d/c.csv").symlink_to("a.csv")
+    found, _, opened = examples(tmp_path / "d")
+    assert len(found) == 9
+    secret = str((tmp_path / "secret.csv").resolve())
+    assert opened.told == [f"1 files are links that lead out of {tmp_path}/d, and are read: 'b.csv' to {secret!r}"]
+
+
+PACKED: dict[str, Callable[[str, bytes], Files]] = {
+    "gz": lambda name, data: {f"{name}.gz": gzip.compress(data)},
+    "bz2": lambda name, data: {f"{name}.bz2": bz2.compress(data)},
+    "xz": lambda name, data: {f"{name}.xz": lzma.compress(data)},
+    "zst": lambda name, data: {f"{name}.zst": zstd(data)},
+    "zip": lambda name, data: {"d.zip": zipped({f"d/{name}": data})},
+    "tar": lambda name, data: {"d.tar": tarred({f"d/{name}": data})},
+    "tar.xz": lambda name, data: {"d.tar.xz": lzma.compress(tarred({f"d/{name}": data}))},
+    "zip of zst": lambda name, data: {"d.zip": zipped({f"{name}.zst": zstd(data)})},
+}
+FORMATS = ("csv", "tsv without quoting", "json lines", "json array in a line", "parquet", "arrow", "feather", "excel",
+           "fastText by name", "xml")  # fmt: skip
+
+
+@pytest.mark.parametrize("packing", PACKED)
+def test_every_format_may_be_packed_in_every_way(packing: str, tmp_path: Path) -> None:
+    for case in FORMATS:
+        (name, content), *_ = WHOLE[case].items()
+        if (packing, case) in [("zip", "xml"), ("tar", "xml"), ("tar.xz", "xml"), ("zip of zst", "xml")]:
+            continue  # in an archive it may be anything's settings
+        data = content.encode() if isinstance(content, str) else content
+        found, rejected, _ = examples(write(tmp_path / case, PACKED[packing](name, data)))
+        assert ([(one.inputs[0], one.label) for one in found], rejected) == (TEXTS, []), case
+
+
+@pytest.mark.parametrize("packing", ["", *PACKED])
+def test_damage_anywhere_ends_in_a_sentence_or_in_a_reject(packing: str, tmp_path: Path) -> None:
+    draw = random.Random(7)
+    for case in FORMATS:
+        (name, content), *_ = WHOLE[case].items()
+        data = content.encode() if isinstance(content, str) else content
+        ((name, packed),) = (PACKED[packing](name, data) if packing else {name: data}).items()
+        for _ in range(8):
+            damaged = bytearray(packed)  # type: ignore[arg-type]
+            for _ in range(3):
+                damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+            with contextlib.suppress(InputError):
+                examples(write(tmp_path, {name: bytes(damaged)}) / name)
 
 
 def test_links_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
