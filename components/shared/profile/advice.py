@@ -98,7 +98,9 @@ def _faults(profile: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     if count:
         kinds = ", ".join(f"{number:,} {kind} (first: {place})" for kind, (number, place) in profile["faults"].items())
         told = f"{count:,} of {read:,} rows cannot be used: {kinds}."
-        if count > _REJECTS * read:
+        if set(profile["faults"]) == {"missing label"}:
+            yield _hint(told, "label them, or data.unlabelled: hold, which sets them aside")
+        elif count > _REJECTS * read:
             share = min(1.0, round(1.2 * count / read + 0.005, 2))
             yield _problem(told, f"mend the rows, or data.max_rejects: {share:g}")
         else:
