@@ -13,15 +13,14 @@ TRAINING = {
     *(
         f"components/finetune/{name}.py"
         for name in (
-            "alone", "calibration", "classical", "comparison", "finetune", "gradients", "heads", "joint", "learners",
-            "probe", "search", "study", "telling", "training",
+            "alone", "calibration", "classical", "gradients", "heads", "joint", "probe", "search", "study",
         )
     ),
     "components/shared/linear.py",
     "components/shared/metrics.py",
     "components/shared/selection.py",
 }  # fmt: skip
-"""Still to be turned: how candidates are ranked and told in training. Shrinks; nothing comes to it."""
+"""What is done for classes alone: words and gradients beside a network, the probe of classes. Nothing comes to it."""
 OWN = {"components/shared/drift.py", "components/evaluate/page/changes.html.j2"}
 """Speak of another classifier: that which tells today's inputs from those of before."""
 
