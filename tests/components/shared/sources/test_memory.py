@@ -88,6 +88,13 @@ def write_conll(path: Path) -> None:
             file.write("\n")
 
 
+def write_lines(path: Path, line: str, begin: str = "", end: str = "") -> None:
+    with path.open("w") as file:
+        file.write(begin)
+        file.writelines(line.format(text, label) for text, label in texts("lines"))
+        file.write(end)
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "CSV": write_csv,
     "JSON": write_json,
@@ -95,6 +102,10 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "Arrow": lambda path: write_arrow(path, "Arrow", lambda path, schema: pa.ipc.new_file(str(path), schema)),
     "Excel": write_excel,
     "CoNLL": write_conll,
+    "fastText": lambda path: write_lines(path, "__label__{1} {0}\n"),
+    "XML": lambda path: write_lines(
+        path, "<row><text>{}</text><label>{}</label></row>", "<?xml version='1.0'?><data>", "</data>"
+    ),
 }
 COLUMNS = {"CoNLL": ["tokens", "ner_tags"]}
 
