@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from components.shared import storage
-from components.shared.artifact import copy_artifact, digest_of
+from components.shared.artifact import digest_of
 from components.shared.backbones import pinned
 from components.shared.backbones.identity import identity
+from components.shared.copies import copy_artifact
 from components.shared.errors import GraftError
 from components.shared.producer import producer_of
 from components.shared.step import Progress

@@ -1,0 +1,101 @@
+"""An artifact brought here from elsewhere: each file is verified as it comes, and asked for again where it is damaged."""
+
+import fnmatch
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.shared.artifact import (
+    MANIFEST,
+    PARTIAL,
+    Artifact,
+    claim,
+    content_digest,
+    open_artifact,
+    parse_manifest,
+    verify_file,
+)
+from components.shared.durable import publish
+from components.shared.errors import InputError
+
+Bring = Callable[[str, Path], None]
+"""Brings one of an artifact's files, by name, to a path."""
+
+_ATTEMPTS = 3  # at a file that comes damaged: on its way, or out of a store that keeps several copies
+
+
+def copy_artifact(bring: Bring, path: Path, kind: str, digest: str) -> Artifact:
+    """Copies an artifact from elsewhere and verifies all of it, its digest too; whole, or not at all.
+
+    Args:
+        bring: Where it comes from.
+        path: The folder to write: absent, empty, or left over from a step that was killed.
+        kind: What it is expected to be.
+        digest: Likewise.
+
+    Raises:
+        InputError: It is another one, or damaged; or the folder holds something else.
+    """
+    claim(path)
+    try:
+        (path / PARTIAL).unlink()
+        for name, entry in _manifest(bring, path / PARTIAL, kind, digest).items():
+            _bring_whole(bring, path, name, entry)
+        publish(path / PARTIAL, path / MANIFEST)
+        return open_artifact(path, kind)
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+def copy_files(bring: Bring, folder: Path, kind: str, digest: str, patterns: Sequence[str]) -> None:
+    """Copies the files of an artifact whose names fit a pattern (`fnmatch`); each is the one that its manifest lists.
+
+    Args:
+        bring: Where it comes from.
+        folder: Where to; it may hold other files.
+        kind: What it is expected to be.
+        digest: Likewise, as somebody tells it who keeps it elsewhere than the files.
+        patterns: Of the names that are wanted; of the manifest's, too.
+
+    Raises:
+        InputError: It is another one, or damaged.
+    """
+    with tempfile.TemporaryDirectory(prefix="graft-manifest-") as scratch:
+        manifest = Path(scratch) / MANIFEST
+        files = _manifest(bring, manifest, kind, digest)
+        for name, entry in files.items():
+            if any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
+                _bring_whole(bring, folder, name, entry)
+        if any(fnmatch.fnmatch(MANIFEST, pattern) for pattern in patterns):
+            shutil.copyfile(manifest, folder / MANIFEST)
+
+
+def _manifest(bring: Bring, file: Path, kind: str, digest: str) -> Mapping[str, Any]:
+    """Brings the manifest to a file; returns the artifact's files, by name."""
+    found = ""
+    for _ in range(_ATTEMPTS):
+        file.unlink(missing_ok=True)
+        bring(MANIFEST, file)
+        files: Mapping[str, Any] = parse_manifest(file, kind)["files"]
+        found = content_digest(kind, files)
+        if found == digest:
+            return files
+    raise InputError(f"Another {kind} was found ({found[:12]}) than expected ({digest[:12]}).")
+
+
+def _bring_whole(bring: Bring, folder: Path, name: str, entry: Mapping[str, Any]) -> None:
+    """Brings a file; a damaged one is taken away, and asked for again."""
+    file = folder / name
+    for attempt in range(_ATTEMPTS):
+        file.unlink(missing_ok=True)
+        bring(name, file)
+        try:
+            return verify_file(folder, name, entry)
+        except InputError:
+            file.unlink(missing_ok=True)
+            if attempt + 1 == _ATTEMPTS:
+                raise
+    return None
