@@ -1,4 +1,4 @@
-"""An artifact brought here from elsewhere: each file is verified as it comes, and asked for again where it is damaged."""
+"""An artifact brought here from elsewhere: each file is verified as it comes; a damaged one is asked for again."""
 
 import fnmatch
 import shutil
