@@ -13,6 +13,7 @@ from yaml import YAMLError
 
 from components.shared import backbones, tasks
 from components.shared.artifact import open_artifact
+from components.shared.backbones.panic import TokenizerError
 from components.shared.backbones.pixels import ImageError
 from components.shared.copies import copy_files
 from components.shared.errors import InputError
@@ -63,6 +64,8 @@ def load_artifact(folder: Path) -> Loaded:
             found: np.ndarray = predictor.probabilities(rows)
         except (ImageError, OSError) as error:
             raise InputError(f"A row is no image that can be read: {error}.") from error
+        except TokenizerError as error:
+            raise InputError(f"A row cannot be read: {error}.") from error
         return found
 
     return Loaded(predictor.labels, predictor.inputs, tasks.get(told["task"]).input_type, probabilities)
