@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from components.shared.ahead import cores, map_ahead
 from components.shared.durable import publish, sync
 from components.shared.errors import InputError, ServiceError
 
@@ -117,15 +118,20 @@ def write_artifact(
         raise
 
 
-def open_artifact(path: Path, kind: str) -> Artifact:
-    """Opens an artifact and verifies every file of it.
+def open_artifact(path: Path, kind: str, verify: bool = True) -> Artifact:
+    """Opens an artifact and verifies every file of it, several at a time.
+
+    Args:
+        path: The folder.
+        kind: What it is expected to be.
+        verify: Not where that was done a moment ago.
 
     Raises:
         InputError: It is no artifact of that kind, or a file is missing, changed or of another size (named).
     """
     manifest = _read_manifest(path, kind)
-    for name, entry in manifest["files"].items():
-        verify_file(path, name, entry)
+    for fault in (verify_all(path, manifest["files"]) if verify else {}).values():
+        raise fault
     told = (manifest[name] for name in ("inputs", "settings", "producer"))
     return Artifact(path, kind, manifest["digest"], tuple(manifest["files"]), *told)
 
@@ -254,21 +260,23 @@ def _check_names(kind: str, files: Mapping[str, Any]) -> None:
             raise InputError(f"A file of the {kind} is called {name!r}, which leads out of its folder.")
 
 
-def verify_file(path: Path, name: str, entry: Mapping[str, Any]) -> None:
-    """Makes sure that a file in an artifact's folder is the one that its manifest lists.
+def verify_all(path: Path, files: Mapping[str, Mapping[str, Any]]) -> dict[str, InputError]:
+    """Returns which files in an artifact's folder are not those that its manifest lists, in their order, and why."""
+    faults = map_ahead(lambda item: _fault(path, *item), files.items(), cores(), lambda _: 0)
+    return {name: fault for name, fault in zip(files, faults, strict=True) if fault}
 
-    Raises:
-        InputError: It is missing, or another one.
-    """
+
+def _fault(path: Path, name: str, entry: Mapping[str, Any]) -> InputError | None:
     file = path / name
     if not file.is_file():
-        raise InputError(f"{file} is missing; {path / MANIFEST} lists it. Run the step that makes it again.")
+        return InputError(f"{file} is missing; {path / MANIFEST} lists it. Run the step that makes it again.")
     size = file.stat().st_size
-    if size != entry["size"] or sha256(file) != entry["sha256"]:
-        raise InputError(
-            f"{file} is not the file that was written ({size} bytes found, {entry['size']} bytes written, or other "
-            "content). Run the step that makes it again."
-        )
+    if size == entry["size"] and sha256(file) == entry["sha256"]:
+        return None
+    return InputError(
+        f"{file} is not the file that was written ({size} bytes found, {entry['size']} bytes written, or other "
+        "content). Run the step that makes it again."
+    )
 
 
 def _version() -> str:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -144,8 +144,8 @@ def _take(work: Work[Report], entry: _Entry) -> Report | None:
     """Copies the artifact of an entry to where the step is to write it."""
     kind, folder = work.target
 
-    def bring(name: str, path: Path) -> None:
-        storage.bring(f"{_reachable(entry.address)}/{name}", path)
+    def bring(wanted: Sequence[tuple[str, Path]]) -> None:
+        storage.bring_all((f"{_reachable(entry.address)}/{name}", path) for name, path in wanted)
 
     progress = Progress(work.step, 1)
     try:

@@ -15,13 +15,13 @@ from components.shared.artifact import (
     content_digest,
     open_artifact,
     parse_manifest,
-    verify_file,
+    verify_all,
 )
 from components.shared.durable import publish
 from components.shared.errors import InputError
 
-Bring = Callable[[str, Path], None]
-"""Brings one of an artifact's files, by name, to a path."""
+Bring = Callable[[Sequence[tuple[str, Path]]], None]
+"""Brings files of an artifact, each by its name to a path."""
 
 _ATTEMPTS = 3  # at a file that comes damaged: on its way, or out of a store that keeps several copies
 
@@ -41,10 +41,9 @@ def copy_artifact(bring: Bring, path: Path, kind: str, digest: str) -> Artifact:
     claim(path)
     try:
         (path / PARTIAL).unlink()
-        for name, entry in _manifest(bring, path / PARTIAL, kind, digest).items():
-            _bring_whole(bring, path, name, entry)
+        _bring_whole(bring, path, _manifest(bring, path / PARTIAL, kind, digest))
         publish(path / PARTIAL, path / MANIFEST)
-        return open_artifact(path, kind)
+        return open_artifact(path, kind, verify=False)
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
@@ -66,9 +65,8 @@ def copy_files(bring: Bring, folder: Path, kind: str, digest: str, patterns: Seq
     with tempfile.TemporaryDirectory(prefix="graft-manifest-") as scratch:
         manifest = Path(scratch) / MANIFEST
         files = _manifest(bring, manifest, kind, digest)
-        for name, entry in files.items():
-            if any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
-                _bring_whole(bring, folder, name, entry)
+        chosen = {name: entry for name, entry in files.items() if any(fnmatch.fnmatch(name, told) for told in patterns)}
+        _bring_whole(bring, folder, chosen)
         if any(fnmatch.fnmatch(MANIFEST, pattern) for pattern in patterns):
             shutil.copyfile(manifest, folder / MANIFEST)
 
@@ -78,7 +76,7 @@ def _manifest(bring: Bring, file: Path, kind: str, digest: str) -> Mapping[str, 
     found = ""
     for _ in range(_ATTEMPTS):
         file.unlink(missing_ok=True)
-        bring(MANIFEST, file)
+        bring([(MANIFEST, file)])
         files: Mapping[str, Any] = parse_manifest(file, kind)["files"]
         found = content_digest(kind, files)
         if found == digest:
@@ -86,16 +84,18 @@ def _manifest(bring: Bring, file: Path, kind: str, digest: str) -> Mapping[str, 
     raise InputError(f"Another {kind} was found ({found[:12]}) than expected ({digest[:12]}).")
 
 
-def _bring_whole(bring: Bring, folder: Path, name: str, entry: Mapping[str, Any]) -> None:
-    """Brings a file; a damaged one is taken away, and asked for again."""
-    file = folder / name
+def _bring_whole(bring: Bring, folder: Path, files: Mapping[str, Any]) -> None:
+    """Brings files; damaged ones are taken away, and asked for again."""
+    pending = dict(files)
     for attempt in range(_ATTEMPTS):
-        file.unlink(missing_ok=True)
-        bring(name, file)
-        try:
-            return verify_file(folder, name, entry)
-        except InputError:
-            file.unlink(missing_ok=True)
-            if attempt + 1 == _ATTEMPTS:
-                raise
-    return None
+        for name in pending:
+            (folder / name).unlink(missing_ok=True)
+        bring([(name, folder / name) for name in pending])
+        faults = verify_all(folder, pending)
+        if not faults:
+            return
+        pending = {name: pending[name] for name in faults}
+        if attempt + 1 == _ATTEMPTS:
+            for name in pending:
+                (folder / name).unlink(missing_ok=True)
+            raise next(iter(faults.values()))

@@ -113,10 +113,11 @@ def download_version(uri: str, digest: str, folder: Path, patterns: Sequence[str
         except (KeyError, TypeError, AttributeError, YAMLError):
             raise _foreign(uri) from None
 
-        def bring(name: str, path: Path) -> None:
-            found = Path(download_artifacts(f"{uri}/{place}/{name}", dst_path=scratch))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(found, path)
+        def bring(wanted: Sequence[tuple[str, Path]]) -> None:
+            for name, path in wanted:
+                found = Path(download_artifacts(f"{uri}/{place}/{name}", dst_path=scratch))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(found, path)
 
         try:
             copy_files(bring, folder, "model", digest, patterns)
