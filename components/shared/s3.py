@@ -34,6 +34,7 @@ _PASSING = {
 _TRIES = 10
 _SECONDS = 90.0  # after which a call is not tried again
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 3.0  # seconds
+_CONNECT_TIMEOUT, _READ_TIMEOUT = 10, 45  # seconds
 _JITTER = random.SystemRandom()  # its own: seeds are for training
 
 
@@ -67,8 +68,8 @@ def _client(_environment: tuple[tuple[str, str], ...]) -> "S3Client":
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 1},  # `call` tries again, and knows when to stop
         max_pool_connections=2 * THREADS,
-        connect_timeout=10,
-        read_timeout=45,
+        connect_timeout=_CONNECT_TIMEOUT,
+        read_timeout=_READ_TIMEOUT,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
