@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: setup demo demo-images demo-retrain images test test-containers test-environment lint lock clean
+.PHONY: setup demo demo-images demo-retrain images test test-containers test-environment test-faults sbom lint lock clean
 
 setup: $(VENV)/.ready
 
@@ -51,6 +51,10 @@ demo-retrain: setup
 # Files of tests side by side, one a core; on many cores no more than memory is there for.
 test: setup
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# What is broken on purpose: stores that fail, disks that are full, steps that are killed, models and data by strangers.
+test-faults: setup
+	@$(BIN)/python -m pytest --numprocesses 0 -p tests.faults.table -m '(case or faults) and not slow and not containers'
 
 # What takes minutes: the registered model in a fresh environment made from its own requirements.
 test-environment: setup

@@ -150,6 +150,7 @@ def test_new_relabelled_and_vanished_examples_are_counted(data: Path, look: Any)
     assert (found.backbone, found.known) == (f"models:/{NAME}/1", f"models:/{NAME}/1")
 
 
+@pytest.mark.case(12)
 def test_new_and_vanished_labels_and_the_balance_are_told(data: Path, look: Any) -> None:
     write_csv(data / "a.csv", [row for row in rows(200) if row["label"] == "sport"])
     write_csv(data / "b.csv", rows(100, seed=3, labels=("music", "sport")))

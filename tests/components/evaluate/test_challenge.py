@@ -69,6 +69,7 @@ def test_digest_tells_the_examples_that_both_predicted(retraining: Retraining) -
     assert compared["test_digest"] == compared["challenger_test_digest"] == digest.hexdigest()
 
 
+@pytest.mark.case(12)
 def test_new_and_vanished_labels_count_as_wrong(retraining: Retraining) -> None:
     compared = told_by(retraining.report)["champion"]
     support = Counter(row["label"] for row in retraining.today.test_rows())
