@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from components.shared.ahead import cores, map_ahead
+from components.shared.ahead import map_ahead
+from components.shared.cores import cores
 from components.shared.durable import publish, sync
 from components.shared.errors import InputError, ServiceError
 

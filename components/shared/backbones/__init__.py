@@ -32,9 +32,8 @@ _SMALL_FILES = [
 ]  # fmt: skip
 _WEIGHTS = ["lexical.json", "model.safetensors", "model-*.safetensors", INDEX]
 _WORDS = tuple(f"lexical/{name}.py" for name in ("predictor", "terms", "vectorizer"))
-_MODEL_FILES = (
-    tuple(f"backbones/{name}.py" for name in ("network", "panic", "predictor", "pixels", "preprocessing")) + _WORDS
-)
+_PREDICTION = tuple(f"backbones/{name}.py" for name in ("network", "panic", "predictor", "pixels", "preprocessing"))
+_MODEL_FILES = (*_PREDICTION, *_WORDS, "cores.py")
 _LIGHT = ("mlflow", "numpy", "pandas", "safetensors", "scipy")
 _REQUIREMENTS = (*_LIGHT, "pillow", "tokenizers", "torch", "transformers")
 LEXICAL = "lexical"

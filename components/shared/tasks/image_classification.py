@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from components.shared.backbones import Backbone
 from components.shared.backbones.pixels import check_image, open_image
 from components.shared.backbones.preprocessing import FILE, Preprocessing, prepare, preprocessing_of
 from components.shared.baselines import Baseline, Labelled, Terms
+from components.shared.cores import cores
 from components.shared.errors import InputError
 from components.shared.tasks import Encoding, Limits, register
 
@@ -92,7 +92,7 @@ class ImageEncoder:
 
     def __init__(self, preprocessing: Preprocessing, encoding: Encoding) -> None:
         self.preprocessing = preprocessing
-        self.threads = os.cpu_count() or 1
+        self.threads = cores()
         self.row_bytes = preprocessing.resize**2 * 3
         fits = encoding.examples * self.row_bytes <= encoding.max_gib * 2**30
         column = ("pixels", pa.list_(pa.uint8(), self.row_bytes)) if fits else ("encoded", pa.binary())
