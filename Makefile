@@ -66,6 +66,10 @@ test-environment: setup
 images:
 	@$(PYTHON) images/build.py $(if $(PUSH),--push $(PUSH)) $(if $(DEPLOYMENT),--deployment $(DEPLOYMENT))
 
+# What the images hold, as bills of materials in sbom/: scanners read them.
+sbom:
+	@$(PYTHON) images/sbom.py
+
 # The images, the steps' tests inside of them, and whole runs with every step in its container.
 test-containers: setup
 	@$(BIN)/python images/build.py --test
