@@ -3,13 +3,15 @@
 A test belongs to a case by its mark, `@pytest.mark.case(6)`. Quick ones are part of `make test`, too, and stand where
 what they try is tested; those that take longer are marked `faults` as well, and stand in this folder:
 
-| case | where its tests are, beside marked ones elsewhere |
+| case | where its tests are |
 | --- | --- |
-| 1, 2, 3, 15 | `test_checkpoints.py`: training that is killed, and resumed |
-| 4, 5, 6, 7, 9 | `test_storage.py`, `test_disk.py`: a store, and a disk, that fail |
-| 8, 20 | `test_mlflow.py`: a registry that is away; a step that is done twice |
-| 10 to 14, 16, 17, 19 | with the readers of data, in `tests/components/ingest` and `tests/components/shared/sources` |
-| 18 | `tests/components/shared/backbones`, `test_registry.py`: models by strangers |
+| 1, 2, 3, 15 | none yet: training that is killed, or out of memory, belongs into `test_checkpoints.py` here |
+| 4 | `tests/components/shared/test_artifact.py`: a limit of the process stands for a full disk |
+| 5, 6, 7, 9 | `test_storage.py` here: a store that is busy, breaks off, lies or refuses |
+| 8, 20 | `test_mlflow.py` here and `tests/components/register`: a registry that is away; a step that is done twice |
+| 10 to 13, 16, 17, 19 | with the readers of data: `tests/components/ingest`, `tests/components/shared/sources` |
+| 14 | `tests/components/finetune`, `tests/components/shared/test_gate.py` |
+| 18 | `test_strangers.py` and `test_registry.py` in `tests/components/shared`: models by strangers |
 
 Faults come out of `proxy.py`, which stands between a client and a real server, and from the operating system.
 """
