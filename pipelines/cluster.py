@@ -108,7 +108,7 @@ def _set_environment(deployment: Deployment, step: Step, task: dsl.PipelineTask,
     if task.component_spec.name in _CACHED and step.cache and deployment.cache:
         task.set_env_variable(CACHE, deployment.cache)
         task.set_env_variable(IMAGE, task.container_spec.image)
-    for name, source in deployment.secrets.items():
+    for name, source in deployment.secrets_of(task.component_spec.name).items():
         kubernetes.use_secret_as_env(task, source.secret, {source.key: name})
     if deployment.notify and task.component_spec.name == "notify":
         url = deployment.notify.url

@@ -1,11 +1,8 @@
 """Work in threads ahead of whoever takes the results: in order, and no more of it than fits into memory."""
 
 import collections
-import contextlib
-import os
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
@@ -13,16 +10,6 @@ _Result = TypeVar("_Result")
 
 _BYTES = 128 << 20
 _ITEMS = 8  # a thread
-
-
-def cores() -> int:
-    """Returns how many cores this process may use: of a pod its share (cgroup), not all that its node has."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
-        if quota != "max":
-            count = min(count, max(1, round(int(quota) / int(period))))
-    return count
 
 
 def map_ahead(

@@ -14,15 +14,16 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from components.shared import storage
-from components.shared.artifact import copy_artifact, digest_of
+from components.shared.artifact import digest_of
 from components.shared.backbones import pinned
 from components.shared.backbones.identity import identity
+from components.shared.copies import copy_artifact
 from components.shared.errors import GraftError
 from components.shared.producer import producer_of
 from components.shared.step import Progress
@@ -143,8 +144,8 @@ def _take(work: Work[Report], entry: _Entry) -> Report | None:
     """Copies the artifact of an entry to where the step is to write it."""
     kind, folder = work.target
 
-    def bring(name: str, path: Path) -> None:
-        storage.bring(f"{_reachable(entry.address)}/{name}", path)
+    def bring(wanted: Sequence[tuple[str, Path]]) -> None:
+        storage.bring_all((f"{_reachable(entry.address)}/{name}", path) for name, path in wanted)
 
     progress = Progress(work.step, 1)
     try:

@@ -109,7 +109,8 @@ def load(model: str) -> Loaded:
     """Loads a model to predict with: one of the registry ("NAME", "NAME@alias", "NAME/3"), or a model artifact's path.
 
     Raises:
-        InputError: There is no such model, alias, version or path; or torch is not installed.
+        InputError: There is no such model, alias, version or path; its files were changed since it was registered; or
+            torch is not installed.
         ServiceError: The registry or its artifact store did not answer.
     """
     folder = Path(model).expanduser()
@@ -118,7 +119,7 @@ def load(model: str) -> Loaded:
     uri = resolve(model)
     tracking.prepare()
     with tracking.explained(f"loading {uri}"):
-        return load_version(uri)
+        return load_version(uri, _digest(uri))
 
 
 def download(model: str, folder: Path, patterns: Sequence[str]) -> Path:
@@ -133,13 +134,15 @@ def download(model: str, folder: Path, patterns: Sequence[str]) -> Path:
         The folder.
 
     Raises:
-        InputError: There is no such model, alias or version, or it was not registered by graft.
+        InputError: There is no such model, alias or version, it was not registered by graft, or its files were changed
+            since.
         ServiceError: The registry or its artifact store did not answer.
     """
     uri = resolve(model)
     tracking.prepare()
     with tracking.explained(f"downloading {uri}"):
-        patiently(lambda: download_version(uri, folder, patterns), "MLflow, or its artifact store,")
+        digest = _digest(uri)
+        patiently(lambda: download_version(uri, digest, folder, patterns), "MLflow, or its artifact store,")
     return folder
 
 
@@ -241,6 +244,18 @@ def versions_of(client: "MlflowClient", name: str) -> "list[ModelVersion]":
         found += page
         token = page.token or ""
     return sorted(found, key=lambda entry: int(entry.version), reverse=True)
+
+
+def _digest(uri: str) -> str:
+    """Returns the digest of a version's model as the database tells it: the artifact store may have been changed."""
+    name, _, number = uri.removeprefix("models:/").rpartition("/")
+    digest = tracking.client().get_model_version(name, number).tags.get("model_digest")
+    if not digest:
+        raise InputError(
+            f"{uri} was not registered by graft: it has no tag model_digest, so nobody can tell whether its files are "
+            "those that were trained. Name another version."
+        )
+    return str(digest)
 
 
 def _parse(model: str) -> tuple[str, str, str]:

@@ -5,7 +5,6 @@ the registered model runs on them.
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
+from ..cores import cores
 from ..lexical.predictor import VOCABULARY, load_vectorizer, save_vectorizer
 from ..lexical.vectorizer import Vectorizer
 from .pixels import open_image
@@ -267,5 +267,5 @@ def _squares(columns: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
         flat = np.stack(columns["pixels"])
         side = round((flat.shape[1] / 3) ** 0.5)
         return flat.reshape(-1, side, side, 3)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes without holding Python's lock
+    with ThreadPoolExecutor(cores()) as pool:  # PIL decodes without holding Python's lock
         return np.stack(list(pool.map(lambda row: np.asarray(open_image(row.tobytes())), columns["encoded"])))

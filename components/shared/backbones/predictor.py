@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from .network import Network, predict, word_columns
+from .panic import told_of_panic
 from .pixels import open_image
 from .preprocessing import Preprocessing, prepare
 
@@ -47,6 +48,7 @@ class RawPredictor:
 
         Raises:
             ImageError: An image cannot be read.
+            TokenizerError: The tokenizer broke down on a text.
         """
         parts = [np.zeros((0, len(self.labels)), np.float32)]
         for start in range(0, len(rows), _AT_ONCE):
@@ -70,7 +72,8 @@ def _text_encoder(folder: Path) -> Callable[[Sequence[Sequence[Any]]], dict[str,
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 
     def encode(rows: Sequence[Sequence[Any]]) -> dict[str, list[np.ndarray]]:
-        encodings = tokenizer.encode_batch([row[0] if len(row) == 1 else tuple(row) for row in rows])
+        with told_of_panic():
+            encodings = tokenizer.encode_batch([row[0] if len(row) == 1 else tuple(row) for row in rows])
         return {
             "input_ids": [np.array(encoding.ids) for encoding in encodings],
             "token_type_ids": [np.array(encoding.type_ids) for encoding in encodings],

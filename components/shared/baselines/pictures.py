@@ -1,6 +1,5 @@
 """Baselines of pictures: linear SVMs on gradients, colours and pixels, and the nearest class mean."""
 
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from components.shared.backbones.pixels import open_image
 from components.shared.baselines import Baseline, Labelled, Terms, size_of
 from components.shared.baselines.hog import colours, oriented_gradients
+from components.shared.cores import cores
 from components.shared.linear import SQUARED_HINGE, Linear, calibrated, fit_linear, fit_once
 from components.shared.selection import rank
 
@@ -57,7 +57,7 @@ class _Look:
 
     def vectors(self, files: Sequence[bytes]) -> np.ndarray:
         """Returns float32 [pictures, values]."""
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes without holding Python's lock
+        with ThreadPoolExecutor(cores()) as pool:  # PIL decodes without holding Python's lock
             squares = np.stack(list(pool.map(self._square, files))).astype(np.float32) / 255
         small = min(self.side, _THUMBNAIL)
         places = (np.arange(small) * self.side) // small

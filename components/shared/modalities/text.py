@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from components.shared.backbones import Backbone
+from components.shared.backbones.panic import told_of_panic
 from components.shared.backbones.tokenizer import load_tokenizer, max_length_of
 from components.shared.errors import InputError
 from components.shared.modalities.modality import Encoding, Limits
@@ -68,9 +69,14 @@ class TextEncoder:
         self.schema = pa.schema({**columns, "length": pa.int32()})
 
     def encode(self, inputs: Sequence[Sequence[str]]) -> list[pa.Array]:
-        """Encodes a batch of texts, or of pairs."""
+        """Encodes a batch of texts, or of pairs.
+
+        Raises:
+            TokenizerError: The tokenizer broke down on one.
+        """
         batch = list(inputs[0]) if len(inputs) == 1 else list(zip(*inputs, strict=True))
-        encodings = self.tokenizer.encode_batch_fast(batch)
+        with told_of_panic():
+            encodings = self.tokenizer.encode_batch_fast(batch)
         ids = [encoding.ids for encoding in encodings]
         arrays = [_lists(ids, np.int32)]
         if "token_type_ids" in self.schema.names:

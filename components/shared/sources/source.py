@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from components.shared import tasks
-from components.shared.ahead import cores, map_ahead
+from components.shared.ahead import map_ahead
 from components.shared.backbones.pixels import decoded_bytes
+from components.shared.cores import cores
 from components.shared.errors import InputError, quote_all
 from components.shared.modalities import Limits
 from components.shared.snapshot import SPLITS

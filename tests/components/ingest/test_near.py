@@ -38,6 +38,7 @@ def clusters(folder: Path, columns: list[pa.Array], labels: list[int] | None = N
         ("取引が拒否されました。カードを確認してください。", "取引が拒否されました、カードを確認してください。"),
     ],
 )  # fmt: skip
+@pytest.mark.case(11)
 def test_the_same_in_other_dress_is_near(tmp_path: Path, text: str, near: str) -> None:
     assert clusters(tmp_path, [pa.array([text, sentence(), sentence(), near])]) == [0, 1, 2, 0]
 
@@ -81,6 +82,7 @@ def photo(seed: int, size: int = 96, quality: int = 90) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.case(11)
 def test_a_picture_in_another_size_and_quality_is_near(tmp_path: Path) -> None:
     pictures = [photo(number) for number in range(40)] + [photo(3, 64, 70), photo(7, 128, 50), b"no image"]
     found = clusters(tmp_path, [pa.array(pictures, pa.binary())])

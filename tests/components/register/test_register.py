@@ -133,6 +133,7 @@ def test_what_a_later_evaluation_does_not_tell_is_told_no_more(model: Path, tmp_
 
 
 @pytest.mark.usefixtures("registry")
+@pytest.mark.case(8)
 def test_the_same_model_twice_is_one_version(model: Path, evaluation: Path, tmp_path: Path) -> None:
     first = register(model, evaluation, tmp_path / "first", DEMO)
     better = write_evaluation(model, tmp_path / "evaluation", accuracy=0.95)
@@ -142,6 +143,7 @@ def test_the_same_model_twice_is_one_version(model: Path, evaluation: Path, tmp_
 
 
 @pytest.mark.usefixtures("registry")
+@pytest.mark.case(8)
 def test_a_request_that_is_sent_twice_is_one_version(
     model: Path, evaluation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +173,7 @@ def test_another_model_takes_the_alias(model: Path, evaluation: Path, other: Pat
 
 @pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize("killed_in", ["set_tag", "log_artifact", "create_model_version", "set_registered_model_alias"])
+@pytest.mark.case(8)
 def test_a_killed_try_leaves_nothing_behind(
     killed_in: str, model: Path, evaluation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

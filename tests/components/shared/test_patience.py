@@ -1,4 +1,3 @@
-import io
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -6,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from components.shared import patience, storage, tracking
-from components.shared.errors import InputError, ServiceError
+from components.shared import patience, s3, tracking
+from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.patience import PATIENCE, patiently
 from tests.servers import free_port
 
@@ -99,19 +98,24 @@ def test_the_store_too(monkeypatch: pytest.MonkeyPatch) -> None:
     from botocore.exceptions import ClientError
 
     refused = ClientError({"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}, "GetObject")
-    flaky = Flaky(refused, refused)
+    flaky = Flaky(*[refused] * 15)
     monkeypatch.setenv(PATIENCE, "60")
     monkeypatch.setattr(patience, "_FIRST_PAUSE", 0.01)
-
-    class Store:
-        def get_object(self, **_: str) -> Any:
-            flaky()
-            return {"Body": io.BytesIO(b"12345")}
-
-    store: Any = Store()
-    assert storage._get(store, "bucket", "x") == b"12345"
-    assert flaky.calls == 3
+    s3.call("s3://bucket/x", flaky)
+    assert flaky.calls == 16
     monkeypatch.setenv(PATIENCE, "0")
-    flaky.failures = [refused]
+    flaky.failures = [refused] * 15
     with pytest.raises(ServiceError, match="SlowDown"):
-        storage._get(store, "bucket", "x")
+        s3.call("s3://bucket/x", flaky)
+    assert flaky.calls == 16 + 10
+
+
+def test_what_is_wrong_with_a_request_stays_wrong() -> None:
+    from botocore.exceptions import ClientError
+
+    for status, code in ((403, "AccessDenied"), (400, "ExpiredToken"), (404, "NoSuchKey"), (400, "InvalidRequest")):
+        answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+        flaky = Flaky(ClientError(answer, "GetObject"))
+        with pytest.raises(GraftError, match=code if status != 404 else "does not exist"):
+            s3.call("s3://bucket/x", flaky)
+        assert flaky.calls == 1

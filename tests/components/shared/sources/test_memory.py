@@ -111,6 +111,7 @@ def read(path: Path, may_take: int = 80) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", [reader.name for reader in readers()])
+@pytest.mark.case(16, 19)
 def test_a_file_larger_than_memory(name: str, tmp_path: Path) -> None:
     reader = next(reader for reader in readers() if reader.name == name)
     path = tmp_path / f"d{reader.suffixes[0]}"
@@ -121,6 +122,7 @@ def test_a_file_larger_than_memory(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["d.csv", "d.jsonl"])
+@pytest.mark.case(16)
 def test_a_line_larger_than_memory(name: str, tmp_path: Path) -> None:
     begin, end = ("text,label\n", "\nlast,a\n") if name == "d.csv" else ('{"text": "x", "label": "a"}\n{"', '"}\n')
     with (tmp_path / name).open("w") as file:
