@@ -81,14 +81,14 @@ def _write_texts(name: str, folder: Path) -> None:
         (folder / f"{split}.jsonl").write_text("".join(lines), "utf-8")
 
 
-def services(labels: int = 0) -> Rows:
+def services(labels: int = 0, classes: int = _CLASSES) -> Rows:
     """Returns documentation by service; of each class so many labels for training and validation, 0: all."""
     found: dict[str, set[str]] = defaultdict(set)
     for service, name, text in documentation():
         words = re.sub(re.escape(service), "it", text, flags=re.IGNORECASE).split()[:_WORDS]
         if len(words) >= 8:
             found[service].add(" ".join(words).replace(name, "it"))
-    largest = sorted(found, key=lambda service: (-len(found[service]), service))[:_CLASSES]
+    largest = sorted(found, key=lambda service: (-len(found[service]), service))[:classes]
     owners: dict[str, int] = defaultdict(int)
     for service in largest:
         for text in found[service]:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from components.detect.detect import STARTS
-from components.finetune.settings import LEXICAL, LEXICALS, POOLINGS, PRECISIONS, strategies_of
+from components.finetune.settings import ALONE, LEXICAL, NOUNS, POOLINGS, PRECISIONS, SWITCHES, strategies_of
 from components.finetune.settings import FinetuneSettings as TrainingDefaults
 from components.ingest.ingest import UNLABELLED
 from components.ingest.ingest import IngestSettings as DataDefaults
@@ -45,7 +45,9 @@ from pipelines.fields import (
 
 _ONLY_FOR = {
     **dict.fromkeys(["max_characters", "max_length", "lexical"], pa.string()),
-    **dict.fromkeys(["max_pixels", "pixel_gib", "crop_scale", "flip", "color_jitter", "mixup"], pa.binary()),
+    **dict.fromkeys(
+        ["max_pixels", "pixel_gib", "crop_scale", "flip", "color_jitter", "mixup", "gradients"], pa.binary()
+    ),
 }
 """Fields that mean something to one kind of input alone."""
 
@@ -204,7 +206,8 @@ class Training(_Section):
     mixup: AtLeastZero = TrainingDefaults.mixup
     cache_gib: AtLeastZero = TrainingDefaults.cache_gib
     pooling: Annotated[str, one_of(POOLINGS)] = TrainingDefaults.pooling
-    lexical: Annotated[str, BeforeValidator(_switch), one_of(LEXICALS)] = TrainingDefaults.lexical
+    lexical: Annotated[str, BeforeValidator(_switch), one_of(SWITCHES)] = TrainingDefaults.lexical
+    gradients: Annotated[str, BeforeValidator(_switch), one_of(SWITCHES)] = TrainingDefaults.gradients
     precision: Annotated[str, one_of(PRECISIONS)] = TrainingDefaults.precision
     seed: Count = TrainingDefaults.seed
 
@@ -266,8 +269,12 @@ class Job(_Section):
     @classmethod
     def _fits_the_task(cls, strategy: str, info: ValidationInfo) -> str:
         task = str(info.data.get("task"))
-        if LEXICAL in strategies_of(strategy) and task in tasks.names() and tasks.get(task).input_type != pa.string():
-            raise PydanticCustomError("words", "'lexical' reads words, and {task} has none", {"task": task})
+        if task not in tasks.names():
+            return strategy
+        other = next(name for name in ALONE if (name == LEXICAL) != (tasks.get(task).input_type == pa.string()))
+        if other in strategies_of(strategy):
+            told = {"task": task, "name": other, "noun": NOUNS[other]}
+            raise PydanticCustomError("columns", "'{name}' reads {noun}, and {task} has none", told)
         return strategy
 
     def arguments(self, pipeline: str = "finetune") -> dict[str, Any]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.evaluate.comparison import CONFIDENCE
 from components.shared import metrics
 from components.shared.outcomes import Outcome
 
+LEVEL = 0.99
+"""Of the interval: a useful model is far from chance, and one of noise is to pass in one of two hundred tries."""
 _RESAMPLES = 2_000
 _CELLS = 4_000_000  # counts held at once
 
@@ -28,7 +29,7 @@ class Kappa:
     def words(self) -> str:
         """It as part of a sentence."""
         return (
-            f"Cohen's kappa of predictions and labels is {self.value:.3f}, with a {CONFIDENCE:.0%} interval of "
+            f"Cohen's kappa of predictions and labels is {self.value:.3f}, with a {LEVEL:.0%} interval of "
             f"{self.low:+.3f} to {self.high:+.3f}, where chance is 0"
         )
 
@@ -42,7 +43,7 @@ def kappa_of(outcome: Outcome, seed: int) -> Kappa:
     for start in range(0, _RESAMPLES, at_once):
         size = min(at_once, _RESAMPLES - start)
         drawn.append(_kappas(generator.multinomial(total, counts[cells] / total, size=size), cells, outcome.classes))
-    tail = (1 - CONFIDENCE) / 2
+    tail = (1 - LEVEL) / 2
     low, high = np.quantile(np.concatenate(drawn), (tail, 1 - tail))
     return Kappa(float(_kappas(counts[cells][None], cells, outcome.classes)[0]), float(low), float(high))
 

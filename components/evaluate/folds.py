@@ -45,9 +45,9 @@ class Crossed(Classifier):
         self.folds = table["fold"].to_numpy().astype(np.int64)
         self._kept = np.array(table["probabilities"].to_pylist(), np.float32)
 
-    def probabilities(self, start: int, stop: int, texts: Sequence[Sequence[str]]) -> np.ndarray:
+    def probabilities(self, start: int, stop: int, inputs: Sequence[Sequence[Any]]) -> np.ndarray:
         """Returns float32 [stop - start, classes], of each example by a model that has not seen it."""
-        super().probabilities(start, stop, texts)
+        super().probabilities(start, stop, inputs)
         return self._kept[start:stop]
 
 

@@ -1,6 +1,8 @@
 """The model's predictions for the test split: written in batches, scored, and the worst mistakes remembered."""
 
+import dataclasses
 import hashlib
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,9 +17,10 @@ import torch
 from components.evaluate.examples import add_examples, has_pictures, read_columns, read_rows
 from components.shared import backbones
 from components.shared.artifact import Artifact
-from components.shared.backbones.network import word_columns
+from components.shared.backbones.network import wide_columns
+from components.shared.columns import Columns, Predictor
 from components.shared.features import FeatureSplit
-from components.shared.lexical.predictor import Predictor
+from components.shared.gradients.look import Look
 from components.shared.outcomes import Outcome, join, outcome_of
 from components.shared.step import Progress
 
@@ -66,35 +69,43 @@ class Classifier:
         self.batch_size = batch_size
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.predictor: Predictor | None = None
-        if told["family"] == backbones.LEXICAL:  # it reads the texts themselves
+        self.beside: Columns | None
+        if told["family"] in backbones.WITHOUT_BACKBONE:  # it reads the raw inputs themselves
             self.predictor, self.device = Predictor(model.path), torch.device("cpu")
+            self.beside = self.predictor.columns = _trusting(self.predictor.columns)
         else:
             self.family = backbones.family(told["family"])
             self.network = self.family.from_model(model.path).to(self.device)
             self.padding = self.family.padding_of(model.path)
+            self.beside = self.network.beside and _trusting(self.network.beside)
         self.seconds = 0.0
         self.predicted = hashlib.sha256()  # which examples
 
-    def probabilities(self, start: int, stop: int, texts: Sequence[Sequence[str]]) -> np.ndarray:
+    def probabilities(self, start: int, stop: int, inputs: Sequence[Sequence[Any]]) -> np.ndarray:
         """Returns float32 [stop - start, classes]. In float32, as the model is served.
 
         Args:
             start: Of the range.
             stop: Its end.
-            texts: For each input its texts in this range; of images nothing.
+            inputs: For each input its values in this range, raw: texts or files; nothing, where `beside` is None.
         """
         begun = time.perf_counter()
         if self.predictor is not None:
-            found = self.predictor.probabilities(list(zip(*texts, strict=True)))
+            found = self.predictor.probabilities(list(zip(*inputs, strict=True)))
         else:
             columns = dict(self.split.take(np.arange(start, stop)))
-            if self.network.vectorizer is not None:
-                columns |= word_columns(self.network.vectorizer, texts)
+            if self.beside is not None:
+                columns |= wide_columns(self.beside, inputs)
             found = self.family.predict(self.network, columns, self.padding, self.batch_size)
         self.seconds += time.perf_counter() - begun
         truth = (self.labels[number] for number in self.split.labels[start:stop].tolist())
         add_examples(self.predicted, (self.split[place] for place in range(start, stop)), truth)
         return found
+
+
+def _trusting(columns: Columns) -> Columns:
+    """Returns columns that take pictures of any size: ingest has looked at them."""
+    return dataclasses.replace(columns, max_pixels=sys.maxsize) if isinstance(columns, Look) else columns
 
 
 def predict(classifier: Classifier, snapshot: Artifact, path: Path, progress: Progress, share: float) -> Predictions:
@@ -127,15 +138,19 @@ def predict(classifier: Classifier, snapshot: Artifact, path: Path, progress: Pr
 
 def _write(classifier: Classifier, snapshot: Artifact, path: Path, names: np.ndarray) -> Iterator[Outcome]:
     """Predicts chunk by chunk, writes each and yields what is kept of it."""
-    columns, rows = (["id", "label"], PICTURE_CHUNK) if has_pictures(snapshot) else (None, CHUNK)
+    pictures = has_pictures(snapshot)
+    columns = ["id", "label"] if pictures and classifier.beside is None else None
+    rows = PICTURE_CHUNK if pictures else CHUNK
     writer, start = None, 0
     try:
         for batch in read_columns(snapshot, classifier.splits, columns, rows):
             stop = start + batch.num_rows
-            texts = [batch.column(name).to_pylist() for name in batch.schema.names if name.startswith("input_")]
-            probabilities = classifier.probabilities(start, stop, texts)
+            raw = [name for name in batch.schema.names if name.startswith("input_")]
+            inputs = [batch.column(name).to_pylist() for name in raw] if classifier.beside or not pictures else []
+            probabilities = classifier.probabilities(start, stop, inputs)
             outcome = outcome_of(probabilities, classifier.split.labels[start:stop])
-            table = _table(batch, probabilities, outcome, names)
+            kept = batch.drop_columns(raw) if pictures else batch
+            table = _table(kept, probabilities, outcome, names)
             writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
             writer.write_table(table)
             yield outcome

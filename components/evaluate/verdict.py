@@ -23,7 +23,8 @@ from components.shared.artifact import Artifact
 from components.shared.gate import BETTER, NOTHING_LEARNED, WORDS_SUFFICE
 from components.shared.outcomes import Outcome
 
-LEXICAL = "lexical"
+ALONE = {"lexical": "words", "gradients": "gradients"}
+"""Families of models without a backbone, and what they see."""
 _HISTORY = "notes/history.json"
 _ADVICE = (
     "Look whether the labels belong to the inputs (graft profile), whether the classes can be told apart at all by "
@@ -37,16 +38,16 @@ class Learnt:
 
     Attributes:
         history: `notes/history.json`, {} where there is none.
-        family: Of the model: "lexical" is one of words alone, without a backbone.
+        family: Of the model: "lexical" is one of words alone, "gradients" of gradients: without a backbone.
     """
 
     history: Mapping[str, Any] = field(default_factory=dict)
     family: str = ""
 
     @property
-    def lexical(self) -> bool:
-        """Whether the model has no backbone."""
-        return self.family == LEXICAL
+    def alone(self) -> str:
+        """What the model sees, where it has no backbone, else ""."""
+        return ALONE.get(self.family, "")
 
     @property
     def crossed(self) -> bool:
@@ -99,8 +100,8 @@ def compare(outcome: Outcome, baselines: Baselines, learnt: Learnt, metric: str,
     """Returns what `evaluation.json` tells of the model beside its baselines, the verdict first of all.
 
     The rival is the baseline that is strongest by the metric that decides. A model with a backbone has to be better
-    than it; one of words alone has to be better than chance, and not worse: the smaller model is what is wanted where
-    the backbone adds nothing.
+    than it; one of words or gradients alone has to be better than chance, and not worse: the smaller model is what is
+    wanted where the backbone adds nothing.
 
     Args:
         outcome: The model's, of the whole test split.
@@ -134,7 +135,7 @@ def compare(outcome: Outcome, baselines: Baselines, learnt: Learnt, metric: str,
         "differences": {name: dataclasses.asdict(compared.difference) for name, compared in found.items()},
         "chance": chance,
         "learned": {"learned": not learnt.failure, "told": learnt.failure},
-        "lexical": learnt.lexical,
+        "alone": learnt.alone,
         "verdict": verdict,
         "sentence": sentence,
     }
@@ -149,12 +150,11 @@ def _difference(ours: Outcome, theirs: Outcome, metric: str, seed: int) -> Diffe
 def _chance(ours: Outcome, majority: Compared, metric: str, seed: int) -> dict[str, Any]:
     """Returns whether the model is `better` than chance, and a `sentence`.
 
-    By accuracy chance is to predict the largest class. By macro-F1 that would be too easy, since guessing beats it:
-    there Cohen's kappa tells, whether predictions and labels agree more than by chance.
+    Cohen's kappa tells whether predictions and labels agree more than by chance. By accuracy the model has to beat the
+    largest class, too; by macro-F1 that would be too easy, since guessing beats it.
     """
-    if metric == "accuracy":
-        better = majority.difference.low > 0
-        return {"better": better, "sentence": f"{majority.numbers(MAJORITY)}"}
+    if metric == "accuracy" and majority.difference.low <= 0:
+        return {"better": False, "sentence": f"{majority.numbers(MAJORITY)}"}
     kappa: Kappa = kappa_of(ours, seed)
     return {"better": kappa.low > 0, "sentence": kappa.words}
 
@@ -172,7 +172,7 @@ def _verdict(rival: Compared, name: str, chance: Mapping[str, Any], learnt: Lear
     verdict = verdict_of(rival.difference, complete)
     if verdict == WORSE:
         return WORSE, f"The model is worse than a baseline: {numbers}. Don't use it."
-    if learnt.lexical:
+    if learnt.alone:
         return WORDS_SUFFICE, f"The backbone adds nothing here: {_of_candidates(learnt)}{numbers}, not worse than it."
     if verdict == BETTER:
         return BETTER, f"The model is better than every baseline: {numbers}."
@@ -182,17 +182,17 @@ def _verdict(rival: Compared, name: str, chance: Mapping[str, Any], learnt: Lear
 
 
 def _of_candidates(learnt: Learnt) -> str:
-    """Returns what validation said of the words alone and of the best candidate with a backbone."""
+    """Returns what validation said of the model without a backbone, and of the best candidate with one."""
     metric = learnt.history.get("selection", "accuracy")
     candidates = [row for row in learnt.history.get("candidates", []) if row.get("validation")]
     kept = next((row for row in candidates if row.get("kept")), None)
-    others = [row for row in candidates if row is not kept and LEXICAL not in row["name"]]
+    others = [row for row in candidates if row is not kept and row["name"] not in ALONE]
     if kept is None or not others:
-        return "the words alone are what is delivered: "
+        return f"the {learnt.alone} alone are what is delivered: "
     best = max(others, key=lambda row: row["validation"].get(metric) or float("-inf"))
     values = (row["validation"].get(metric, float("nan")) for row in (kept, best))
     ours, theirs = (f"{value:.3f}" for value in values)
     return (
-        f"on validation the words alone have {NAMES.get(metric, metric)} {ours}, the best candidate with a backbone "
-        f"({best['name']}) {theirs}. {'In the end' if learnt.crossed else 'On the test examples'}: "
+        f"on validation the {learnt.alone} alone have {NAMES.get(metric, metric)} {ours}, the best candidate with a "
+        f"backbone ({best['name']}) {theirs}. {'In the end' if learnt.crossed else 'On the test examples'}: "
     )

@@ -116,11 +116,11 @@ class Comparisons:
         if self.predict is not None:
             return self.predict(trained)
         network, autocast, outcomes = trained.network, self.study.autocast, []
-        assert isinstance(network, Network), "no comparison is made of words alone"
-        raw, vectorizer = self.study.raw, network.vectorizer
-        words = raw.columns(vectorizer, "test") if raw is not None and vectorizer is not None else None
+        assert isinstance(network, Network), "no comparison is made without a backbone"
+        raw, maker = self.study.raw, network.beside
+        columns = raw.columns(maker, "test") if raw is not None and maker is not None else None
         for start in range(0, len(self.test), _CHUNK):
-            part = dataclasses.replace(self.test, numbers=self.test.numbers[start : start + _CHUNK], words=words)
+            part = dataclasses.replace(self.test, numbers=self.test.numbers[start : start + _CHUNK], columns=columns)
             found = predict(network, Direct(part), 2 * self.study.settings.batch_size, autocast)
             outcomes.append(outcome_of(found, part.labels))
         return join(outcomes)

@@ -38,6 +38,7 @@ def finetune(
     cache_gib: float,
     pooling: str,
     lexical: str,
+    gradients: str,
     precision: str,
     transfer_check: bool,
     learning_curve: list[int],
@@ -46,7 +47,7 @@ def finetune(
     replay: float,
     seed: int,
 ) -> None:
-    """Features, a backbone and for words the snapshot into a model."""
+    """Features, a backbone and, for words or gradients, the snapshot into a model."""
     given = dict(locals())
     from pathlib import Path
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from components.shared.backbones import Family
-from components.shared.backbones.network import pad_words
+from components.shared.backbones.network import pad_wide
 from components.shared.features import FeatureSplit
 
 Augment = Callable[[dict[str, Tensor], Tensor, np.random.Generator], tuple[dict[str, Tensor], Tensor]]
@@ -17,7 +17,7 @@ Augment = Callable[[dict[str, Tensor], Tensor, np.random.Generator], tuple[dict[
 
 
 class Columns(Protocol):
-    """What an example has beside its features: the words of its texts."""
+    """What an example has beside its features: the words of its texts, the gradients of its picture."""
 
     def take(self, indices: np.ndarray) -> Mapping[str, list[np.ndarray]]:
         """Returns columns of some of the split's examples, a list of arrays for each."""
@@ -34,7 +34,7 @@ class Examples:
         device: Where they go.
         numbers: int64 [examples]: which of the split's examples these are; the same may come several times.
         augment: Changes each batch of training, or None.
-        words: Their words, where the network has a branch for them.
+        columns: Their words, or gradients, where the network has a branch for them.
     """
 
     split: FeatureSplit
@@ -43,7 +43,7 @@ class Examples:
     device: torch.device
     numbers: np.ndarray
     augment: Augment | None = None
-    words: Columns | None = None
+    columns: Columns | None = None
 
     @classmethod
     def whole(cls, split: FeatureSplit, family: Family, padding: int, device: torch.device) -> "Examples":
@@ -72,14 +72,14 @@ class Examples:
     def batch(self, indices: np.ndarray) -> dict[str, Tensor]:
         """Returns some of them as a batch, not augmented."""
         numbers = self.numbers[indices]
-        columns = {**self.split.take(numbers), **(self.words.take(numbers) if self.words else {})}
+        columns = {**self.split.take(numbers), **(self.columns.take(numbers) if self.columns else {})}
         return {name: tensor.to(self.device) for name, tensor in self.family.collate(columns, self.padding).items()}
 
-    def word_batch(self, indices: np.ndarray) -> dict[str, Tensor]:
-        """Returns of a batch what the branch for words takes; {} where there is none."""
-        if self.words is None:
+    def wide_batch(self, indices: np.ndarray) -> dict[str, Tensor]:
+        """Returns of a batch what the branch takes; {} where there is none."""
+        if self.columns is None:
             return {}
-        batch = pad_words(self.words.take(self.numbers[indices]))
+        batch = pad_wide(self.columns.take(self.numbers[indices]))
         return {name: tensor.to(self.device) for name, tensor in batch.items()}
 
     def targets(self, indices: np.ndarray) -> Tensor:

@@ -6,29 +6,29 @@ import tempfile
 from pathlib import Path
 
 from components.finetune import parallel
+from components.finetune.columns import ColumnsAlone, family_of
 from components.finetune.curves import Curves
 from components.finetune.folds import folds_of
+from components.finetune.raw import raw_of
 from components.finetune.report import FinetuneReport
-from components.finetune.settings import LEXICAL, FinetuneSettings, strategies_of
+from components.finetune.settings import ALONE, FinetuneSettings, strategies_of
 from components.finetune.study import Trained
-from components.finetune.wide import texts_of
-from components.finetune.worded import WordsAlone, family_of
 from components.finetune.work import Work
 from components.shared import backbones
 from components.shared.artifact import open_artifact, write_artifact
 
 
 def finetune(features: Path, model: Path, settings: FinetuneSettings, snapshot: Path | None = None) -> FinetuneReport:
-    """Trains a backbone with a new head on features, for texts also on their words; or on the words alone.
+    """Trains a backbone with a new head on features, beside it on the words of texts or the gradients of pictures.
 
     The artifact holds `model.safetensors`, `config.json`, what encodes raw input (`tokenizer.json` or
     `preprocessing.json`) and `model.json`: all that prediction from raw input needs; with a branch for words also
-    `lexical.json`. Of the words alone (`strategy: lexical`) it holds `lexical.json`, `lexical.safetensors` and
-    `model.json`. Where the snapshot asks for a cross-validation, `notes/folds.parquet` holds what models of the other
-    folds make of each example, and the model is trained on all. As further notes: `history.json`, with words
-    `lexical.json`, and where arms or a learning curve are asked for `comparison.json` and `comparison.parquet`. On a
-    CPU the same features,
-    settings and seed give the same bytes (with the same number of threads).
+    `lexical.json`, for gradients `gradients.json`. Of these alone (`strategy: lexical`, `gradients`) it holds that
+    file, its safetensors and `model.json`. Where the snapshot asks for a cross-validation, `notes/folds.parquet` holds
+    what models of the other folds make of each example, and the model is trained on all. As further notes:
+    `history.json`, with a branch `lexical.json` or `gradients.json`, and where arms or a learning curve are asked for
+    `comparison.json` and `comparison.parquet`. On a CPU the same features, settings and seed give the same bytes (with
+    the same number of threads).
 
     Args:
         features: The folder of the features to read.
@@ -40,7 +40,7 @@ def finetune(features: Path, model: Path, settings: FinetuneSettings, snapshot: 
         InputError: A setting, the backbone or the snapshot is wrong, or the loss is no longer a number.
         ServiceError: The hub, the store, the registry or MLflow failed, or the disk is full.
     """
-    count = 1 if strategies_of(settings.strategy) == [LEXICAL] else parallel.processes()
+    count = 1 if _has_no_backbone(settings) else parallel.processes()
     if count > 1:
         report: FinetuneReport = parallel.launch(_finetune, count, features, model, settings, snapshot)
         return report
@@ -53,10 +53,10 @@ def _finetune(
 ) -> FinetuneReport:
     """Does the step's work, alone or as one of several processes, of which the first writes."""
     source = open_artifact(features, "features")
-    texts = texts_of(source, snapshot, settings, scratch)
-    alone = strategies_of(settings.strategy) == [LEXICAL]
+    raw = raw_of(source, snapshot, settings, scratch)
+    alone = _has_no_backbone(settings)
     folds = folds_of(source, snapshot, settings)
-    work = (WordsAlone if alone else Work)(source, texts, settings, scratch, folds)
+    work = (ColumnsAlone if alone else Work)(source, raw, settings, scratch, folds)
     stored = dataclasses.asdict(work.settings)
     if not parallel.group().is_first:
         return _report("", "", work.train(None))
@@ -68,6 +68,10 @@ def _finetune(
         work.save(trained, draft)
         draft.producer |= {"mlflow_run_id": curves.run_id, "requirements": _requirements(family_of(trained, source))}
     return _report(draft.digest, curves.run_id, trained)
+
+
+def _has_no_backbone(settings: FinetuneSettings) -> bool:
+    return not set(strategies_of(settings.strategy)) - set(ALONE)
 
 
 def _report(digest: str, run_id: str, trained: Trained) -> FinetuneReport:

@@ -16,12 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.finetune import alone, parallel
+from components.finetune.classical import ClassicalFit
 from components.finetune.examples import Examples
 from components.finetune.learners import Direct, logits_of
-from components.finetune.lexical import LexicalFit, fit_lexical, top_words
-from components.finetune.settings import LEXICAL, FinetuneSettings
+from components.finetune.raw import Raw
+from components.finetune.settings import ALONE, FinetuneSettings
 from components.finetune.study import Study, Trained
-from components.finetune.wide import RawTexts
+from components.finetune.wide import carriers, classes_of
 from components.shared.artifact import Artifact, Draft, open_artifact
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
@@ -94,47 +95,39 @@ class Refits(Protocol):
         """Makes such a model the one that was trained."""
 
 
-class WordRefits:
-    """Repeats a model of the words alone."""
+class ClassicalRefits:
+    """Repeats a model of the words, or of the gradients, alone."""
 
-    def __init__(self, texts: RawTexts, like: LexicalFit, folds: Folds) -> None:
-        self.words = dataclasses.replace(texts, whole=True).words(folds.all)
-        self.like, self.labels, self.seed = like, texts.labels, texts.seed
+    def __init__(self, raw: Raw, like: ClassicalFit, folds: Folds) -> None:
+        self.raw, self.like = raw, like
+        self.sample = dataclasses.replace(raw, whole=True).sample(folds.all)
 
-    def fit(self, numbers: np.ndarray) -> LexicalFit:
-        """Returns the model of some examples, with their own vocabulary.
+    def fit(self, numbers: np.ndarray) -> ClassicalFit:
+        """Returns the model of some examples, of texts with their own vocabulary.
 
         Raises:
             InputError: They hold no word that could tell anything.
         """
-        words, total = self.words, len(numbers)
-        labels = words.labels[numbers]
-        part = dataclasses.replace(words, train=self._texts(numbers), labels=labels, numbers=numbers, total=total)
-        found = fit_lexical(part, self.seed, like=self.like)
+        found = self.raw.fit(self.sample.part(numbers), self.raw.seed, like=self.like)
         if found is None:
-            raise alone.no_words(without_texts=False)
+            raise alone.no_words()
         return found
 
-    def logits(self, model: LexicalFit, numbers: np.ndarray) -> np.ndarray:
+    def logits(self, model: ClassicalFit, numbers: np.ndarray) -> np.ndarray:
         """Returns what such a model makes of some examples, float32 [examples, classes]."""
-        return model.linear.logits(model.vectorizer.columns(self._texts(numbers)))
+        return model.linear.logits(self.sample.columns(model.maker, numbers))
 
-    def put(self, model: LexicalFit, trained: Trained) -> None:
+    def put(self, model: ClassicalFit, trained: Trained) -> None:
         """Makes such a model the one that was trained."""
-        trained.network = alone.model_of(model)
-        classes = top_words(model.vectorizer, model.linear.weight, self.labels)
-        examples = {"fitted": model.examples, "of": model.total}
-        trained.words = {**(trained.words or {}), "classes": classes, "examples": examples}
-        trained.words["terms"] = model.vectorizer.terms
-
-    def _texts(self, numbers: np.ndarray) -> list[list[str]]:
-        return [[side[number] for number in numbers.tolist()] for side in self.words.train]
+        trained.network, before = alone.model_of(model), trained.carriers or {}
+        trained.carriers = carriers(model.maker, model.linear.weight, self.raw.labels, model, before.get("sides", {}))
+        trained.carriers |= {name: before[name] for name in ("alone", "tried") if name in before}
 
 
 class NetworkRefits:
     """Repeats a head on a frozen backbone, or a training: with the chosen settings, for the epochs that were best."""
 
-    def __init__(self, study: Study, trained: Trained, everything: Examples, scratch: Path, words: Path) -> None:
+    def __init__(self, study: Study, trained: Trained, everything: Examples, scratch: Path, columns: Path) -> None:
         """Prepares them.
 
         Args:
@@ -142,42 +135,44 @@ class NetworkRefits:
             trained: The model as it was chosen.
             everything: All examples, in the order of the splits.
             scratch: A folder for what frozen parts make of them, of all processes that train together.
-            words: A folder for the columns of words, of this process alone.
+            columns: A folder for columns, of this process alone.
         """
         self.study, self.trained, self.everything, self.scratch = study, trained, everything, scratch
         self._states = {"train": dict[int, Any](), "validation": dict[int, Any]()}
         self._states["validation"] = self._states["train"]  # of the same examples
-        self._raw = study.raw and dataclasses.replace(study.raw, whole=True, scratch=words)
+        self._raw = study.raw and dataclasses.replace(study.raw, whole=True, scratch=columns)
 
     def fit(self, numbers: np.ndarray) -> tuple[Study, Trained]:
         """Returns the model of some examples, with the study that it comes from."""
         study, like = self._study(numbers), self.trained
         if like.strategy == "probe":
             study.prepare(["probe"])
-            joint = study.heads.with_words if like.probe is None else None
+            joint = study.heads.joint if like.probe is None else None
             return study, study.probed(joint or study.heads.probe, silent=True)
         assert like.settings is not None, "it learned by some"
         settings = dataclasses.replace(like.settings, epochs=max(1, like.history.best_epoch), patience=_NO_END)
         study.prepare(["probe", like.strategy] if like.from_probe else [like.strategy])
         trial = study.trial(like.strategy, settings, like.from_probe)
         trial.run()
-        return study, study.finish(trial)
+        trained = study.finish(trial)
+        return study, study.fused_by(trained, like.fusion) if like.fusion else trained
 
     def logits(self, model: tuple[Study, Trained], numbers: np.ndarray) -> np.ndarray:
         """Returns what such a model makes of some examples, float32 [examples, classes]."""
         study, network = model[0], model[1].network
         assert isinstance(network, Network), "a network was trained"
         examples = dataclasses.replace(self.everything, numbers=numbers)
-        learner = Direct(study.with_words(examples, "train", network))
+        learner = Direct(study.with_columns(examples, "train", network))
         return logits_of(network, learner, 2 * self.study.settings.batch_size, study.autocast)
 
     def put(self, model: tuple[Study, Trained], trained: Trained) -> None:
         """Makes such a model the one that was trained."""
         trained.network, network = model[1].network, model[1].network
-        if trained.words and isinstance(network, Network) and network.wide is not None and network.vectorizer:
-            weights = network.wide.weight.detach().cpu().numpy().T
-            classes = top_words(network.vectorizer, weights, self.study.raw.labels if self.study.raw else [])
-            trained.words = {**trained.words, "classes": classes, "terms": network.vectorizer.terms}
+        if trained.carriers and isinstance(network, Network) and network.wide is not None:
+            weights, maker = network.wide.weight.detach().cpu().numpy().T, network.beside
+            assert maker is not None, "it has a branch"
+            labels = self.study.raw.labels if self.study.raw else []
+            trained.carriers = {**trained.carriers, **classes_of(maker, weights, labels), "columns": maker.width}
 
     def _study(self, numbers: np.ndarray) -> Study:
         augment = self.study.train.augment
@@ -274,7 +269,7 @@ def too_long(trained: Trained, folds: Folds, examples: int, minutes: float) -> s
         minutes: That all trainings may take.
     """
     history = trained.history
-    if trained.strategy in (LEXICAL, "probe") or not history.epochs:
+    if trained.strategy in (*ALONE, "probe") or not history.epochs:
         return ""
     once = history.seconds * history.best_epoch / len(history.epochs) * len(folds) / max(examples, 1)
     needed = parallel.group().agree(once * len(np.unique(folds.numbers)) / 60)

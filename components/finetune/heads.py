@@ -1,4 +1,4 @@
-"""What is fitted on a frozen backbone, and beside it: a linear head, words alone, one head that sees both."""
+"""What is fitted on a frozen backbone, and beside it: a linear head, words or gradients alone, one head of both."""
 
 import copy
 import functools
@@ -6,20 +6,19 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from components.finetune.classical import ClassicalFit, Sample
 from components.finetune.joint import fit_joint
 from components.finetune.learners import Pooled, predict, scores_of
-from components.finetune.lexical import LexicalFit, fit_lexical
 from components.finetune.probe import Probe, Vectors, View, fit_probe
 from components.finetune.training import History
 from components.finetune.wide import JointHead
-from components.finetune.words import Words
 from components.shared.backbones.network import Network
 from components.shared.selection import rank
 
 if TYPE_CHECKING:
     from components.finetune.study import Study
 
-PROBE, WITH_WORDS = "probe", "probe with words"
+PROBE = "probe"
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Head:
     """A head that was fitted on a frozen backbone.
 
     Attributes:
-        name: "probe", or "probe with words".
+        name: "probe", "probe with words" or "probe with gradients".
         what: Was chosen, in words.
         fitted: The weights.
         view: Of the backbone's vectors that it was fitted on.
@@ -47,7 +46,7 @@ class Head:
         self.fitted.load_into(network)
 
     def to_json(self) -> dict[str, Any] | None:
-        """Returns what the history tells of a probe; None of one with words."""
+        """Returns what the history tells of a probe; None of one with a branch."""
         return self.fitted.to_json() if isinstance(self.fitted, Probe) else None
 
 
@@ -64,21 +63,21 @@ class Heads:
         self.study, self.like = study, like
 
     @functools.cached_property
-    def lexical(self) -> tuple[Words, LexicalFit] | None:
-        """The texts, and the model of the words alone; None where nothing is to be looked at, or found."""
+    def classical(self) -> tuple[Sample, ClassicalFit] | None:
+        """The raw examples, and the model of their words, or gradients, alone; None where there is nothing to see."""
         study = self.study
         if study.raw is None:
             return None
-        words, like = study.raw.words(study.train.numbers), self.like and self.like.lexical
-        fit = fit_lexical(words, study.settings.seed, study.selection, like[1] if like else None)
+        sample, like = study.raw.sample(study.train.numbers), self.like and self.like.classical
+        fit = study.raw.fit(sample, study.settings.seed, study.selection, like[1] if like else None)
         if fit is None:
             return None
         told = fit.validation
         study.tell(
-            f"words alone ({fit.words}): validation loss {told['validation_loss']:.4f}, accuracy "
+            f"{study.raw.noun} alone ({fit.words}): validation loss {told['validation_loss']:.4f}, accuracy "
             f"{told['accuracy']:.4f}, in {fit.seconds:.1f} s"
         )
-        return words, fit
+        return sample, fit
 
     @functools.cached_property
     def probe(self) -> Head:
@@ -93,40 +92,41 @@ class Heads:
         return Head(PROBE, probe.words, probe, probe.view, self._history(entry, began))
 
     @functools.cached_property
-    def with_words(self) -> Head | None:
-        """A head on the same vectors and on the words beside them; None where there are none."""
-        if self.lexical is None:
+    def joint(self) -> Head | None:
+        """A head on the same vectors and on words, or gradients, beside them; None where there are none."""
+        if self.classical is None or self.study.raw is None:
             return None
-        (words, fit), study, began = self.lexical, self.study, time.perf_counter()
+        (sample, fit), study, began = self.classical, self.study, time.perf_counter()
+        name = f"probe with {self.study.raw.noun}"
         stage, chosen = study.anatomy.head, self.probe.view
         train, validation = (
             study.states[split][stage].read(numbers)[:, chosen.row].float().numpy()
-            for split, numbers in (("train", words.numbers), ("validation", words.validation_numbers))
+            for split, numbers in (("train", sample.numbers), ("validation", sample.validation_numbers))
         )
-        before = self.like and self.like.with_words
+        before = self.like and self.like.joint
         like = before.fitted.fit if before and isinstance(before.fitted, JointHead) else None
-        joint = fit_joint(train, validation, fit, words, study.settings.seed, study.selection, like)
+        joint = fit_joint(train, validation, fit, sample, study.settings.seed, study.selection, like)
         told = joint.validation
         what = f"{chosen.pooling} pooling, vector times {joint.scale:g} beside {fit.reading}, {joint.linear.words}"
         study.tell(
-            f"probe with words ({what}): validation loss {told['validation_loss']:.4f}, accuracy "
+            f"{name} ({what}): validation loss {told['validation_loss']:.4f}, accuracy "
             f"{told['accuracy']:.4f}, in {joint.seconds:.1f} s"
         )
-        head = JointHead(fit.vectorizer, joint)
+        head = JointHead(fit.maker, joint)
         view = View(chosen.row, chosen.pooling, unit=True)
-        unscored = Head(WITH_WORDS, what, head, view, History())
+        unscored = Head(name, what, head, view, History())
         entry = {"train_loss": joint.train_loss, **self._scores(unscored)}
-        return Head(WITH_WORDS, what, head, view, self._history(entry, began))
+        return Head(name, what, head, view, self._history(entry, began))
 
     @functools.cached_property
     def best(self) -> Head:
-        """The better of both on validation, as far as `lexical` leaves it open."""
+        """The better of both on validation, as far as the settings leave it open."""
         if self.like is not None and self.like.best.name == PROBE:
             return self.probe
-        joint = self.with_words
+        joint = self.joint
         if self.like is not None:
             return joint or self.probe
-        if joint is None or self.study.settings.lexical == "true":
+        if joint is None or self.study.is_asked_for:
             return joint or self.probe
         return max((self.probe, joint), key=lambda head: rank(head.history.best, self.study.selection))
 
@@ -144,7 +144,7 @@ class Heads:
         study = self.study
         network = copy.deepcopy(study.network)
         head.load_into(network)
-        examples = study.with_words(study.validation, "validation", network)
+        examples = study.with_columns(study.validation, "validation", network)
         learner = Pooled(examples, study.states["validation"][study.anatomy.head], head.view.row)
         return scores_of(predict(network, learner, 1024, study.autocast), study.validation.labels)
 

@@ -1,7 +1,7 @@
-"""One linear model of what the frozen backbone makes of a text and of its words: "wide and deep" as one convex fit.
+"""One linear model of what the frozen backbone makes of an example and of its words, or gradients: one convex fit.
 
-Columns for words remember what is rare, the vector generalises (Cheng et al. 2016, 1606.07792). How much the vector
-counts beside the words, the penalty and the balance are chosen on validation examples.
+Columns for words remember what is rare, the vector generalises ("wide and deep", Cheng et al. 2016, 1606.07792). How
+much the vector counts beside the columns, the penalty and the balance are chosen on validation examples.
 """
 
 import time
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from components.finetune.lexical import CHOICE, FIT, LexicalFit, part_of, penalised
-from components.finetune.words import Words
+from components.finetune.classical import CHOICE, FIT, ClassicalFit, Sample, part_of, penalised
+from components.finetune.settings import NOUNS
 from components.shared.lexical.vectorizer import beside
 from components.shared.linear import PENALTIES, Linear, climb, fit_linear
 from components.shared.metrics import log_loss
@@ -23,11 +23,11 @@ _SCALES = (0.35, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0)
 
 @dataclass(frozen=True)
 class JointFit:
-    """One linear model of a text's vector (of length 1) and of its words.
+    """One linear model of an example's vector (of length 1) and of its columns.
 
     Attributes:
         weight: float32 [classes, width], for vectors of length 1.
-        wide: float32 [classes, columns], for the columns of the words.
+        wide: float32 [classes, columns], for the columns.
         bias: float32 [classes].
         scale: What the vector was multiplied by in the fit, which is in `weight` already.
         linear: What was chosen, with scores on validation examples.
@@ -58,32 +58,32 @@ class JointFit:
 def fit_joint(
     vectors: np.ndarray,
     validation: np.ndarray,
-    fit: LexicalFit,
-    words: Words,
+    fit: ClassicalFit,
+    sample: Sample,
     seed: int,
     selection: str = "",
     like: JointFit | None = None,
 ) -> JointFit:
-    """Fits one linear SVM on vectors beside the words' columns; the vectors' scale is chosen on validation examples.
+    """Fits one linear SVM on vectors beside the columns of words or gradients; their scale is chosen on validation.
 
     Args:
-        vectors: float32 [training examples of `words`, width], as the backbone gives them: `vectors[words.numbers]`.
-        validation: float32 [validation examples of `words`, width].
-        fit: Of the words alone: its columns, and its balance, are taken.
-        words: The texts' classes.
+        vectors: float32 [training examples of `sample`, width], as the backbone gives them: `vectors[sample.numbers]`.
+        validation: float32 [validation examples of `sample`, width].
+        fit: Of the columns alone: they, and its balance, are taken.
+        sample: Has the examples' classes.
         seed: Of the fits, and of the part that is chosen on.
         selection: What is chosen by; "" leaves it to the counts of the classes.
         like: Another fit, whose scale and penalty are taken: nothing is chosen.
     """
-    began, chosen = time.perf_counter(), selection or words.selection
+    began, chosen = time.perf_counter(), selection or sample.selection
     unit, unseen = csr_matrix(normalized(vectors)), csr_matrix(normalized(validation))
-    size = (unit.nnz + fit.columns.nnz) * words.classes
-    few, most = (part_of(words.labels, size, limit, seed) for limit in (CHOICE, FIT))
+    size = (unit.nnz + fit.columns.nnz) * sample.classes
+    few, most = (part_of(sample.labels, size, limit, seed) for limit in (CHOICE, FIT))
     tried: dict[float, Linear] = {}
 
     def fitted(scale: float, part: np.ndarray = few, penalties: Sequence[float] = (1.0,)) -> Linear:
         train = beside([scale * unit[part], fit.columns[part]])
-        given = (words.labels[part], beside([scale * unseen, fit.validation_columns]), words.truth, words.classes)
+        given = (sample.labels[part], beside([scale * unseen, fit.validation_columns]), sample.truth, sample.classes)
         balance = [fit.linear.balanced]
         tried[scale] = fit_linear(train, *given, seed, balances=balance, selection=chosen, penalties=penalties)
         return tried[scale]
@@ -99,7 +99,7 @@ def fit_joint(
     width = vectors.shape[1]
     parts = {
         "backbone": scale * unseen @ linear.weight[:, :width].T,
-        "words": fit.validation_columns @ linear.weight[:, width:].T,
+        NOUNS[fit.maker.kind]: fit.validation_columns @ linear.weight[:, width:].T,
     }
     return JointFit(
         weight=scale * linear.weight[:, :width],
@@ -108,9 +108,9 @@ def fit_joint(
         scale=scale,
         linear=linear,
         tried=told,
-        sides=carried(parts, linear.bias, words.truth),
+        sides=carried(parts, linear.bias, sample.truth),
         examples=len(most),
-        train_loss=log_loss(linear.probabilities(beside([scale * unit[most], fit.columns[most]])), words.labels[most]),
+        train_loss=log_loss(linear.probabilities(beside([scale * unit[most], fit.columns[most]])), sample.labels[most]),
         seconds=time.perf_counter() - began,
     )
 

@@ -1,13 +1,16 @@
 """Whether training learned anything: a verdict from what the model makes of validation examples, in words."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-_ERROR = 0.05  # how often labels that are noise may pass for learned
+_ERROR = 0.01  # how often labels that are noise may pass for learned: what learned anything shows far more
 _STUCK = 0.98  # a training loss above this part of what guessing gives has not left it
 _LAST = 5  # entries of the training loss that are looked at
+_STEADY = 0.99  # a training loss that falls below this part of the last epoch's is falling
+_FITTED = 0.5  # a training loss below this part of the validation loss has learned what is general, and more
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,22 @@ def verdict_of(
         "been dealt out blindly, which is no difference that could be shown."
     )
     return _why_not(reason, counts, losses)
+
+
+def is_still_learning(losses: Sequence[float], lowest: float, patience: int) -> bool:
+    """Whether training has not yet come to what validation could show: its loss falls steadily, and is still high.
+
+    So it is with a network from scratch, whose validation stays at chance for some epochs while its batch norms settle.
+    One that learns its examples by heart has a training loss far below that of validation: that is no reason to go on.
+
+    Args:
+        losses: Of training, by epoch.
+        lowest: Validation loss of all epochs.
+        patience: Epochs that are looked back at.
+    """
+    last = losses[-patience - 1 :]
+    falls = all(later < _STEADY * before for before, later in itertools.pairwise(last))
+    return len(last) > patience and falls and last[-1] > _FITTED * lowest
 
 
 def _at_least(right: int, total: int, chance: float) -> float:

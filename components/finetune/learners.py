@@ -72,7 +72,7 @@ class Pooled:
     def logits(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Returns logits and targets."""
         vectors = self.states.read(self.examples.numbers[indices])[:, self.row].to(self.examples.device)
-        return network.classify(vectors, **self.examples.word_batch(indices)), self.examples.targets(indices)
+        return network.classify(vectors, **self.examples.wide_batch(indices)), self.examples.targets(indices)
 
 
 def predict(network: Network, learner: Learner, batch_size: int, autocast: Autocast) -> np.ndarray:

@@ -4,14 +4,15 @@ Source: Lin et al. 2023, "Linear Classifier: An Often-Forgotten Baseline for Tex
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from components.finetune.words import Words, sample
+from components.finetune.classical import CHOICE, FIT, ClassicalFit, part_of
+from components.finetune.words import Words
 from components.shared.lexical.corpus import Corpus, Reading
 from components.shared.lexical.terms import CHARACTERS
 from components.shared.lexical.vectorizer import Vectorizer, join
@@ -19,8 +20,6 @@ from components.shared.linear import PENALTIES, Linear, fit_linear
 from components.shared.metrics import log_loss
 from components.shared.selection import rank
 
-CHOICE, FIT = 40_000_000, 300_000_000  # numbers that are not 0 times classes: in a fit that chooses, in the last one
-_LEAST = 2_000  # examples that are chosen on, if there are so many
 _WEIGHTS = 10_000_000  # terms times classes
 _TERMS, _LEAST_TERMS = 200_000, 1_000  # that are kept at most, however few or many classes there are
 _A_TERM = 5  # characters of a text for each of its terms, about
@@ -28,51 +27,7 @@ _FEW = 1_000  # examples: below, a word that is in one text alone is kept
 _MOST_FOR_CHARACTERS = 10_000_000  # characters of all texts: beyond, words tell enough
 
 
-@dataclass(frozen=True)
-class LexicalFit:
-    """A linear model of the words alone.
-
-    Attributes:
-        vectorizer: Makes its columns of raw texts.
-        linear: Its weights [classes, columns], and what was chosen, with scores on validation examples.
-        columns: float32 [training examples of `Words`, columns].
-        validation_columns: float32 [validation examples of `Words`, columns].
-        terms: Which terms.
-        tried: Of each reading that was tried: `reading`, its scores, `seconds`.
-        examples: How many training examples it was fitted on.
-        total: How many there were.
-        train_loss: On the examples that it was fitted on, in nats.
-        seconds: Of everything.
-    """
-
-    vectorizer: Vectorizer
-    linear: Linear
-    columns: csr_matrix
-    validation_columns: csr_matrix
-    terms: Reading
-    tried: list[dict[str, Any]]
-    examples: int
-    total: int
-    train_loss: float
-    seconds: float
-
-    @property
-    def validation(self) -> dict[str, float]:
-        """`validation_loss`, `accuracy` and `macro_f1`."""
-        return self.linear.validation
-
-    @property
-    def reading(self) -> str:
-        """Which terms, in words."""
-        return self.terms.words
-
-    @property
-    def words(self) -> str:
-        """What was chosen, in words."""
-        return f"{self.reading}, {self.linear.words}"
-
-
-def fit_lexical(words: Words, seed: int, selection: str = "", like: LexicalFit | None = None) -> LexicalFit | None:
+def fit_lexical(words: Words, seed: int, selection: str = "", like: ClassicalFit | None = None) -> ClassicalFit | None:
     """Fits a linear SVM on TF-IDF columns; terms, penalty and balance are chosen on validation examples.
 
     All readings are tried at the same penalty, in both balances; the penalty is chosen for the best. Among them is the
@@ -130,10 +85,10 @@ class _Search:
     words: Words
     seed: int
     selection: str
-    like: LexicalFit | None = None
+    like: ClassicalFit | None = None
     _corpus: Corpus | None = None
 
-    def run(self) -> LexicalFit | None:
+    def run(self) -> ClassicalFit | None:
         began, labels = time.perf_counter(), self.words.labels
         size = _volume(self.words) // _A_TERM * self.words.classes
         few, most = (part_of(labels, size, limit, self.seed) for limit in (CHOICE, FIT))
@@ -145,12 +100,12 @@ class _Search:
         if len(few) < len(labels):
             made = self._columns(made.reading, np.arange(len(labels))) or made
             linear = self._fit(replace(made, part=most), best.balanced, [linear.penalty])
-        return LexicalFit(
-            vectorizer=made.vectorizer,
+        return ClassicalFit(
+            maker=made.vectorizer,
             linear=linear,
             columns=made.train,
             validation_columns=made.validation,
-            terms=made.reading,
+            choice=made.reading,
             tried=[
                 {"reading": one.reading.words, "balanced": fit.balanced, **fit.validation, "seconds": fit.seconds}
                 for one, fit in tried
@@ -164,7 +119,9 @@ class _Search:
     def _try(self, part: np.ndarray) -> list[tuple[_Columns, Linear]]:
         """Fits all readings on some examples, at one penalty."""
         if self.like is not None:
-            found = self._columns(self.like.terms, part)
+            reading = self.like.choice
+            assert isinstance(reading, Reading), "it read texts"
+            found = self._columns(reading, part)
             return [(found, self._fit(found, self.like.linear.balanced, [self.like.linear.penalty]))] if found else []
         tried: list[tuple[_Columns, Linear]] = []
         for reading in self._readings():
@@ -206,27 +163,3 @@ class _Search:
 def _volume(words: Words) -> int:
     """Returns how many characters there are to learn from."""
     return sum(len(text) for side in words.train for text in side)
-
-
-def penalised(fit: Callable[..., Linear], few: np.ndarray, most: np.ndarray) -> Linear:
-    """Returns a fit on `most` examples with the penalty that was chosen on `few`.
-
-    Args:
-        fit: Takes examples and `penalties`.
-        few: The examples that the penalty is chosen on.
-        most: The examples of the last fit.
-    """
-    chosen = fit(few)
-    return chosen if len(most) == len(few) else fit(most, penalties=[chosen.penalty])
-
-
-def part_of(labels: np.ndarray, size: int, limit: int, seed: int) -> np.ndarray:
-    """Returns which examples a fit takes, ascending: so many that its size stays within the limit.
-
-    Args:
-        labels: int [examples], their classes.
-        size: Of a fit on all of them.
-        limit: What it may be.
-        seed: Of the draw.
-    """
-    return sample(np.arange(len(labels)), labels, max(_LEAST, len(labels) * limit // max(size, 1)), seed)

@@ -17,10 +17,10 @@ import numpy as np
 from components.finetune import parallel
 from components.finetune.account import RECIPE
 from components.finetune.budget import Budget, Plan, plan_for, rounded
-from components.finetune.heads import PROBE, WITH_WORDS
+from components.finetune.heads import PROBE
 from components.finetune.learned import verdict_of
 from components.finetune.probe import Probe
-from components.finetune.settings import LEXICAL, FinetuneSettings
+from components.finetune.settings import ALONE, NOUNS, FinetuneSettings
 from components.finetune.study import Study, Trained, candidate
 from components.finetune.training import Trial
 from components.shared import metrics
@@ -72,7 +72,7 @@ class Search:
         Raises:
             InputError: Nothing gave a model: the reason of the last try.
         """
-        self._fit_words()
+        self._fit_columns()
         if self.pretrained:
             self._fit_heads()
         reason = self._reason_to_stop()
@@ -83,32 +83,32 @@ class Search:
         best, line = self._choose()
         line["kept"] = True
         best.candidates = self.candidates
-        self.study.note_words(best)
+        self.study.note_carriers(best)
         return best
 
     def _choose(self) -> tuple[Trained, dict[str, Any]]:
-        """Returns the best; or the words alone, where no backbone was shown to add anything to them."""
+        """Returns the best; or the words, or gradients, alone, where no backbone was shown to add anything to them."""
         selection = self.study.selection
         best = max(self._done, key=lambda item: rank(item[0].history.best, selection))
-        words = next((item for item in self._done if item[0].strategy == LEXICAL), None)
-        others = [item for item in self._done if item is not words]
-        if words is None or not others or (words is not best and self._is_shown(best[0], words[0])):
+        small = next((item for item in self._done if item[0].strategy in ALONE), None)
+        others = [item for item in self._done if item is not small]
+        if small is None or not others or (small is not best and self._is_shown(best[0], small[0])):
             return best
-        other = max(others, key=lambda item: rank(item[0].history.best, selection))
-        words[1]["note"] = "kept: no backbone was shown to add anything"
-        words[0].headline = (
+        other, noun = max(others, key=lambda item: rank(item[0].history.best, selection)), NOUNS[small[0].strategy]
+        small[1]["note"] = "kept: no backbone was shown to add anything"
+        small[0].headline = (
             f"The backbone adds nothing here that validation can show: {other[1]['name']} has "
-            f"{_score(other[0], selection)} there, the words alone {_score(words[0], selection)}. What is delivered is "
-            "the small model of the words."
+            f"{_score(other[0], selection)} there, the {noun} alone {_score(small[0], selection)}. What is delivered "
+            f"is the small model of the {noun}."
         )
-        self.study.tell(words[0].headline)
-        return words
+        self.study.tell(small[0].headline)
+        return small
 
-    def _is_shown(self, model: Trained, words: Trained) -> bool:
-        """Whether a model with a backbone is better than the words alone, on the same validation examples."""
-        assert self.study.heads.lexical is not None, "there are words"
-        numbers = self.study.heads.lexical[0].validation_numbers
-        logits, truth = self.study.logits(words)
+    def _is_shown(self, model: Trained, small: Trained) -> bool:
+        """Whether a model with a backbone is better than one without, on the same validation examples."""
+        assert self.study.heads.classical is not None, "there is one"
+        numbers = self.study.heads.classical[0].validation_numbers
+        logits, truth = self.study.logits(small)
         others, _ = self.study.logits(model)
         predicted = others.argmax(1)[numbers], logits.argmax(1)
         return is_better(*predicted, truth, self.study.selection, self.settings.seed)
@@ -119,18 +119,19 @@ class Search:
         known = {name: self.recipe[name] for name in RECIPE if name in self.recipe}
         return dataclasses.replace(settings, **known) if self.recipe and self.open_rate else settings
 
-    def _fit_words(self) -> None:
-        began, found = time.perf_counter(), self.study.heads.lexical
+    def _fit_columns(self) -> None:
+        began, found = time.perf_counter(), self.study.heads.classical
         if found is not None:
-            self._add(LEXICAL, f"the words alone, no backbone: {found[1].words}", self.study.worded(), began)
+            kind, told = found[1].maker.kind, found[1].words
+            self._add(kind, f"the {NOUNS[kind]} alone, no backbone: {told}", self.study.columns_alone(), began)
 
     def _fit_heads(self) -> None:
         began, heads = time.perf_counter(), self.study.heads
         self.study.prepare(["probe"])
-        for name in (PROBE, WITH_WORDS):
-            head = heads.probe if name == PROBE else heads.with_words
+        for name in (PROBE, "joint"):
+            head = heads.probe if name == PROBE else heads.joint
             if head is not None:
-                self._add(name, f"frozen backbone, linear head: {head.what}", self.study.probed(head), began)
+                self._add(head.name, f"frozen backbone, linear head: {head.what}", self.study.probed(head), began)
             began = time.perf_counter()
 
     def _reason_to_stop(self) -> str:
@@ -247,7 +248,14 @@ class Search:
             return None
         trained = self.study.finish(trial)
         trained.from_probe = self.pretrained
-        self._add(title, told, trained, began - before, "ended when the time was up" if trial.cut else "")
+        note = "ended when the time was up" if trial.cut else ""
+        self._add(title, told, trained, began - before, note)
+        began = time.perf_counter()
+        if (fused := self.study.fused(trained)) is not None and fused.fusion is not None:
+            assert self.study.raw is not None, "there is something beside"
+            noun = self.study.raw.noun
+            what = f"the same beside the {noun} alone: {fused.fusion.words}"
+            self._add(f"{title}, with {noun}", what, fused, began, note)
         return trained
 
     def _to_the_end(self, trial: Trial) -> None:

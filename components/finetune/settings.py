@@ -6,10 +6,13 @@ from typing import Any
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.step import option, required
 
-AUTO, LEXICAL = "auto", "lexical"
-STRATEGIES = ("probe", "partial", "full", "gradual", "probe-then-full", "lora", LEXICAL)
+AUTO, LEXICAL, GRADIENTS = "auto", "lexical", "gradients"
+ALONE = (LEXICAL, GRADIENTS)
+"""Strategies without a backbone: linear models of the words of texts, or of the gradients of pictures."""
+NOUNS = {LEXICAL: "words", GRADIENTS: "gradients"}
+STRATEGIES = ("probe", "partial", "full", "gradual", "probe-then-full", "lora", *ALONE)
 CHOICES = (AUTO, *STRATEGIES)
-LEXICALS = ("auto", "true", "false")
+SWITCHES = ("auto", "true", "false")
 POOLINGS = ("auto", "first", "last", "mean", "max")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -63,6 +66,9 @@ class FinetuneSettings:
     lexical: str = option(
         "auto", "texts: words beside the backbone: auto (where validation gains by them), true, false"
     )
+    gradients: str = option(
+        "auto", "images: gradients beside the backbone: auto (of `auto`, where validation gains by them), true, false"
+    )
     precision: str = option("auto", "auto (bfloat16 where the hardware has it, else float32), float32, bfloat16")
     transfer_check: bool = option(False, "train the arms that tell whether transfer helped, too")
     learning_curve: list[int] = option([], "train on so many labels a class, too: how much would labelling help?")
@@ -72,7 +78,8 @@ class FinetuneSettings:
     seed: int = option(42, "of the head, the order of the examples, dropout and augmentation")
 
     def __post_init__(self) -> None:
-        for name, allowed in (("pooling", POOLINGS), ("precision", PRECISIONS), ("lexical", LEXICALS)):
+        switches = dict.fromkeys(ALONE, SWITCHES)
+        for name, allowed in {"pooling": POOLINGS, "precision": PRECISIONS, **switches}.items():
             _check(name, getattr(self, name), allowed)
         if not 0 <= self.replay <= 1:
             raise InputError(f"replay is {self.replay}; a part from 0 to 1 was expected.")

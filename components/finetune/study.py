@@ -17,15 +17,18 @@ from components.finetune.anatomy import Anatomy, Prefix, anatomy_of
 from components.finetune.batches import LEAST
 from components.finetune.cache import States, compute_states
 from components.finetune.examples import Examples
+from components.finetune.fusion import Fusion, fuse
 from components.finetune.heads import Head, Heads
-from components.finetune.learners import Autocast, Direct, Learner, Resumed, logits_of
-from components.finetune.settings import LEXICAL, FinetuneSettings
+from components.finetune.learners import Autocast, Direct, Learner, Resumed, logits_of, scores_of
+from components.finetune.raw import Raw
+from components.finetune.settings import ALONE, FinetuneSettings
 from components.finetune.strategies import STRATEGIES, add_adapters, describe, merge_adapters
 from components.finetune.training import History, Trial
-from components.finetune.wide import Branch, RawTexts, is_within_reach, note_of, start_branch
-from components.finetune.words import WordColumns
+from components.finetune.wide import note_of
+from components.finetune.words import WideColumns
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
+from components.shared.linear import softmax
 from components.shared.selection import rank, selection_of
 
 METRICS = ("validation_loss", "accuracy", "macro_f1")
@@ -51,27 +54,29 @@ class Trained:
         candidates: What was tried: `name`, `what`, `validation`, `seconds`, `kept`, `note`.
         judgement: Whether it learned, and its temperature, see `components.finetune.account.judge`.
         headline: What is to be said first of how it was chosen, or "".
-        words: What is told of its words, see `components.finetune.wide.words_note`.
+        carriers: What is told of its words, or gradients, see `components.finetune.wide.carriers`.
         sweep: How each strategy did, where there were several.
         starts: How each start did, where there were two.
         crossed: What its cross-validation is told by, or why there is none though the snapshot asks for one.
         from_probe: Whether training began with a fitted head, though the strategy asks for none.
+        fusion: How its logits and those of the words, or gradients, are added, where they were fitted apart.
     """
 
-    network: Network | alone.WordsModel
+    network: Network | alone.LinearModel
     strategy: str
     history: History
     frozen: str
     probe: dict[str, Any] | None = None
     settings: FinetuneSettings | None = None
     candidates: list[dict[str, Any]] | None = None
-    words: dict[str, Any] | None = None
+    carriers: dict[str, Any] | None = None
     headline: str = ""
     judgement: dict[str, Any] = field(default_factory=dict)
     sweep: list[dict[str, Any]] | None = None
     starts: list[dict[str, Any]] | None = None
     crossed: dict[str, Any] = field(default_factory=dict)
     from_probe: bool = False
+    fusion: Fusion | None = None
 
 
 @dataclass
@@ -88,7 +93,7 @@ class Study:
         tell: Is told lines.
         scratch: A folder for states.
         states: What frozen parts made of a split's examples, by split and stage.
-        raw: The texts, where words are to be looked at; else None.
+        raw: The raw examples, where words or gradients are to be looked at; else None.
         like: The heads of another study, whose choices are repeated.
     """
 
@@ -101,13 +106,13 @@ class Study:
     tell: Callable[[str], None]
     scratch: Path
     states: dict[str, dict[int, States]] = field(default_factory=lambda: {"train": {}, "validation": {}})
-    raw: RawTexts | None = None
+    raw: Raw | None = None
     like: Heads | None = None
 
     def __post_init__(self) -> None:
         self.network = self.make().to(self.train.device).eval()
-        self.branch = Branch.taken_from(self.network)
-        self._columns: dict[str, WordColumns] = {}
+        self.network.narrow()  # of a champion: what stands beside is fitted anew, and added in the end
+        self._columns: dict[str, WideColumns] = {}
         first = self.train.batch(np.arange(1))
         self.anatomy = anatomy_of(self.network, first)
         with torch.no_grad():
@@ -126,18 +131,22 @@ class Study:
             InputError: A loss is no longer a number.
         """
         self.prepare(strategies)
-        done = [self.worded()] if LEXICAL in strategies else []
+        done = [self.columns_alone()] if set(ALONE) & set(strategies) else []
         done += [self.probed()] if "probe" in strategies else []
-        trials = [self.trial(name) for name in strategies if name != LEXICAL and STRATEGIES[name].trains]
+        trials = [self.trial(name) for name in strategies if name not in ALONE and STRATEGIES[name].trains]
         rows = {trained.strategy: _row(trained.history, trained.history.best) for trained in done}
         if len(trials) > 1:
             trials, rows = self._race(trials, rows)
         for trial in trials:
             trial.run()
-            done.append(self.finish(trial))
-            rows[trial.strategy] = _row(trial.history, trial.history.best)
+            trained = self.finish(trial)
+            fused = self.fused(trained)
+            gains = fused and rank(fused.history.best, self.selection) > rank(trained.history.best, self.selection)
+            trained = fused if fused and (gains or self.is_asked_for) else trained
+            done.append(trained)
+            rows[trial.strategy] = _row(trained.history, trained.history.best)
         best = max(done, key=lambda trained: rank(trained.history.best, self.selection))
-        self.note_words(best)
+        self.note_carriers(best)
         told = [{"strategy": name, **rows[name], "kept": name == best.strategy} for name in strategies]
         best.sweep = told if len(strategies) > 1 else None
         frozen = {trained.strategy: trained.frozen for trained in done}
@@ -149,7 +158,7 @@ class Study:
 
     def prepare(self, strategies: Sequence[str]) -> None:
         """Computes in one pass what the frozen parts of these strategies make of the examples."""
-        stages = {stage for name in strategies if name != LEXICAL for stage in self._cached_stages(name)}
+        stages = {stage for name in strategies if name not in ALONE for stage in self._cached_stages(name)}
         began = time.perf_counter()
         passed = False
         for name, examples in (("train", self.train), ("validation", self.validation)):
@@ -186,47 +195,76 @@ class Study:
         frozen = describe(self.anatomy, STRATEGIES["probe"], self.settings)
         return Trained(network, "probe", chosen.history, frozen, chosen.to_json(), self.settings)
 
-    def worded(self) -> Trained:
-        """Returns the model of the words alone.
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether the settings ask for words, or gradients, beside the backbone, whatever validation says."""
+        return self.raw is not None and getattr(self.settings, self.raw.kind) == "true"
+
+    def columns_alone(self) -> Trained:
+        """Returns the model of the words, or of the gradients, alone.
 
         Raises:
-            InputError: There are no words, or none that tells anything.
+            InputError: There are no words that tell anything.
         """
-        if self.heads.lexical is None:
-            raise alone.no_words(self.raw is None)
-        fit = self.heads.lexical[1]
+        if self.heads.classical is None:
+            raise alone.no_words()
+        fit = self.heads.classical[1]
         history = alone.history_of(fit)
-        self.listener(LEXICAL, "epoch", history.epochs[0])
-        return Trained(alone.model_of(fit), LEXICAL, history, alone.FROZEN, settings=self.settings)
+        self.listener(fit.maker.kind, "epoch", history.epochs[0])
+        return Trained(alone.model_of(fit), fit.maker.kind, history, alone.FROZEN, settings=self.settings)
 
-    def with_words(self, examples: Examples, split: str, network: Network) -> Examples:
-        """Returns examples with the words that a network's branch takes, where it has one."""
-        if network.vectorizer is None or self.raw is None:
+    def fused(self, trained: Trained) -> Trained | None:
+        """Returns a trained network with a branch for what was fitted apart; None where there is nothing to add."""
+        network = trained.network
+        if self.heads.classical is None or not isinstance(network, Network) or network.beside is not None:
+            return None
+        began, (sample, fit) = time.perf_counter(), self.heads.classical
+        if not len(sample.truth):
+            return None
+        deep, wide = self.logits(trained)[0][sample.validation_numbers], fit.linear.logits(fit.validation_columns)
+        fusion = fuse(deep, wide, sample.truth)
+        scores = scores_of(softmax(fusion.logits(deep, wide)), sample.truth)
+        history = dataclasses.replace(trained.history, epochs=[*trained.history.epochs])
+        seconds = trained.history.best["seconds"] + time.perf_counter() - began
+        history.epochs[history.best_epoch - 1] = {**trained.history.best, **scores, "seconds": seconds}
+        return self.fused_by(dataclasses.replace(trained, history=history), fusion)
+
+    def fused_by(self, trained: Trained, fusion: Fusion) -> Trained:
+        """Returns a trained network with such a branch, by factors that were fitted before."""
+        assert self.heads.classical is not None, "there is something to add"
+        network = copy.deepcopy(trained.network)
+        assert isinstance(network, Network), "a network was trained"
+        fusion.load_into(network, self.heads.classical[1])
+        return dataclasses.replace(trained, network=network, fusion=fusion)
+
+    def with_columns(self, examples: Examples, split: str, network: Network) -> Examples:
+        """Returns examples with the columns that a network's branch takes, where it has one."""
+        if network.beside is None or self.raw is None:
             return examples
         if split not in self._columns:
-            self._columns[split] = self.raw.columns(network.vectorizer, split)
-        return dataclasses.replace(examples, words=self._columns[split])
+            self._columns[split] = self.raw.columns(network.beside, split)
+        return dataclasses.replace(examples, columns=self._columns[split])
 
-    def note_words(self, trained: Trained) -> None:
-        """Adds what is told of the words."""
+    def note_carriers(self, trained: Trained) -> None:
+        """Adds what is told of the words, or gradients."""
         labels, network = (self.raw.labels if self.raw else []), trained.network
-        if self.heads.lexical is None:
+        if self.heads.classical is None:
             return
-        fit = self.heads.lexical[1]
-        if isinstance(network, alone.WordsModel):
-            trained.words = alone.note_alone(fit, labels)
+        fit = self.heads.classical[1]
+        if isinstance(network, alone.LinearModel):
+            trained.carriers = alone.note_alone(fit, labels)
         elif network.wide is not None:
-            examples = self.with_words(self.validation, "validation", network)
-            trained.words = note_of(network, examples, labels, fit)
+            examples = self.with_columns(self.validation, "validation", network)
+            trained.carriers = note_of(network, examples, labels, fit)
 
     def logits(self, trained: Trained) -> tuple[np.ndarray, np.ndarray]:
         """Returns what a model makes of validation examples, [examples, classes], and their classes."""
         network = trained.network
-        if isinstance(network, alone.WordsModel):
-            assert self.heads.lexical is not None, "words were found"
-            words, fit = self.heads.lexical
-            return fit.linear.logits(fit.validation_columns), words.truth
-        learner = Direct(self.with_words(self.validation, "validation", network))
+        if isinstance(network, alone.LinearModel):
+            assert self.heads.classical is not None, "it was fitted"
+            sample, fit = self.heads.classical
+            return fit.linear.logits(fit.validation_columns), sample.truth
+        learner = Direct(self.with_columns(self.validation, "validation", network))
         found = logits_of(network, learner, 2 * self.settings.batch_size, self.autocast)
         return found, self.validation.labels
 
@@ -243,35 +281,24 @@ class Study:
         """
         strategy, network, settings = STRATEGIES[name], copy.deepcopy(self.network), settings or self.settings
         if strategy.probes or from_probe:
-            self.heads.best.load_into(network)
+            self.heads.probe.load_into(network)
             network.dropout.p = 0.0  # it was fitted without: what is dropped would weigh as much as it learned to
-        elif self._adds_words():
-            assert self.heads.lexical is not None, "there are words"
-            start_branch(network, self.heads.lexical[1], self.branch)
-        anatomy = anatomy_of(network, self.with_words(self.train, "train", network).batch(np.arange(1)))
+        anatomy = anatomy_of(network, self.train.batch(np.arange(1)))
         _check_batches(network, min(settings.batch_size, len(self.train)))
         if strategy.adapts:
             torch.manual_seed(settings.seed)
             add_adapters(network, anatomy, settings)
             network.to(self.train.device)
-        learners = self._learners(name, anatomy, network)
+        learners = self._learners(name, anatomy)
 
         def listen(event: str, entry: dict[str, float]) -> None:
             self.listener(name, event, entry)
 
         return Trial(network, anatomy, name, learners, settings, self.autocast, listen, self.selection)
 
-    def _adds_words(self) -> bool:
-        """Whether a network that begins with no fitted head gets a branch for words."""
-        if self.like is not None:
-            return self.heads.lexical is not None and self.like.study._adds_words()
-        found = self.heads.lexical
-        return found is not None and (self.settings.lexical == "true" or is_within_reach(found[1], found[0]))
-
-    def _learners(self, name: str, anatomy: Anatomy, network: Network) -> tuple[Learner, Learner]:
+    def _learners(self, name: str, anatomy: Anatomy) -> tuple[Learner, Learner]:
         found: list[Learner] = []
-        for split, given in (("train", self.train), ("validation", self.validation)):
-            examples = self.with_words(given, split, network)
+        for split, examples in (("train", self.train), ("validation", self.validation)):
             stage = next((s for s in self._cached_stages(name) if s != anatomy.head), None)
             states = self.states[split].get(stage) if stage else None
             if stage and states and not (split == "train" and examples.augment):
@@ -301,7 +328,7 @@ class Study:
         strategy = STRATEGIES[trial.strategy]
         if strategy.adapts:
             merge_adapters(trial.network)
-        probe = self.heads.best.to_json() if strategy.probes else None
+        probe = self.heads.probe.to_json() if strategy.probes else None
         frozen = describe(trial.anatomy, strategy, trial.settings)
         return Trained(trial.network.eval(), trial.strategy, trial.history, frozen, probe, trial.settings)
 

@@ -14,6 +14,7 @@ from components.finetune import parallel
 from components.finetune.anatomy import Anatomy
 from components.finetune.batches import LEAST, epoch_batches, steps_of
 from components.finetune.examples import Examples
+from components.finetune.learned import is_still_learning
 from components.finetune.learners import Autocast, Learner, predict, scores_of
 from components.finetune.settings import FinetuneSettings
 from components.finetune.strategies import STRATEGIES, freeze, parameter_groups
@@ -161,8 +162,9 @@ class Trial:
 
     def _is_over(self) -> bool:
         """Whether nothing has become better for long: neither the score nor the loss, in epochs and in steps."""
-        since = self.done - self._gained
-        return since >= self.settings.patience * self.epoch_steps and since >= _LEAST_STEPS
+        since, patience = self.done - self._gained, self.settings.patience
+        waited = since >= patience * self.epoch_steps and since >= _LEAST_STEPS
+        return waited and not is_still_learning([e["train_loss"] for e in self.history.epochs], self._lowest, patience)
 
     def _restore(self) -> None:
         if self._best_weights is not None:

@@ -1,7 +1,7 @@
 """The raw texts of a snapshot, read for what words tell: all of them, or a fair sample that fits into memory."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -9,66 +9,61 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from scipy.sparse import csr_matrix
 
+from components.finetune.classical import Sample, drawn
 from components.shared.artifact import Artifact
 from components.shared.backbones.network import WIDE_IDS, WIDE_WEIGHTS
-from components.shared.lexical.vectorizer import Vectorizer
-from components.shared.selection import selection_of
+from components.shared.columns import Columns
 from components.shared.snapshot import SPLITS, read_batches
 
 MOST_TRAIN, MOST_VALIDATION = 100_000, 20_000
 _MOST_CHARACTERS = 100_000_000  # of a sample: long texts must not fill the memory
-_SMALL_CLASS = 50  # examples
 
 
 @dataclass(frozen=True)
-class Words:
+class Words(Sample):
     """Raw texts of the training and the validation split: all, or a fair sample that fits into memory.
 
     Attributes:
         train: For each input the texts of the training examples.
-        labels: int64 [training examples], their classes.
-        numbers: int64 [training examples], which of the split's examples they are.
         validation: For each input the texts of the validation examples.
-        truth: int64 [validation examples].
-        validation_numbers: int64 [validation examples], which of the split's examples they are.
-        classes: How many there are.
-        total: How many training examples the sample is from.
     """
 
     train: list[list[str]]
-    labels: np.ndarray
-    numbers: np.ndarray
     validation: list[list[str]]
-    truth: np.ndarray
-    validation_numbers: np.ndarray
-    classes: int
-    total: int
 
-    @property
-    def selection(self) -> str:
-        """The metric to choose by."""
-        return selection_of(np.bincount(self.labels, minlength=self.classes))
+    def part(self, places: np.ndarray) -> "Words":
+        """Returns some of the training examples, with the same validation examples."""
+        kept = {name: getattr(self, name)[places] for name in ("labels", "numbers")}
+        return replace(self, **kept, train=self._texts(places), total=len(places))
+
+    def columns(self, maker: Columns, places: np.ndarray) -> csr_matrix:
+        """Returns the columns of some of the training examples, float32 [examples, columns]."""
+        return maker.columns(self._texts(places))
+
+    def _texts(self, places: np.ndarray) -> list[list[str]]:
+        return [[side[place] for place in places.tolist()] for side in self.train]
 
 
-class WordColumns:
-    """The words of all texts of a split as columns, on the disk: which ones each example has, and what they weigh."""
+class WideColumns:
+    """The columns of all examples of a split, on the disk: which ones each example has, and what they weigh."""
 
-    def __init__(self, snapshot: Artifact, splits: Sequence[str], vectorizer: Vectorizer, file: Path) -> None:
+    def __init__(self, snapshot: Artifact, splits: Sequence[str], maker: Columns, inputs: int, file: Path) -> None:
         """Makes the columns, in bounded memory.
 
         Args:
-            snapshot: Where the texts are, in the features' order.
+            snapshot: Where the examples are, in the features' order.
             splits: Of it, one after the other.
-            vectorizer: Makes the columns.
+            maker: Makes the columns.
+            inputs: How many an example has.
             file: Where they go, with two endings.
         """
         files = [file.with_suffix(ending) for ending in (".ids", ".weights")]
         sizes = [np.zeros(1, np.int64)]
         with files[0].open("wb") as ids, files[1].open("wb") as weights:
             for batch in chain.from_iterable(read_batches(snapshot, split) for split in splits):
-                texts = [batch.column(f"input_{number + 1}").to_pylist() for number in range(vectorizer.inputs)]
-                made = vectorizer.columns(texts)
+                made = maker.columns([batch.column(f"input_{n + 1}").to_pylist() for n in range(inputs)])
                 ids.write(made.indices.astype(np.int32).tobytes())
                 weights.write(made.data.astype(np.float32).tobytes())
                 sizes.append(np.diff(made.indptr).astype(np.int64))
@@ -99,10 +94,10 @@ def read_words(
         whole: Whether the examples of all splits, one after the other, are training examples, and none validation.
     """
     splits, held = (SPLITS, ()) if whole else (("train",), ("validation",))
-    truth, unseen = (_labels(snapshot, some, labels) for some in (splits, held))
+    truth, unseen = (labels_of(snapshot, some, labels) for some in (splits, held))
     given = np.arange(len(truth)) if numbers is None else np.unique(numbers)
-    train = _read(snapshot, splits, sample(given, truth[given], MOST_TRAIN, seed))
-    validation = _read(snapshot, held, sample(np.arange(len(unseen)), unseen, MOST_VALIDATION, seed))
+    train = _read(snapshot, splits, drawn(given, truth[given], MOST_TRAIN, seed))
+    validation = _read(snapshot, held, drawn(np.arange(len(unseen)), unseen, MOST_VALIDATION, seed))
     return Words(
         train=train.texts,
         labels=truth[train.numbers],
@@ -121,7 +116,7 @@ class _Read:
     numbers: list[int] = field(default_factory=list)
 
 
-def _labels(snapshot: Artifact, splits: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+def labels_of(snapshot: Artifact, splits: Sequence[str], labels: Sequence[str]) -> np.ndarray:
     """Returns the classes of the examples of some splits, int64 [examples]; nothing else is read from the disk."""
     known = pa.array(labels)
     parts = [
@@ -149,21 +144,3 @@ def _read(snapshot: Artifact, splits: Sequence[str], wanted: np.ndarray) -> _Rea
         if characters > _MOST_CHARACTERS:
             break
     return found
-
-
-def sample(numbers: np.ndarray, labels: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Draws some examples; small classes are taken whole, so that none is lost.
-
-    Args:
-        numbers: int [examples], ascending.
-        labels: int [examples], their classes.
-        most: How many are drawn; all where there are no more.
-        seed: Of the draw.
-
-    Returns:
-        Those that were drawn, ascending.
-    """
-    if len(numbers) <= most:
-        return numbers
-    drawn = np.random.default_rng(seed).permutation(len(numbers)) < most
-    return np.asarray(numbers[drawn | (np.bincount(labels)[labels] <= _SMALL_CLASS)])

@@ -15,31 +15,31 @@ from tokenizers import Tokenizer
 from components.finetune import comparison, defaults, parallel
 from components.finetune.account import history_of, judge, recipe_of
 from components.finetune.account import words_of as verdict_in_words
-from components.finetune.alone import WordsModel
+from components.finetune.alone import LinearModel
 from components.finetune.augmentation import augmentation
 from components.finetune.budget import Budget, minutes_for
+from components.finetune.columns import save_alone
 from components.finetune.comparison import Comparisons
 from components.finetune.curves import Curves
 from components.finetune.examples import Examples
 from components.finetune.folds import (
+    ClassicalRefits,
     Crossed,
     Folds,
     NetworkRefits,
     Refits,
-    WordRefits,
     cross_validate,
     finish,
     save_crossed,
     too_long,
 )
 from components.finetune.mirroring import keeps_class
+from components.finetune.raw import Raw
 from components.finetune.search import Search
-from components.finetune.settings import AUTO, LEXICAL, FinetuneSettings, strategies_of
+from components.finetune.settings import ALONE, AUTO, FinetuneSettings, strategies_of
 from components.finetune.starts import better_of, check_reads_alike, numbers_of, words_of
 from components.finetune.study import Study, StudyListener, Trained
 from components.finetune.telling import Telling
-from components.finetune.wide import NOTE, RawTexts
-from components.finetune.worded import save_alone
 from components.shared import backbones
 from components.shared.artifact import Artifact, Draft
 from components.shared.backbones import RANDOM, Backbone
@@ -61,14 +61,14 @@ class Work:
     def __init__(
         self,
         source: Artifact,
-        texts: RawTexts | None,
+        raw: Raw | None,
         settings: FinetuneSettings,
         scratch: Path,
         folds: tuple[Folds | None, str] = (None, ""),
     ) -> None:
         self.folds, self.without = folds
         self.crossed: Crossed | None = None
-        self.source, self.texts, self.settings, self.scratch = source, texts, settings, scratch
+        self.source, self.raw, self.settings, self.scratch = source, raw, settings, scratch
         self.minutes = 0.0
         self.told = source.read_json("features.json")
         self.backbone = self._fetch(settings.backbone, "fetched")
@@ -123,9 +123,9 @@ class Work:
             trained.crossed = {"reason": reason} if reason else {}
             return
         refits: Refits = self._refits(study, trained)
-        if trained.strategy == LEXICAL:
-            assert study.raw is not None and study.heads.lexical is not None, "there are words"  # noqa: PT018
-            refits = WordRefits(study.raw, study.heads.lexical[1], folds)
+        if trained.strategy in ALONE:
+            assert study.raw is not None and study.heads.classical is not None, "it was fitted"  # noqa: PT018
+            refits = ClassicalRefits(study.raw, study.heads.classical[1], folds)
         self.crossed = finish(refits, folds, len(self.told["labels"]), trained, tell)
         judge(trained, self.crossed.logits, folds.labels, folds.labels, crossed=True)
         trained.crossed = self.crossed.told()
@@ -135,7 +135,7 @@ class Work:
         """Returns why there is no cross-validation though the snapshot asks for one, or ""."""
         if self.folds is None:
             return self.without
-        if self._start_of(trained).is_model and trained.strategy != LEXICAL and not self._is_frozen(trained):
+        if self._start_of(trained).is_model and trained.strategy not in ALONE and not self._is_frozen(trained):
             return "training starts from the weights of a model, which may have learned from these examples"
         minutes = self.settings.minutes or max(self.minutes, _CROSSING)
         return too_long(trained, self.folds, len(self.numbers), minutes)
@@ -154,7 +154,7 @@ class Work:
         folder = self.scratch / f"folds-{trained.strategy}-{trained.probe is None}"  # of all processes
         padding = self.family.padding_of(self.backbone.folder)
         everything = Examples.whole(FeatureSplit(self.source, *SPLITS), self.family, padding, self.device)
-        return NetworkRefits(study, copy.copy(trained), everything, folder, folder / self._of("words"))
+        return NetworkRefits(study, copy.copy(trained), everything, folder, folder / self._of("columns"))
 
     def _run(self, start: str, telling: Telling | None) -> tuple[Study, Trained]:
         """Studies one start by all strategies."""
@@ -204,12 +204,12 @@ class Work:
             listener=listener,
             tell=tell,
             scratch=scratch,
-            raw=None if self.texts is None else dataclasses.replace(self.texts, scratch=scratch / self._of("words")),
+            raw=None if self.raw is None else dataclasses.replace(self.raw, scratch=scratch / self._of("columns")),
         )
 
     def save(self, trained: Trained, draft: Draft) -> None:
         """Writes weights and configuration, and of the features what encoded them: all that prediction needs."""
-        if isinstance(trained.network, WordsModel):
+        if isinstance(trained.network, LinearModel):
             told = {"budget_minutes": self.minutes, "defaults": self.why}
             save_alone(trained, self.source, self.backbone.name, draft, told, self.crossed)
             return
@@ -226,8 +226,8 @@ class Work:
         notes |= {"budget_minutes": self.minutes, "defaults": self.why, "examples": len(self.numbers)}
         notes["parameters"] = sum(parameter.numel() for parameter in network.parameters())
         draft.write_json("notes/history.json", history_of(trained, notes))
-        if trained.words:
-            draft.write_json(NOTE, trained.words)
+        if trained.carriers and self.raw is not None:
+            draft.write_json(f"notes/{self.raw.kind}.json", trained.carriers)
         if self._compared.exists():
             for name in (comparison.PREDICTIONS, comparison.SUMMARY):
                 shutil.copyfile(self.scratch / name, draft.path / name)
@@ -267,9 +267,9 @@ class Work:
         return AUTO in self.strategies or is_there or passes <= _CHEAP * training
 
     def _of_network(self, trained: Trained) -> str:
-        """Returns the strategy that learned best of those that train a network: the words alone transfer nothing."""
-        rows = [row for row in trained.sweep or () if row["strategy"] != LEXICAL]
-        if trained.strategy != LEXICAL:
+        """Returns the strategy that learned best of those with a backbone: nothing else transfers."""
+        rows = [row for row in trained.sweep or () if row["strategy"] not in ALONE]
+        if trained.strategy not in ALONE:
             return trained.strategy
         return (
             str(max(rows, key=lambda row: rank(row, trained.judgement["selection"]))["strategy"]) if rows else "probe"

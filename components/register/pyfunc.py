@@ -40,7 +40,7 @@ class RegisteredModel(PythonModel):
         package = _package(Path(context.artifacts["predictor"]))
         family = json.loads((folder / "model.json").read_text("utf-8"))["family"]
         self.predictor = importlib.import_module(f"{package}.backbones.{family}").Predictor(folder)
-        has_pictures = (folder / "preprocessing.json").exists()
+        has_pictures = any((folder / name).exists() for name in ("preprocessing.json", "gradients.json"))
         self.pixels = importlib.import_module(f"{package}.backbones.pixels") if has_pictures else None
 
     def predict(

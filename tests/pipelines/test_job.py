@@ -121,6 +121,11 @@ DATA: dict[str, Any] = {"source": "d", "inputs": ["a"], "label": "l"}
             },
             "strategy: found ['lexical', 'probe']; 'lexical' reads words, and image-classification has none",
         ),
+        (
+            {"strategy": "gradients"},
+            "strategy: found 'gradients'; 'gradients' reads gradients, and text-classification has none",
+        ),
+        ({"training": {"gradients": True}}, "training.gradients"),
     ],
 )
 def test_values_that_do_not_fit_together(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

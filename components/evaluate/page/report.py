@@ -36,7 +36,7 @@ HEADLINES = {
     "better": "Better than every baseline",
     "worse": "Worse than {name}: don’t use this model",
     "not shown": "No gain shown over {name}",
-    "the backbone adds nothing": "The backbone adds nothing here: the words alone are as good",
+    "the backbone adds nothing": "The backbone adds nothing here: the {alone} alone are as good",
     "nothing was learned": "Nothing was learned: don’t use this model",
 }
 TONES = {
@@ -74,7 +74,7 @@ def write_page(
     context = {
         "title": title,
         "date": datetime.now(UTC).strftime("%-d %B %Y, %H:%M UTC"),
-        "headline": HEADLINES[content["verdict"]].format(name=content["best_baseline"]),
+        "headline": HEADLINES[content["verdict"]].format(name=content["best_baseline"], alone=content["alone"]),
         "tone": TONES[content["verdict"]],
         "metric_name": NAMES[content["difference"]["metric"]],
         "evaluation": content,

@@ -11,8 +11,8 @@ from components.shared.selection import selection_of
 METRICS = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
 WORDS = 10  # that are shown of a class
 CLASSES = 24  # the first; more fill the page
-_HISTORY, _LEXICAL = f"{NOTES}history.json", f"{NOTES}lexical.json"
-_SIDES = {"words": "Words", "backbone": "Backbone"}
+_HISTORY, _CARRIERS = f"{NOTES}history.json", tuple(f"{NOTES}{kind}.json" for kind in ("lexical", "gradients"))
+_SIDES = {"words": "Words", "gradients": "Gradients", "backbone": "Backbone"}
 
 
 def search(model: Artifact) -> dict[str, Any] | None:
@@ -33,9 +33,9 @@ def search(model: Artifact) -> dict[str, Any] | None:
 
 
 def words(model: Artifact) -> dict[str, Any] | None:
-    """Returns the words that carry each class, and how much each side carries; None for a model without words."""
-    told = _read(model, _LEXICAL)
-    if not told:
+    """Returns the words that carry each class, and how much each side carries; None for a backbone alone."""
+    told = next((_read(model, name) for name in _CARRIERS if name in model.files), None)
+    if told is None:
         return None
     classes = list(told.get("classes", {}).items())
     return {

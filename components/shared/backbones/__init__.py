@@ -30,14 +30,16 @@ _SMALL_FILES = [
     "modules.json", "sentence_bert_config.json", "1_Pooling/config.json",
     "preprocessor_config.json", "preprocessing.json", "model.json",
 ]  # fmt: skip
-_WEIGHTS = ["lexical.json", "model.safetensors", "model-*.safetensors", INDEX]
-_WORDS = tuple(f"lexical/{name}.py" for name in ("predictor", "terms", "vectorizer"))
-_PREDICTION = tuple(f"backbones/{name}.py" for name in ("network", "panic", "predictor", "pixels", "preprocessing"))
-_MODEL_FILES = (*_PREDICTION, *_WORDS, "cores.py")
+_WEIGHTS = ["lexical.json", "gradients.json", "model.safetensors", "model-*.safetensors", INDEX]
+_WORDS = ("columns.py", "lexical/terms.py", "lexical/vectorizer.py")
+_EDGES = ("columns.py", "gradients/hog.py", "gradients/look.py", "backbones/pixels.py", "cores.py")
+_PREDICTION = tuple(f"backbones/{name}.py" for name in ("network", "panic", "predictor", "preprocessing"))
+_MODEL_FILES = (*_PREDICTION, *_WORDS, *_EDGES)
 _LIGHT = ("mlflow", "numpy", "pandas", "safetensors", "scipy")
 _REQUIREMENTS = (*_LIGHT, "pillow", "tokenizers", "torch", "transformers")
-LEXICAL = "lexical"
-"""The family of models that know words alone: they have no backbone, and need no torch."""
+LEXICAL, GRADIENTS = "lexical", "gradients"
+"""The families of models that know the words of texts, or the gradients of pictures, alone: without a backbone."""
+WITHOUT_BACKBONE = (LEXICAL, GRADIENTS)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ FAMILIES = {
     "transformers": Needs(("backbones/transformers.py", *_MODEL_FILES), _REQUIREMENTS),
     "timm": Needs(("backbones/timm.py", *_MODEL_FILES), (*_REQUIREMENTS, "timm", "torchvision")),
     LEXICAL: Needs(("backbones/lexical.py", *_WORDS), _LIGHT),
+    GRADIENTS: Needs(("backbones/gradients.py", *_EDGES), (*_LIGHT, "pillow")),
 }
 
 
@@ -125,8 +128,8 @@ def fetch(backbone: str, scratch: Path, weights: bool = True, args: Mapping[str,
 
     Args:
         backbone: A path (also of a model artifact), `s3://bucket/prefix`, a name on the Hugging Face hub, `timm/NAME`
-            (with or without its tag), `models:/NAME@alias`, or `random:` and any of these. A model of words alone
-            stands for the backbone that its job named.
+            (with or without its tag), `models:/NAME@alias`, or `random:` and any of these. A model of words or
+            gradients alone stands for the backbone that its job named.
         scratch: A folder to download to, where that is needed (the hub has a cache of its own).
         weights: Whether the weights are needed, or only configuration and preprocessing.
         args: What to build it with, on top of its configuration.
@@ -169,17 +172,17 @@ def wanted(weights: bool) -> list[str]:
 
 
 def _remembered(folder: Path) -> str | None:
-    """Returns the backbone that a model of words alone would have had; None of anything else."""
+    """Returns the backbone that a model without one would have had; None of anything else."""
     file = folder / "model.json"
     try:
         told = json.loads(file.read_text("utf-8")) if file.exists() else {}
     except ValueError:
         return None  # what is wrong with it, `check` says
-    return str(told["backbone"]) if isinstance(told, dict) and told.get("family") == LEXICAL else None
+    return str(told["backbone"]) if isinstance(told, dict) and told.get("family") in WITHOUT_BACKBONE else None
 
 
 def below(backbone: str, scratch: Path) -> str:
-    """Returns the backbone that a name leads to: of a model of words alone the one that its job named.
+    """Returns the backbone that a name leads to: of a model without one that which its job named.
 
     Args:
         backbone: As `fetch` takes it; only a version of the registry or a folder can be such a model.
@@ -201,13 +204,13 @@ def below(backbone: str, scratch: Path) -> str:
 
 
 def _fetch_below(model: str, below: str, scratch: Path, weights: bool, args: Mapping[str, Any] | None) -> Backbone:
-    """Brings the backbone here that a model of words alone remembers."""
+    """Brings the backbone here that a model without one remembers."""
     start = RANDOM if model.startswith(RANDOM) else ""
     try:
         return fetch(start + below.removeprefix(start), scratch, weights, args)
     except InputError as error:
         raise InputError(
-            f"{model!r} knows words alone: it has no backbone, and remembers that its job named {below!r}. {error}"
+            f"{model!r} is a linear model without a backbone; it remembers that its job named {below!r}. {error}"
         ) from error
 
 

@@ -1,5 +1,5 @@
 """Models that know words alone: there is no backbone, and no torch."""
 
-from ..lexical.predictor import Predictor
+from ..columns import Predictor
 
 __all__ = ["Predictor"]

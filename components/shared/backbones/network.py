@@ -15,23 +15,21 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
+from ..columns import Columns, load_columns, save_columns
 from ..cores import cores
-from ..lexical.predictor import VOCABULARY, load_vectorizer, save_vectorizer
-from ..lexical.vectorizer import Vectorizer
 from .pixels import open_image
 from .preprocessing import Preprocessing
 
 WIDE_IDS, WIDE_WEIGHTS = "wide_ids", "wide_weights"
-"""Columns of a batch: which words an example has (numbers of the vectorizer's columns), and how much each weighs."""
-_WITHOUT_WORDS = 0.5  # the part of the examples in training whose words are not seen: the backbone learns on its own
+"""Columns of a batch: which an example has beside its features (words, gradients), and how much each weighs."""
 
 
 class Network(nn.Module):
     """A backbone (`encoder`), dropout and a linear `head`; a family says how the backbone becomes one vector.
 
     Two things can be added, see `model.json`: with `normalized` the vector has the length √width whatever the backbone
-    makes of it, so that all its numbers are about 1. And `widen` lays a branch for the words of a text beside it, whose
-    logits are added (wide and deep, Cheng et al. 2016, 1606.07792).
+    makes of it, so that all its numbers are about 1. And `widen` lays a branch beside it, for the words of a text or
+    the gradients of a picture, whose logits are added (wide and deep, Cheng et al. 2016, 1606.07792).
 
     Attributes:
         pooling: How the backbone's output becomes one vector.
@@ -39,11 +37,11 @@ class Network(nn.Module):
 
     pooling = "auto"
     wide: nn.EmbeddingBag | None
-    vectorizer: Vectorizer | None
+    beside: Columns | None
 
     def __init__(self, encoder: nn.Module, width: int, labels: Sequence[str], dropout: float) -> None:
         super().__init__()
-        self.normalized, self.wide, self.vectorizer = False, None, None
+        self.normalized, self.wide, self.beside = False, None, None
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, len(labels))
@@ -70,24 +68,22 @@ class Network(nn.Module):
 
     def forward(self, **batch: Tensor) -> Tensor:
         """Takes a batch as `collate` makes it; returns logits [batch, classes]."""
-        words = {name: batch.pop(name) for name in (WIDE_IDS, WIDE_WEIGHTS) if name in batch}
-        return self.classify(self.pooled(**batch), **words)
+        wide = {name: batch.pop(name) for name in (WIDE_IDS, WIDE_WEIGHTS) if name in batch}
+        return self.classify(self.pooled(**batch), **wide)
 
     def classify(self, pooled: Tensor, wide_ids: Tensor | None = None, wide_weights: Tensor | None = None) -> Tensor:
         """Returns logits [batch, classes].
 
         Args:
             pooled: What the backbone makes of the examples, [batch, width].
-            wide_ids: Of a network with a branch for words: their columns, int64 [batch, words].
-            wide_weights: What each weighs, float32 [batch, words]; 0 where an example has fewer.
+            wide_ids: Of a network with a branch: which columns, int64 [batch, columns].
+            wide_weights: What each weighs, float32 [batch, columns]; 0 where an example has fewer.
         """
         logits = self.deep(pooled)
         if self.wide is None:
             return logits
-        words: Tensor = self.wide(wide_ids, per_sample_weights=wide_weights)
-        if self.training:
-            words = words * (torch.rand(len(words), 1, device=words.device) >= _WITHOUT_WORDS)
-        return logits + words
+        wide: Tensor = self.wide(wide_ids, per_sample_weights=wide_weights)
+        return logits + wide
 
     def deep(self, pooled: Tensor) -> Tensor:
         """Returns the logits [batch, classes] that the backbone's vectors [batch, width] alone bring."""
@@ -96,29 +92,29 @@ class Network(nn.Module):
         logits: Tensor = self.head(self.dropout(pooled))
         return logits
 
-    def widen(self, vectorizer: Vectorizer, weight: Tensor | None = None) -> None:
-        """Adds the branch for words, or replaces it.
+    def widen(self, beside: Columns, weight: Tensor | None = None) -> None:
+        """Adds the branch, or replaces it.
 
         Args:
-            vectorizer: Makes the columns.
+            beside: Makes the columns.
             weight: [columns, classes]; None: 0.
         """
         device = self.head.weight.device
-        self.vectorizer = vectorizer
-        self.wide = nn.EmbeddingBag(vectorizer.width, self.head.out_features, mode="sum", device=device)
+        self.beside = beside
+        self.wide = nn.EmbeddingBag(beside.width, self.head.out_features, mode="sum", device=device)
         with torch.no_grad():
             self.wide.weight.copy_(torch.zeros(()) if weight is None else weight)
 
     def narrow(self) -> None:
-        """Removes the branch for words."""
-        self.wide, self.vectorizer = None, None
+        """Removes the branch."""
+        self.wide, self.beside = None, None
 
     def save(self, folder: Path) -> None:
-        """Writes the weights, the backbone's configuration, and the terms of the branch for words."""
+        """Writes the weights, the backbone's configuration, and what makes the columns of the branch."""
         save_model(self, str(folder / "model.safetensors"))
         self.save_configuration(folder)
-        if self.vectorizer is not None:
-            save_vectorizer(self.vectorizer, folder)
+        if self.beside is not None:
+            save_columns(self.beside, folder)
 
     def load(self, folder: Path) -> None:
         """Reads what `save` wrote."""
@@ -128,8 +124,8 @@ class Network(nn.Module):
     def resemble(self, folder: Path) -> None:
         """Gets what the network of a model's folder has beside backbone and head, but not its weights."""
         self.normalized = bool(json.loads((folder / "model.json").read_text("utf-8")).get("normalize"))
-        if (folder / VOCABULARY).exists():
-            self.widen(load_vectorizer(folder))
+        if (beside := load_columns(folder)) is not None:
+            self.widen(beside)
 
     def save_configuration(self, folder: Path) -> None:
         """Writes `config.json`: what the backbone is made from."""
@@ -145,7 +141,7 @@ def keep_rows(network: Network, labels: Sequence[str], weights: Mapping[str, Ten
     """Gives a head the rows of those labels that an older head knows; the others stay as they are.
 
     Args:
-        network: The new one, with a branch for words where the older one has it: that gets the labels' columns.
+        network: The new one, with a branch where the older one has it: that gets the labels' columns.
         labels: Its labels.
         weights: Of the older network: `head.weight` and `head.bias`, perhaps `wide.weight`.
         known: The older head's labels.
@@ -190,17 +186,19 @@ def collate(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> dict[s
 
     Args:
         columns: For each column a list of arrays, one an example: `input_ids` and perhaps `token_type_ids`; or
-            `pixels` (uint8, side x side x 3 of them); or `encoded` (the bytes of a JPEG file).
+            `pixels` (uint8, side x side x 3 of them); or `encoded` (the bytes of a JPEG file). With them perhaps those
+            of a branch.
         padding: The id of the padding token.
 
     Returns:
         Of texts, `attention_mask` and the columns, padded to the longest: int64 [examples, longest]. Of images,
         `pixels`: uint8 [examples, side, side, 3].
     """
+    wide = pad_wide(columns) if WIDE_IDS in columns else {}
     if "input_ids" in columns:
         deep = {name: rows for name, rows in columns.items() if name not in (WIDE_IDS, WIDE_WEIGHTS)}
-        return {**_pad(deep, padding), **(pad_words(columns) if WIDE_IDS in columns else {})}
-    return {"pixels": torch.from_numpy(_squares(columns))}
+        return {**_pad(deep, padding), **wide}
+    return {"pixels": torch.from_numpy(_squares(columns)), **wide}
 
 
 @torch.inference_mode()
@@ -241,20 +239,20 @@ def _never_empty(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> d
     return {name: [row if len(row) else alone[name] for row in rows] for name, rows in columns.items()}
 
 
-def word_columns(vectorizer: Vectorizer, texts: Sequence[Sequence[str]]) -> dict[str, list[np.ndarray]]:
-    """Returns the columns of words that a network with a branch for them takes beside its other ones.
+def wide_columns(beside: Columns, inputs: Sequence[Sequence[Any]]) -> dict[str, list[np.ndarray]]:
+    """Returns the columns that a network with a branch takes beside its features.
 
     Args:
-        vectorizer: The network's.
-        texts: For each input its texts.
+        beside: The network's.
+        inputs: For each input its values: texts, or image files.
     """
-    made = vectorizer.columns(texts)
+    made = beside.columns(inputs)
     cuts = made.indptr[1:-1]
     return {WIDE_IDS: np.split(made.indices, cuts), WIDE_WEIGHTS: np.split(made.data, cuts)}
 
 
-def pad_words(columns: Mapping[str, Sequence[np.ndarray]]) -> dict[str, Tensor]:
-    """Makes a batch of columns of words, padded with what weighs nothing."""
+def pad_wide(columns: Mapping[str, Sequence[np.ndarray]]) -> dict[str, Tensor]:
+    """Makes a batch of the columns of a branch, padded with what weighs nothing."""
     lengths = np.array([len(row) for row in columns[WIDE_IDS]])
     there = np.arange(max(1, int(lengths.max()))) < lengths[:, None]
     ids, weights = np.zeros(there.shape, np.int64), np.zeros(there.shape, np.float32)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .network import Network, predict, word_columns
+from .network import Network, predict, wide_columns
 from .panic import told_of_panic
 from .pixels import open_image
 from .preprocessing import Preprocessing, prepare
@@ -21,7 +21,7 @@ class RawPredictor:
 
     A model's folder holds `config.json` (the backbone's), `model.safetensors` (backbone and head), `model.json` (task,
     labels, inputs, pooling), either `tokenizer.json` (truncation set) or `preprocessing.json`, and perhaps
-    `lexical.json` (the terms of the branch for words).
+    `lexical.json` or `gradients.json` (what the branch beside the backbone sees).
     """
 
     @staticmethod
@@ -54,9 +54,9 @@ class RawPredictor:
         for start in range(0, len(rows), _AT_ONCE):
             columns = self._encode(rows[start : start + _AT_ONCE])
             used = {name: columns[name] for name in (self.columns if "input_ids" in columns else columns)}
-            if (vectorizer := self.network.vectorizer) is not None:
-                texts: Any = list(zip(*rows[start : start + _AT_ONCE], strict=True))
-                used |= word_columns(vectorizer, texts)
+            if (beside := self.network.beside) is not None:
+                inputs: Any = list(zip(*rows[start : start + _AT_ONCE], strict=True))
+                used |= wide_columns(beside, inputs)
             parts.append(predict(self.network, used, self.padding, batch_size))
         return np.concatenate(parts)
 

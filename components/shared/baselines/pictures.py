@@ -1,76 +1,21 @@
 """Baselines of pictures: linear SVMs on gradients, colours and pixels, and the nearest class mean."""
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import numpy as np
 
-from components.shared.backbones.pixels import open_image
 from components.shared.baselines import Baseline, Labelled, Terms, size_of
-from components.shared.baselines.hog import colours, oriented_gradients
-from components.shared.cores import cores
+from components.shared.gradients.look import Look
 from components.shared.linear import SQUARED_HINGE, Linear, calibrated, fit_linear, fit_once
 from components.shared.selection import rank
 
-_SIDES = (8, 64)  # pixels that pictures are looked at with, at least and at most
-_THUMBNAIL = 16  # pixels, at most
-_LOOKED_AT = 256  # pictures, for their size
 _CHUNK = 512  # pictures that are decoded at once
 # Examples, times values, times classes: what one fit may have to do. Work, not seconds: the same on every machine.
 _SEARCH_WORK = 15_000_000
 _WORK = 400_000_000
 _LEAST = 500  # examples, however much work they are
-
-
-@dataclass(frozen=True)
-class _Look:
-    """How pictures become vectors: `gradients`, `colours` and `pixels` side by side, in this order.
-
-    Attributes:
-        side: Pixels that a picture is brought to: no more than it has, so that small ones are not blown up.
-        grey: Whether no picture has a colour.
-    """
-
-    side: int
-    grey: bool
-
-    @property
-    def parts(self) -> dict[str, slice]:
-        """Which values are which."""
-        channels = 1 if self.grey else 3
-        counts = {
-            "gradients": 13 * sum((self.side // cell) ** 2 for cell in self._cells),
-            "colours": 0 if self.grey else 64,
-            "pixels": channels * min(self.side, _THUMBNAIL) ** 2,
-        }
-        ends = np.cumsum(list(counts.values())).tolist()
-        return {name: slice(end - count, end) for (name, count), end in zip(counts.items(), ends, strict=True)}
-
-    @property
-    def _cells(self) -> tuple[int, int]:
-        """Two sizes of cells in pixels: what the strokes are like, and how the parts lie."""
-        return max(2, self.side // 8), max(4, self.side // 4)
-
-    def vectors(self, files: Sequence[bytes]) -> np.ndarray:
-        """Returns float32 [pictures, values]."""
-        with ThreadPoolExecutor(cores()) as pool:  # PIL decodes without holding Python's lock
-            squares = np.stack(list(pool.map(self._square, files))).astype(np.float32) / 255
-        small = min(self.side, _THUMBNAIL)
-        places = (np.arange(small) * self.side) // small
-        thumbnails = np.add.reduceat(np.add.reduceat(squares, places, 1), places, 2)
-        thumbnails /= (self.side / small) ** 2
-        parts = [oriented_gradients(squares, cell) for cell in self._cells]
-        parts += [] if self.grey else [colours(squares)]
-        return np.column_stack([*parts, thumbnails.reshape(len(files), -1)]).astype(np.float32)
-
-    def _square(self, file: bytes) -> np.ndarray:
-        mode = "L" if self.grey else "RGB"
-        image = open_image(file, sys.maxsize).convert(mode).resize((self.side, self.side))
-        return np.asarray(image).reshape(self.side, self.side, -1)
 
 
 @dataclass(frozen=True)
@@ -115,7 +60,7 @@ def picture_baselines(
     """Yields gradients (and colours, where they help) and pixels with a linear SVM, and the nearest class mean."""
     terms = terms.chosen_by(train.labels)
     began = time.perf_counter()
-    look = _look(train.inputs[0])
+    look = Look.fitting(train.inputs[0])
     rows, held = (np.concatenate([*_described(look, part.inputs[0])]) for part in (train, validation))
     data, spent = _Data(rows, train.labels, held, validation.labels), time.perf_counter() - began
     models = [_gradients(data, look, terms), _pixels(data, look, terms), _means(data, look, terms)]
@@ -130,23 +75,14 @@ def picture_baselines(
         yield Baseline(model.name, model.what, probabilities, size, model.seconds + spent, model.examples)
 
 
-def _look(files: Sequence[bytes]) -> _Look:
-    """Returns how to look at pictures: the side is the median shorter one of the first, in steps of 8 pixels."""
-    images = [open_image(file, sys.maxsize) for file in islice(files, _LOOKED_AT)]
-    side = int(np.median([min(image.size) for image in images])) // 8 * 8
-    small = (np.asarray(image.convert("RGB").resize((8, 8)), np.int64) for image in images)
-    grey = all((picture.max(-1) == picture.min(-1)).all() for picture in small)
-    return _Look(int(np.clip(side, *_SIDES)), grey)
-
-
-def _described(look: _Look, files: Sequence[bytes]) -> Iterator[np.ndarray]:
+def _described(look: Look, files: Sequence[bytes]) -> Iterator[np.ndarray]:
     """Yields vectors, some hundred pictures at a time: decoded, pictures take much more memory than their vectors."""
-    yield np.zeros((0, look.parts["pixels"].stop), np.float32)
+    yield np.zeros((0, look.width), np.float32)
     for start in range(0, len(files), _CHUNK):
         yield look.vectors(files[start : start + _CHUNK])
 
 
-def _gradients(data: _Data, look: _Look, terms: Terms) -> _Model:
+def _gradients(data: _Data, look: Look, terms: Terms) -> _Model:
     began, parts = time.perf_counter(), look.parts
     with_colours = slice(0, parts["colours"].stop)
     choices = {"gradients": parts["gradients"], **({} if look.grey else {"gradients and colours": with_colours})}
@@ -157,12 +93,12 @@ def _gradients(data: _Data, look: _Look, terms: Terms) -> _Model:
     return _svm("SVM on HOG", f"{what} of {look.side} x {look.side} pixels", data, choices[what], terms, began)
 
 
-def _pixels(data: _Data, look: _Look, terms: Terms) -> _Model:
+def _pixels(data: _Data, look: Look, terms: Terms) -> _Model:
     began, chosen = time.perf_counter(), look.parts["pixels"]
     mean, deviation = data.rows[:, chosen].mean(0), data.rows[:, chosen].std(0) + 1e-3
     scale = deviation * np.sqrt(len(mean))  # vectors of length 1, about
     rows, held = ((part[:, chosen] - mean) / scale for part in (data.rows, data.held))
-    side = min(look.side, _THUMBNAIL)
+    side = look.thumbnail
     found = _svm(
         "SVM on pixels", f"{side} x {side} pixels", replace(data, rows=rows, held=held), slice(None), terms, began
     )
@@ -185,7 +121,7 @@ def _svm(name: str, what: str, data: _Data, columns: slice, terms: Terms, began:
     return _Model(name, f"{what}; {model.words}", model, columns, seconds, len(many.labels))
 
 
-def _means(data: _Data, look: _Look, terms: Terms) -> _Model:
+def _means(data: _Data, look: Look, terms: Terms) -> _Model:
     """The mean vector of each class; the nearest one is predicted (Rocchio), as a linear classifier."""
     began, columns = time.perf_counter(), slice(0, look.parts["colours"].stop)
     counts = np.bincount(data.labels, minlength=terms.classes)

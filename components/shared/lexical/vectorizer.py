@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
@@ -26,6 +26,7 @@ class Vectorizer:
         inputs: How many texts an example has, 1 or 2.
     """
 
+    kind: ClassVar[str] = "lexical"
     kinds: tuple[Terms, ...]
     inputs: int
 

@@ -146,7 +146,7 @@ def test_a_model_of_words_alone_stands_for_the_backbone_of_its_job(
 
 
 def test_a_backbone_that_is_gone_is_told_with_its_model(words_model: Path, snapshot: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="knows words alone.*its job named './no-such-backbone'"):
+    with pytest.raises(InputError, match="without a backbone.*its job named './no-such-backbone'"):
         transform(snapshot, tmp_path / "features", TransformSettings(str(words_model)))
 
 

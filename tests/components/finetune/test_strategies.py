@@ -11,7 +11,7 @@ import torch
 
 from components.finetune.anatomy import Prefix, anatomy_of
 from components.finetune.finetune import finetune
-from components.finetune.settings import LEXICAL, FinetuneSettings
+from components.finetune.settings import ALONE, FinetuneSettings
 from components.finetune.settings import STRATEGIES as ALL
 from components.finetune.strategies import STRATEGIES, freeze, merge_adapters
 from components.shared import backbones
@@ -71,7 +71,7 @@ def moved(before: Any, after: Any) -> dict[str, bool]:
 
 
 def test_every_strategy_is_in_the_table() -> None:
-    assert (*STRATEGIES, LEXICAL) == ALL
+    assert (*STRATEGIES, *ALONE) == ALL
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

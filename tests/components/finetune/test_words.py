@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from components.finetune.classical import drawn
 from components.finetune.joint import fit_joint
 from components.finetune.lexical import fit_lexical, top_words
-from components.finetune.words import Words, sample
+from components.finetune.words import Words
 
 
 def words_of(texts: list[str], labels: list[int]) -> Words:
@@ -21,11 +22,11 @@ def words_of(texts: list[str], labels: list[int]) -> Words:
 
 def test_small_classes_are_in_every_sample() -> None:
     labels = np.repeat([0, 1, 2], [5000, 4990, 10])
-    drawn = sample(np.arange(10_000), labels, 1000, seed=3)
-    assert 1000 <= len(drawn) <= 1010
-    assert (labels[drawn] == 2).sum() == 10
-    assert (np.diff(drawn) > 0).all()
-    assert sample(np.arange(10), labels[:10], 10, seed=3).tolist() == list(range(10))
+    kept = drawn(np.arange(10_000), labels, 1000, seed=3)
+    assert 1000 <= len(kept) <= 1010
+    assert (labels[kept] == 2).sum() == 10
+    assert (np.diff(kept) > 0).all()
+    assert drawn(np.arange(10), labels[:10], 10, seed=3).tolist() == list(range(10))
 
 
 def test_texts_without_blanks_are_told_apart_by_their_characters() -> None:
@@ -40,9 +41,7 @@ def test_texts_without_blanks_are_told_apart_by_their_characters() -> None:
     assert fit is not None
     assert fit.reading == "characters, 2 to 4"
     assert fit.validation["accuracy"] > 0.9
-    assert "“退款”" in [
-        word for word, _ in top_words(fit.vectorizer, fit.linear.weight, ["invoice", "refund"])["refund"]
-    ]
+    assert "“退款”" in [word for word, _ in top_words(fit.maker, fit.linear.weight, ["invoice", "refund"])["refund"]]
 
 
 def test_nothing_is_fitted_where_there_is_nothing_to_read() -> None:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
+from components.shared.columns import Predictor, save_columns, save_weights
 from components.shared.lexical.corpus import Corpus, Reading
-from components.shared.lexical.predictor import Predictor, save_vectorizer, save_weights
 from components.shared.lexical.vectorizer import Vectorizer
 
 TEXTS = [
@@ -63,9 +63,11 @@ def test_what_is_saved_predicts_as_before(tmp_path: Path) -> None:
     terms, columns = Corpus(TEXTS).terms(Reading(longest=2), 1, 1000)
     draw = np.random.default_rng(0)
     weight, bias = draw.normal(size=(len(terms), 3)).astype(np.float16), draw.normal(size=3)
-    save_vectorizer(Vectorizer((terms,), 1), tmp_path)
-    save_weights(weight, bias, tmp_path)
-    (tmp_path / "model.json").write_text(json.dumps({"labels": ["a", "b", "c"], "inputs": ["text"]}))
+    save_columns(Vectorizer((terms,), 1), tmp_path)
+    save_weights("lexical", weight, bias, tmp_path)
+    (tmp_path / "model.json").write_text(
+        json.dumps({"family": "lexical", "labels": ["a", "b", "c"], "inputs": ["text"]})
+    )
     logits = columns @ weight.astype(np.float32) + bias
     expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     model = Predictor(tmp_path)

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from components.shared.baselines import Baseline, Labelled, Terms, pictures
-from components.shared.baselines.hog import colours, oriented_gradients
 from components.shared.baselines.pictures import picture_baselines
+from components.shared.gradients.hog import colours, oriented_gradients
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""One run of the step on the words alone (`strategy: lexical`): no backbone is brought here, none computes anything."""
+"""One run of the step without a backbone (`strategy: lexical`, `gradients`): none is brought here, none computes."""
 
 import tempfile
 from collections.abc import Mapping
@@ -8,37 +8,36 @@ from typing import Any
 from components.finetune import alone
 from components.finetune.account import history_of, judge
 from components.finetune.curves import Curves
-from components.finetune.folds import Crossed, Folds, WordRefits, finish, save_crossed
-from components.finetune.lexical import fit_lexical
-from components.finetune.settings import LEXICAL, FinetuneSettings
+from components.finetune.folds import ClassicalRefits, Crossed, Folds, finish, save_crossed
+from components.finetune.raw import Raw
+from components.finetune.settings import FinetuneSettings
 from components.finetune.starts import numbers_of
 from components.finetune.study import Trained, candidate
 from components.finetune.telling import Telling
-from components.finetune.wide import NOTE, RawTexts
 from components.shared import backbones
 from components.shared.artifact import Artifact, Draft
 from components.shared.errors import InputError
 
 
-class WordsAlone:
-    """One run of the step: texts are read, and a linear model fitted on their words."""
+class ColumnsAlone:
+    """One run of the step: a linear model is fitted on the words of texts, or on the gradients of pictures."""
 
     def __init__(
         self,
         source: Artifact,
-        texts: RawTexts | None,
+        raw: Raw | None,
         settings: FinetuneSettings,
         scratch: Path,
         folds: tuple[Folds | None, str] = (None, ""),
     ) -> None:
-        if texts is None:
-            raise alone.no_words(without_texts=True)
+        assert raw is not None, "it was asked for"
         if settings.transfer_check or settings.learning_curve:
             raise InputError(
-                "strategy: lexical has no backbone, so that evaluation.transfer_check and evaluation.learning_curve "
-                "have nothing to train. Leave them out, or name a strategy with a backbone beside it."
+                f"strategy: {raw.kind} has no backbone, so that evaluation.transfer_check and "
+                "evaluation.learning_curve have nothing to train. Leave them out, or name a strategy with a backbone "
+                "beside it."
             )
-        self.source, self.texts, self.settings = source, texts, settings
+        self.source, self.raw, self.settings = source, raw, settings
         self.numbers = numbers_of(source, settings, scratch)
         self.folds, self.without = folds
         self.crossed: Crossed | None = None
@@ -46,24 +45,25 @@ class WordsAlone:
     def train(self, curves: Curves | None) -> Trained:
         """Fits the model; without curves it is silent."""
         telling = Telling(self.settings, curves, len(self.numbers)) if curves else None
+        kind = self.raw.kind
         if telling:
-            telling.begin(f"{len(self.numbers):,} examples, {LEXICAL}")
-        words = self.texts.words(self.numbers)
-        fit = fit_lexical(words, self.settings.seed)
+            telling.begin(f"{len(self.numbers):,} examples, {kind}")
+        sample = self.raw.sample(self.numbers)
+        fit = self.raw.fit(sample, self.settings.seed)
         if fit is None:
-            raise alone.no_words(without_texts=False)
+            raise alone.no_words()
         history = alone.history_of(fit)
         if telling:
-            telling.entry(LEXICAL, "epoch", history.epochs[0])
-        note = alone.note_alone(fit, self.texts.labels)
-        line = candidate(LEXICAL, fit.words, history.best, kept=True)
-        trained = Trained(alone.model_of(fit), LEXICAL, history, alone.FROZEN, candidates=[line], words=note)
+            telling.entry(kind, "epoch", history.epochs[0])
+        note = alone.note_alone(fit, self.raw.labels)
+        line = candidate(kind, fit.words, history.best, kept=True)
+        trained = Trained(alone.model_of(fit), kind, history, alone.FROZEN, candidates=[line], carriers=note)
         if self.folds is None:
-            judge(trained, fit.linear.logits(fit.validation_columns), words.truth, words.labels)
+            judge(trained, fit.linear.logits(fit.validation_columns), sample.truth, sample.labels)
             trained.crossed = {"reason": self.without} if self.without else {}
         else:
-            refits, tell = WordRefits(self.texts, fit, self.folds), telling.line if telling else lambda _: None
-            self.crossed = finish(refits, self.folds, words.classes, trained, tell)
+            refits, tell = ClassicalRefits(self.raw, fit, self.folds), telling.line if telling else lambda _: None
+            self.crossed = finish(refits, self.folds, sample.classes, trained, tell)
             judge(trained, self.crossed.logits, self.folds.labels, self.folds.labels, crossed=True)
             trained.crossed = self.crossed.told()
         if telling:
@@ -83,7 +83,7 @@ def save_alone(
     more: Mapping[str, Any] | None = None,
     crossed: Crossed | None = None,
 ) -> None:
-    """Writes a model of the words alone, see `components.finetune.finetune.finetune`.
+    """Writes a model without a backbone, see `components.finetune.finetune.finetune`.
 
     Args:
         trained: The model.
@@ -94,26 +94,26 @@ def save_alone(
         crossed: Its cross-validation.
     """
     model = trained.network
-    assert isinstance(model, alone.WordsModel), "it learned the words alone"
+    assert isinstance(model, alone.LinearModel), "it has no backbone"
     model.save(draft.path)
     told = features.read_json("features.json")
     kept = {name: told[name] for name in ("task", "inputs", "labels")}
     kept |= save_crossed(crossed, draft, told["labels"])
-    draft.write_json("model.json", {**kept, "family": backbones.LEXICAL, "backbone": backbone, **model.describe()})
+    draft.write_json("model.json", {**kept, "family": model.maker.kind, "backbone": backbone, **model.describe()})
     notes: dict[str, Any] = {"device": "CPU", "precision": "float32", **model.describe(), "pooling": "none"}
-    notes |= {"examples": (trained.words or {}).get("examples", {}).get("of"), "parameters": model.parameters}
+    notes |= {"examples": (trained.carriers or {}).get("examples", {}).get("of"), "parameters": model.parameters}
     notes |= more or {}
     draft.write_json("notes/history.json", history_of(trained, notes))
-    draft.write_json(NOTE, trained.words)
+    draft.write_json(f"notes/{model.maker.kind}.json", trained.carriers)
 
 
 def family_of(trained: Trained, features: Artifact) -> str:
     """Returns the family that a trained model is of, as `model.json` tells it."""
     told: str = features.read_json("features.json")["family"]
-    return backbones.LEXICAL if isinstance(trained.network, alone.WordsModel) else told
+    return trained.network.maker.kind if isinstance(trained.network, alone.LinearModel) else told
 
 
 def _backbone_of(name: str) -> str:
-    """Returns the backbone that a job named, where training starts from a champion of words alone."""
+    """Returns the backbone that a job named, where training starts from a champion without one."""
     with tempfile.TemporaryDirectory(prefix="graft-finetune-") as scratch:
         return backbones.below(name, Path(scratch))

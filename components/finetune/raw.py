@@ -1,0 +1,141 @@
+"""The raw examples that features were made from: what a linear model sees of them without a network."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from components.finetune.classical import ClassicalFit, Sample
+from components.finetune.gradients import Pictures, fit_gradients, read_pictures
+from components.finetune.lexical import fit_lexical
+from components.finetune.settings import AUTO, GRADIENTS, LEXICAL, NOUNS, FinetuneSettings, strategies_of
+from components.finetune.words import WideColumns, Words, read_words
+from components.shared import tasks
+from components.shared.artifact import Artifact, open_artifact
+from components.shared.columns import Columns
+from components.shared.errors import InputError
+from components.shared.snapshot import SPLITS
+
+
+@dataclass(frozen=True)
+class Raw:
+    """The raw examples that the features were made from.
+
+    Attributes:
+        snapshot: Where they are, in the features' order.
+        labels: The classes, in the features' order.
+        seed: Of a sample, where there are more than fit into memory.
+        scratch: A folder for columns, which can be made.
+        whole: Whether the examples of all splits, one after the other, are training examples, and none validation.
+    """
+
+    kind: ClassVar[str]
+    """The strategy that looks at nothing else, and the kind of columns."""
+    snapshot: Artifact
+    labels: list[str]
+    seed: int
+    scratch: Path
+    whole: bool = False
+
+    @property
+    def noun(self) -> str:
+        """What is seen: "words" or "gradients"."""
+        return NOUNS[self.kind]
+
+    def sample(self, numbers: np.ndarray) -> Sample:
+        """Reads some training examples, and those of validation."""
+        raise NotImplementedError
+
+    def fit(
+        self, sample: Sample, seed: int, selection: str = "", like: ClassicalFit | None = None
+    ) -> ClassicalFit | None:
+        """Fits a linear model, everything about it chosen on validation examples.
+
+        Args:
+            sample: That `sample` read, or a part of it.
+            seed: Of the fits, and of the part that is chosen on.
+            selection: What is chosen by; "" leaves it to the counts of the classes.
+            like: Another fit, whose choices are repeated.
+
+        Returns:
+            The fit; None where there is nothing that could tell anything.
+        """
+        raise NotImplementedError
+
+    def columns(self, maker: Columns, split: str) -> WideColumns:
+        """Makes the columns of a split; of all examples, where they are taken as a whole."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        number = len(list(self.scratch.iterdir()))
+        splits, inputs = SPLITS if self.whole else (split,), len(self.snapshot.read_json("snapshot.json")["inputs"])
+        return WideColumns(self.snapshot, splits, maker, inputs, self.scratch / f"{number}-{split}")
+
+
+class RawTexts(Raw):
+    """Texts, of which words tell something."""
+
+    kind = LEXICAL
+
+    def sample(self, numbers: np.ndarray) -> Words:
+        """Reads the texts of some training examples, and of validation."""
+        return read_words(self.snapshot, self.labels, self.seed, numbers, self.whole)
+
+    def fit(
+        self, sample: Sample, seed: int, selection: str = "", like: ClassicalFit | None = None
+    ) -> ClassicalFit | None:
+        """Fits a linear model of the words, see `components.finetune.lexical`."""
+        assert isinstance(sample, Words), "texts were read"
+        return fit_lexical(sample, seed, selection, like)
+
+
+class RawPictures(Raw):
+    """Pictures, of which gradients and colours tell something."""
+
+    kind = GRADIENTS
+
+    def sample(self, numbers: np.ndarray) -> Pictures:
+        """Looks at the pictures of some training examples, and of validation."""
+        return read_pictures(self.snapshot, self.labels, self.seed, numbers, self.whole)
+
+    def fit(self, sample: Sample, seed: int, selection: str = "", like: ClassicalFit | None = None) -> ClassicalFit:
+        """Fits a linear model of the gradients, see `components.finetune.gradients`."""
+        assert isinstance(sample, Pictures), "pictures were looked at"
+        return fit_gradients(sample, seed, selection, like)
+
+
+def raw_of(features: Artifact, snapshot: Path | None, settings: FinetuneSettings, scratch: Path) -> Raw | None:
+    """Returns the raw examples that the features were made from; None where they are not to be looked at.
+
+    Raises:
+        InputError: They were made from another snapshot, or something is asked for that is not there.
+    """
+    told = features.read_json("features.json")
+    kind = RawTexts if pa.types.is_string(tasks.get(told["task"]).input_type) else RawPictures
+    _check(settings, kind, snapshot is not None)
+    switch, strategies = getattr(settings, kind.kind), strategies_of(settings.strategy)
+    is_asked = kind is RawTexts or AUTO in strategies or switch == "true"
+    if snapshot is None or not (kind.kind in strategies or (is_asked and switch != "false")):
+        return None
+    source = open_artifact(snapshot, "snapshot")
+    if (made_from := features.inputs.get("snapshot", "nothing")) != source.digest:
+        raise InputError(
+            f"The features at {features.path} were made from snapshot {made_from[:12]}, but the one at {source.path} "
+            f"is {source.digest[:12]}. Name the snapshot that they were made from."
+        )
+    return kind(source, told["labels"], settings.seed, scratch)
+
+
+def _check(settings: FinetuneSettings, kind: type[Raw], is_there: bool) -> None:
+    """Refuses to look for words where there are none."""
+    for name, what in ((LEXICAL, "texts"), (GRADIENTS, "images")):
+        if name in strategies_of(settings.strategy) and (name != kind.kind or not is_there):
+            raise InputError(
+                f"strategy: {name} reads {NOUNS[name]}: it needs a task on {what}, and the snapshot that the features "
+                "were made from (--snapshot)."
+            )
+        if getattr(settings, name) == "true" and (name != kind.kind or not is_there):
+            raise InputError(
+                f"training.{name} is true, but there are no {what} to read: it needs a task on {what}, and the "
+                "snapshot that the features were made from (--snapshot)."
+            )

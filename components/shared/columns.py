@@ -1,0 +1,102 @@
+"""Raw inputs as columns of a linear model: the words of texts, the gradients of pictures. Copied beside models.
+
+A model's folder holds how its columns are made as JSON, and, where it has no backbone, their weights as safetensors.
+"""
+
+import importlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from scipy.sparse import csr_matrix
+
+_MAKERS = {"lexical": (".lexical.vectorizer", "Vectorizer"), "gradients": (".gradients.look", "Look")}
+"""What makes columns, by kind: each model brings those files alone that it needs."""
+_AT_ONCE = 1024  # inputs, so that memory stays bounded
+
+
+class Columns(Protocol):
+    """Makes columns of raw inputs."""
+
+    kind: ClassVar[str]
+    """"lexical" or "gradients"."""
+
+    @property
+    def width(self) -> int:
+        """How many columns there are."""
+
+    def columns(self, inputs: Sequence[Sequence[Any]]) -> csr_matrix:
+        """Takes for each input its values (texts, or image files); returns float32 [examples, width]."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns all that it is made of."""
+
+
+class Predictor:
+    """Predicts from raw input, without a backbone.
+
+    A model's folder holds `model.json` (task, labels, inputs, `family`: the kind of columns), the kind's JSON and its
+    safetensors (`weight` [columns, classes] and `bias` [classes]).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        told = json.loads((folder / "model.json").read_text("utf-8"))
+        self.labels: list[str] = told["labels"]
+        self.inputs: list[str] = told["inputs"]
+        self.columns: Columns = _load(told["family"], folder)
+        weights = load_file(folder / f"{told['family']}.safetensors")
+        self.weight, self.bias = (weights[name].astype(np.float32) for name in ("weight", "bias"))
+
+    def probabilities(self, rows: Sequence[Sequence[str | bytes]], batch_size: int = _AT_ONCE) -> np.ndarray:
+        """Returns probabilities [rows, classes], float32.
+
+        Args:
+            rows: Each holds one value for each input: a text, or an image as the bytes or the path of its file.
+            batch_size: How many at once.
+
+        Raises:
+            ImageError: An image cannot be read.
+        """
+        parts = [np.zeros((0, len(self.labels)), np.float32)]
+        for start in range(0, len(rows), batch_size):
+            inputs = list(zip(*rows[start : start + batch_size], strict=True))
+            logits = self.columns.columns(inputs) @ self.weight + self.bias
+            powers = np.exp(logits - logits.max(1, keepdims=True))
+            parts.append((powers / powers.sum(1, keepdims=True)).astype(np.float32))
+        return np.concatenate(parts)
+
+
+def load_columns(folder: Path) -> Columns | None:
+    """Returns what makes the columns of a model's folder; None where there is nothing of the kind."""
+    return next((_load(kind, folder) for kind in _MAKERS if (folder / f"{kind}.json").exists()), None)
+
+
+def save_columns(columns: Columns, folder: Path) -> None:
+    """Writes `lexical.json` or `gradients.json`."""
+    (folder / f"{columns.kind}.json").write_text(json.dumps(columns.to_json(), ensure_ascii=False), "utf-8")
+
+
+def save_weights(kind: str, weight: np.ndarray, bias: np.ndarray, folder: Path) -> None:
+    """Writes `lexical.safetensors` or `gradients.safetensors`.
+
+    Args:
+        kind: Of the columns.
+        weight: [columns, classes]; kept in float16, whose error is far below that of any weight.
+        bias: [classes].
+        folder: Of the model.
+    """
+    kept: dict[str, np.ndarray] = {
+        "weight": np.ascontiguousarray(weight, np.float16),
+        "bias": np.ascontiguousarray(bias, np.float32),
+    }
+    save_file(kept, folder / f"{kind}.safetensors")
+
+
+def _load(kind: str, folder: Path) -> Columns:
+    module, name = _MAKERS[kind]
+    maker: Any = getattr(importlib.import_module(module, __package__), name)
+    columns: Columns = maker.from_json(json.loads((folder / f"{kind}.json").read_text("utf-8")))
+    return columns
