@@ -9,8 +9,9 @@ import pytest
 
 from components.ingest import shards
 from components.ingest.shards import ShardWriter
-from components.shared.sources.buckets import Buckets, Example, columns_of, identity
+from components.shared.sources.buckets import Buckets, Example, columns_of
 from components.shared.sources.checked import gathered
+from components.shared.sources.identity import identity
 from components.shared.sources.source import Source, SourceSettings
 
 TEXTS = [
