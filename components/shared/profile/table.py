@@ -58,13 +58,16 @@ def look(settings: SourceSettings, pictures: bool = False) -> Table:
         InputError: There is no data, or a file is damaged.
         ServiceError: The store or the hub did not answer.
     """
-    rows, characters = [], 0
+    rows, characters, bad = [], 0, None
     for row in _rows(settings, _PICTURE_ROWS if pictures else ROWS):
+        bad = bad or (row if row.fault else None)
         if row.fault is None:
             rows.append(row.values)
             characters += sum(len(value) for value in row.values.values() if isinstance(value, str | bytes))
         if characters > _CHARACTERS:
             break
+    if bad and not rows:
+        raise InputError(f"{settings.source} has no row that can be used; the first, {bad.place}: {bad.fault}.")
     return Table(settings.source, rows, describe(rows))
 
 

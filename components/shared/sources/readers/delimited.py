@@ -5,15 +5,14 @@ others, because a quote was never closed, is found by those lines: each is a row
 """
 
 import csv
-import io
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from components.shared.errors import InputError
 from components.shared.sources.columns import Batch, check_columns
 from components.shared.sources.readers import Content, Dialect, register
+from components.shared.sources.styles import NAMES, Style, style_of
 from components.shared.sources.text import (
     LINE_LIMIT,
     TOO_LONG,
@@ -25,22 +24,8 @@ from components.shared.sources.text import (
 )
 
 _FIELD_LIMIT = LINE_LIMIT + (1 << 20)  # characters; beyond it a quote was never closed
-_DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 _ROWS, _CHARACTERS = 4096, 8 << 20  # of a batch
 _MANY = 1000  # values of a column that are remembered: it is no column of classes
-_LINES = 200  # that are looked at for the delimiter
-
-
-@dataclass(frozen=True)
-class _Style:
-    delimiter: str
-    quoted: bool
-
-    def rows(self, lines: Iterator[str]) -> Any:
-        """Returns csv's reader of lines."""
-        if self.quoted:
-            return csv.reader(lines, delimiter=self.delimiter)
-        return csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_NONE)
 
 
 class Delimited:
@@ -60,30 +45,49 @@ class Delimited:
         if dialect.encoding:
             check_encoding(dialect.encoding)
         encoding = dialect.encoding or encoding_of(content.head)
-        style = _style(decode_head(content.head, encoding), content.name, dialect.delimiter)
+        head = decode_head(content.head, encoding)
+        _refuse_no_data(content.name, head)
+        style = style_of(head, content.name, dialect.delimiter, columns)
         _tell(content.name, encoding, style, tell)
         csv.field_size_limit(_FIELD_LIMIT)
         with content.open() as stream:
             lines = _Lines(lines_of(stream, encoding))
-            rows = style.rows(iter(lines))
+            rows = style.rows(itertools.islice(lines, style.skipped, None))
             try:
-                header = [name.strip() for name in next(rows, [])]
+                first = next(rows, []) if style.has_header else []
+                header = list(style.names) or [name.strip() for name in first]
                 check_columns(content.name, header, columns)
-                yield from _Rows(header, columns or header, style, lines).read(rows)
+                yield from _Rows(header, columns or header, style, lines).read(rows, first)
             except csv.Error as error:
                 raise InputError(
                     f"{content.name}, after line {rows.line_num}: {error}. Is a quote never closed?"
                 ) from error
 
 
-def _tell(name: str, encoding: str, style: _Style, tell: Callable[[str], None]) -> None:
+def _tell(name: str, encoding: str, style: Style, tell: Callable[[str], None]) -> None:
     """Tells what is not as everybody expects it."""
     usual = "\t" if ".tsv" in name.lower() or ".tab" in name.lower() else ","
     odd = [f"in {encoding}"] if encoding not in ("utf-8", "utf-8-sig") else []
     if style.delimiter != usual:
-        odd.append(f"separated by {_DELIMITERS.get(style.delimiter, repr(style.delimiter))}")
+        odd.append(f"separated by {NAMES.get(style.delimiter, repr(style.delimiter))}")
+    if style.escaped or style.quote != '"':
+        odd.append("with \\\" in quotes" if style.escaped else "in single quotes")
     if odd:
         tell(f"{name} is read as text {', '.join(odd)}")
+    if style.skipped:
+        tell(f"{name}: the header is its line {style.skipped + 1}; what stands above is left out")
+    if not style.has_header:
+        tell(f"{name} has no header: its columns are called {', '.join(style.names[:3])}{', …' * (len(style.names) > 3)}")
+
+
+def _refuse_no_data(name: str, head: str) -> None:
+    """Raises `InputError` where the text is not the file that its name promises."""
+    begins = head[:200].lstrip().lower()
+    if begins.startswith("version https://git-lfs"):
+        raise InputError(f"{name} is a pointer of Git LFS, and the data lies elsewhere. Bring it: git lfs pull.")
+    if begins.startswith(("<!doctype html", "<html", "<?xml", "%pdf")):
+        raise InputError(f"{name} is a page of the web or a document (it begins with {head.strip()[:20]!r}), no table: "
+                         "a login page that was saved, perhaps. Download it again, or save it as CSV.")
 
 
 class _Lines:
@@ -110,19 +114,26 @@ class _Lines:
 class _Rows:
     """The rows of one file."""
 
-    def __init__(self, header: Sequence[str], columns: Sequence[str], style: _Style, lines: _Lines) -> None:
+    def __init__(self, header: Sequence[str], columns: Sequence[str], style: Style, lines: _Lines) -> None:
         self.header, self.columns, self.style, self.lines = header, columns, style, lines
         self.places = [header.index(column) for column in columns]
         self.known: dict[int, set[str]] = {place: set() for place in range(len(header))}
+        self.first: list[str] = []
 
-    def read(self, rows: Any) -> Iterator[Batch]:
-        """Yields batches."""
+    def read(self, rows: Any, first: list[str]) -> Iterator[Batch]:
+        """Yields batches.
+
+        Args:
+            rows: csv's reader, behind the header.
+            first: The line of the header.
+        """
+        self.first, skipped = first, self.style.skipped
         numbers: list[int] = []
         held: list[list[str]] = []
         faults: dict[int, str] = {}
-        start, before = self.lines.characters, rows.line_num
+        start, before = self.lines.characters, rows.line_num + skipped
         for fields in rows:
-            number = rows.line_num
+            number = rows.line_num + skipped
             if number > before + 1 and (swallowed := self._swallowed(fields)):
                 for line in range(before + 1, number + 1):
                     faults[len(held)] = f"a quoted field swallows {swallowed} lines (from line {before + 1})"
@@ -151,6 +162,8 @@ class _Rows:
                     faults.setdefault(place, f"{kind} fields ({len(fields)}, the header has {width})")
                     rows[place] = (fields + [""] * width)[:width]
         columns = list(zip(*rows, strict=True))
+        if self.first and columns and self.first[0] in columns[0]:  # files that were put together
+            faults |= {place: "the header again" for place, fields in enumerate(rows) if fields == self.first}
         for place, known in self.known.items():
             if len(known) < _MANY:
                 known.update(columns[place])
@@ -176,55 +189,6 @@ class _Rows:
         if not few:
             return len(rows) > 2
         return any(all(row[place] in self.known[place] for row in rows) for place in few)
-
-
-def _style(head: str, name: str, delimiter: str) -> _Style:
-    """Returns how the beginning of a file is delimited and quoted."""
-    if delimiter and len(delimiter) != 1:
-        raise InputError(f'data.delimiter is {delimiter!r}; one character was expected, such as ";" or "\\t".')
-    lines = io.StringIO(head, newline="").readlines()[: _LINES + 1]
-    lines = lines[:-1] if len(lines) > 1 and len(head) > 1000 and not lines[-1].endswith(("\n", "\r")) else lines
-    if not delimiter:
-        delimiter = _delimiter(lines, name)
-    return _Style(delimiter, delimiter != "\t" or _shows_quotes(lines, delimiter))
-
-
-def _delimiter(lines: Sequence[str], name: str) -> str:
-    """Returns the delimiter that parts most lines into as many fields as the header, the most of them."""
-    lower = name.lower()
-    usual = "\t" if lower.endswith((".tsv", ".tab")) or ".tsv." in lower else ","
-    best, most = usual, (0.0, 0)
-    for delimiter in sorted(_DELIMITERS, key=lambda one: one != usual):
-        quoted = delimiter != "\t" or _shows_quotes(lines, delimiter)
-        try:
-            rows = [row for row in _Style(delimiter, quoted).rows(iter(lines)) if row]
-        except csv.Error:
-            continue
-        width = len(rows[0]) if rows else 0
-        if width < 2:
-            continue
-        fits = sum(len(row) == width for row in rows) / len(rows)
-        if (fits, width) > most if best != usual or most == (0.0, 0) else fits > most[0]:
-            best, most = delimiter, (fits, width)
-    return best
-
-
-def _shows_quotes(lines: Sequence[str], delimiter: str) -> bool:
-    """Tells whether quotes part fields: none that opens is left open, and one holds what must be quoted, or all are."""
-    quoted = proof = 0
-    columns: dict[int, list[bool]] = {}
-    for line in lines:
-        fields = line.rstrip("\r\n").split(delimiter)
-        for place, field in enumerate(fields):
-            opens = field.startswith('"')
-            columns.setdefault(place, []).append(opens)
-            if opens:
-                inner = field[1:-1] if len(field) > 1 and field.endswith('"') else None
-                if inner is None or inner.replace('""', "").count('"'):
-                    return False
-                quoted += 1
-                proof += '""' in inner
-    return quoted > 0 and (proof > 0 or any(all(opens) and len(opens) > 1 for opens in columns.values()))
 
 
 register(Delimited())
