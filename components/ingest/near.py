@@ -1,16 +1,18 @@
 """Near-duplicates: inputs that say the same in nearly the same words, or show the same picture in another size.
 
-Texts: MinHash over runs of 5 bytes of the lower-case text without punctuation (Broder 1997), by one permutation whose
-empty bins borrow from their neighbours (Li, Owen and Zhang 2012; Shrivastava and Li 2014). Images: gradients of a
-thumbnail (a difference hash) find candidates, the thumbnails themselves decide. Both: bands of the signature lie on
-disk, and who shares one is compared (locality-sensitive hashing); one band at a time is in memory.
+Texts: MinHash over runs of 5 bytes of the lower-case words (Broder 1997), by one permutation whose empty
+bins borrow from their neighbours (Li, Owen and Zhang 2012; Shrivastava and Li 2014). Images: gradients of a thumbnail
+(a difference hash) find candidates, the thumbnails themselves decide. Both: bands of the signature lie on disk, and who
+shares one is compared (locality-sensitive hashing); one band at a time is in memory, 12 bytes an input.
 """
 
 import contextlib
 import io
+import mmap
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +26,42 @@ _PICTURE_BANDS = 4
 _FLAT = 8  # gradients below this are noise of the compression
 _CLOSE = 3.0  # mean difference of two thumbnails of one picture, of 255
 _AT_ONCE = 1 << 16  # pairs compared at once
+_SORTED = 1 << 22  # keys sorted at once
+_EMPTY = np.iinfo(np.uint32).max
 
-_WORDS = np.arange(256, dtype=np.uint8)
-_WORDS[[byte for byte in range(128) if not chr(byte).isalnum()]] = 32
+_BLANKS = b"\t\n\v\f\r "
+_LOWER = bytes(range(256)).lower().translate(bytes.maketrans(_BLANKS, b" " * len(_BLANKS)))
+_NO_WORDS = bytes(byte for byte in range(128) if not chr(byte).isalnum() and byte not in _BLANKS)
+_END, _BETWEEN = b"\xff", b"\xfe"  # of a text, and of its inputs: no byte of UTF-8
+
+# Odd numbers whose products are well mixed in their high bits: out of MurmurHash3, xxHash and SplitMix64.
+_PAIR, _FOUR, _FIVE, _MIXED = (np.uint32(number) for number in (0xCC9E2D51, 0x85EBCA6B, 0xC2B2AE35, 0x9E3779B1))
+_LEFT, _RIGHT, _LAST = (np.uint64(number) for number in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+
+class Sketch(NamedTuple):
+    """What of some inputs tells whether they are alike.
+
+    Attributes:
+        signatures: uint8 [inputs, bins or pixels].
+        bands: uint32 [inputs, bands].
+        is_empty: bool [inputs], those that are too short to be compared.
+    """
+
+    signatures: np.ndarray
+    bands: np.ndarray
+    is_empty: np.ndarray
+
+
+def sketch(columns: Sequence[pa.Array]) -> Sketch:
+    """Returns the sketches of inputs, an array for each input column: texts, or image files."""
+    of = _of_pictures if columns[0].type == pa.binary() else _of_texts
+    parts = list(of(columns))
+    return Sketch(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 class NearDuplicates:
-    """Collects inputs and finds which of them are nearly the same.
+    """Collects sketches and finds which inputs are nearly the same.
 
     Args:
         folder: On disk, for bands and signatures.
@@ -44,18 +75,27 @@ class NearDuplicates:
         self._similarity, self._folder = similarity, folder
         self._bands = _PICTURE_BANDS if self._pictures else BANDS
         self._width = 3 * _SIDE * _SIDE if self._pictures else BINS
+        names = ["signatures", *(f"band-{number}" for number in range(self._bands))]
+        self._files = [(folder / name).open("wb") for name in names]
         self._count = 0
 
-    def add(self, columns: Sequence[pa.Array]) -> None:
-        """Adds inputs, an array for each input column."""
-        parts = zip(*(_of_pictures if self._pictures else _of_texts)(columns), strict=True)
-        signatures, bands = (np.concatenate(part) for part in parts)
-        if not self._pictures:
-            empty = ~bands.any(1)  # too short to be compared: like no other
-            bands[empty] = _mix(np.uint64(self._count) + np.flatnonzero(empty).astype(np.uint64))[:, None]
-        self._append("signatures", signatures)
-        for number in range(self._bands):
-            self._append(f"band-{number}", bands[:, number])
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files:
+            file.close()
+
+    def add(self, found: Sketch) -> None:
+        """Adds inputs."""
+        signatures, bands, is_empty = found
+        if is_empty.any():  # like no other
+            places = self._count + np.flatnonzero(is_empty)
+            signatures[is_empty] = _drawn(places, self._width)
+            bands[is_empty] = _drawn(places, 4 * self._bands).view(np.uint32)
+        columns = (signatures, *(bands[:, number] for number in range(self._bands)))
+        for file, values in zip(self._files, columns, strict=True):
+            np.ascontiguousarray(values).tofile(file)
         self._count += len(signatures)
 
     def pairs(self, labels: np.ndarray) -> Iterator[np.ndarray]:
@@ -64,14 +104,17 @@ class NearDuplicates:
         Args:
             labels: int [inputs], their classes, in the order in which they were added.
         """
+        for file in self._files:
+            file.flush()
         if self._count < 2:
             return
         shape = (self._count, self._width)
         signatures = np.memmap(self._folder / "signatures", np.uint8, "r", shape=shape)
         for number in range(self._bands):
-            keys = np.fromfile(self._folder / f"band-{number}", np.uint64)
+            keys = np.fromfile(self._folder / f"band-{number}", np.uint32)
             for pairs in _candidates(keys, labels):
                 yield pairs[self._alike(signatures, pairs)]
+            signatures._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # the pages are on disk
 
     def _alike(self, signatures: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         left, right = signatures[pairs[:, 0]], signatures[pairs[:, 1]]
@@ -81,114 +124,150 @@ class NearDuplicates:
         same: np.ndarray = (left == right).mean(1) >= self._similarity
         return same
 
-    def _append(self, name: str, values: np.ndarray) -> None:
-        with (self._folder / name).open("ab") as file:
-            np.ascontiguousarray(values).tofile(file)
-
 
 def _candidates(keys: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
     """Yields pairs of one class with the same key: each with the next one, and with the first one."""
-    halves = (keys >> np.uint64(32)).astype(np.uint32)
-    ranked = np.sort(halves)
-    shared = np.unique(ranked[1:][ranked[1:] == ranked[:-1]])
-    if not len(shared):
-        return
-    places = np.searchsorted(shared, halves)
-    several = np.flatnonzero(shared[np.minimum(places, len(shared) - 1)] == halves)  # mostly few
-    order = several[np.lexsort((labels[several], keys[several]))]
-    same = (keys[order][1:] == keys[order][:-1]) & (labels[order][1:] == labels[order][:-1])
-    where = np.flatnonzero(same)
-    begins = np.concatenate([[0], np.flatnonzero(~same) + 1])
-    first = begins[np.searchsorted(begins, where, "right") - 1]
-    for start in range(0, len(where), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        later = order[where[part] + 1]
-        yield np.stack([order[where[part]], later], 1)
-        further = first[part] != where[part]
-        yield np.stack([order[first[part]], later], 1)[further]
+    parts = -(-len(keys) // _SORTED)
+    for part in range(parts):
+        several = _several(keys, part, parts)  # mostly few
+        order = several[np.lexsort((labels[several], keys[several]))]
+        same = (keys[order][1:] == keys[order][:-1]) & (labels[order][1:] == labels[order][:-1])
+        where = np.flatnonzero(same)
+        begins = np.concatenate([[0], np.flatnonzero(~same) + 1])
+        first = begins[np.searchsorted(begins, where, "right") - 1]
+        for start in range(0, len(where), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            later = order[where[some] + 1]
+            yield np.stack([order[where[some]], later], 1)
+            further = first[some] != where[some]
+            yield np.stack([order[first[some]], later], 1)[further]
 
 
-def _of_texts(columns: Sequence[pa.Array]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields signatures, uint8 [texts, bins], and bands, uint64 [texts, bands], some texts at a time.
+def _several(keys: np.ndarray, part: int, parts: int) -> np.ndarray:
+    """Returns which inputs have a key that another one has, too, in ascending order; of one part of the keys."""
+    among = None
+    if parts > 1:
+        begin, end = ((number << 32) // parts for number in (part, part + 1))
+        among = np.flatnonzero((keys >= np.uint32(begin)) & (keys <= np.uint32(end - 1))).astype(np.uint32)
+        keys = keys[among]
+    ranked = keys.astype(np.uint64)
+    ranked <<= np.uint64(32)
+    ranked |= np.arange(len(keys), dtype=np.uint32)  # each key carries along where it was
+    ranked.sort()
+    ordered = (ranked >> np.uint64(32)).astype(np.uint32)
+    same = ordered[1:] == ordered[:-1]
+    held = np.zeros(len(ranked), bool)
+    held[1:] |= same
+    held[:-1] |= same
+    found = np.sort(ranked[held].astype(np.uint32)).astype(np.int64)
+    return found if among is None else among[found].astype(np.int64)
 
-    Bands of a text that is too short for a shingle are 0.
-    """
-    separator = pa.scalar(" \x1f ", columns[0].type)
-    joined = pc.binary_join_element_wise(*columns, separator) if len(columns) > 1 else columns[0]
-    texts = pc.utf8_lower(joined).cast(pa.large_binary())
-    lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False)
-    ends = np.cumsum(lengths)
+
+def _of_texts(columns: Sequence[pa.Array]) -> Iterator[Sketch]:
+    """Yields the sketches of some texts at a time."""
+    lengths = [pc.binary_length(column).to_numpy(zero_copy_only=False).astype(np.int64) for column in columns]
+    ends = np.cumsum(np.sum(lengths, 0))
     start = 0
-    while start < len(texts):
+    while start < len(ends):
         before = ends[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, before + _CHUNK)))
-        yield _min_hash(texts.slice(start, stop - start))
+        yield _min_hash(_letters([column.slice(start, stop - start) for column in columns]))
         start = stop
 
 
-def _min_hash(texts: pa.LargeBinaryArray) -> tuple[np.ndarray, np.ndarray]:
-    owners, shingles = _shingles(texts)
-    mixed = _mix(shingles)
-    values = np.full(len(texts) * BINS, np.iinfo(np.uint32).max, np.uint32)
-    filled = np.zeros(len(values), bool)
-    cells = owners * BINS + (mixed >> np.uint64(58)).astype(np.int64)
-    np.minimum.at(values, cells, (mixed >> np.uint64(20)).astype(np.uint32))
-    filled[cells] = True
-    dense = _filled_up(values.reshape(-1, BINS), filled.reshape(-1, BINS))
-    rows = BINS // BANDS
-    bands = np.zeros((len(texts), BANDS), np.uint64)
-    for number in range(rows):
-        bands = _mix(bands ^ dense[:, number::rows].astype(np.uint64))
-    bands[~filled.reshape(-1, BINS).any(1)] = 0
-    return dense.astype(np.uint8), bands
+def _min_hash(plain: np.ndarray) -> Sketch:
+    """Returns the sketches of texts: see `_letters`."""
+    hashes, cells, count = _shingles(plain)
+    values = np.full(count * BINS, _EMPTY, np.uint32)
+    np.minimum.at(values, cells, hashes)
+    dense = values.reshape(count, BINS)
+    is_empty = _fill_up(dense)
+    halves = dense.view(np.uint64).reshape(count, BANDS, BINS // BANDS // 2)
+    keys = halves[:, :, 0] * _LEFT + halves[:, :, 1] * _RIGHT
+    keys ^= keys >> np.uint64(31)
+    keys *= _LAST
+    return Sketch(dense.astype(np.uint8), (keys >> np.uint64(32)).astype(np.uint32), is_empty)
 
 
-def _shingles(texts: pa.LargeBinaryArray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the owner, int64, and the content, uint64, of each run of bytes of normalised texts."""
-    offsets = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    data = texts.buffers()[2]
-    raw = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]] if data else np.zeros(0, np.uint8)
-    plain, owners = _WORDS[raw], np.repeat(np.arange(len(texts)), np.diff(offsets))
-    first = np.ones(len(plain), bool)
-    first[1:] = owners[1:] != owners[:-1]
-    kept = plain != 32
-    kept[1:] |= (plain[1:] == 32) & (plain[:-1] != 32) & ~first[1:]  # one blank between words, none in front
-    plain, owners = plain[kept].astype(np.uint64), owners[kept]
-    count = max(0, len(plain) - _RUN + 1)
-    runs = np.zeros(count, np.uint64)
-    for place in range(_RUN):
-        runs |= plain[place : place + count] << np.uint64(8 * place)
-    whole = owners[:count] == owners[_RUN - 1 :][:count]
-    return owners[:count][whole], runs[whole]
+def _letters(columns: Sequence[pa.Array]) -> np.ndarray:
+    """Returns the words of texts in lower case, a blank between them, the mark of an end behind each text: uint8."""
+    texts = [_lower(column).cast(pa.binary()) for column in columns]
+    one = pc.binary_join_element_wise(*texts, pa.scalar(_BETWEEN, pa.binary())) if len(texts) > 1 else texts[0]
+    offsets = pa.array(np.array([0, len(one)], np.int32))
+    joined = pc.binary_join(pa.ListArray.from_arrays(offsets, one), pa.scalar(_END, pa.binary()))[0].as_py()
+    plain = joined.translate(_LOWER, _NO_WORDS) + _END
+    letters = np.frombuffer(plain, np.uint8)
+    if not any(odd in plain for odd in (b"  ", b" " + _END, _END + b" ")) and plain[:1] != b" ":
+        return letters
+    edge = (letters == _BLANKS[-1]) | (letters == _END[0])
+    kept = letters != _BLANKS[-1]
+    kept[1:-1] |= ~edge[:-2] & (letters[2:] != _END[0])
+    return letters[kept]
 
 
-def _mix(values: np.ndarray) -> np.ndarray:
-    """Returns hashes of 64-bit numbers: the finalizer of SplitMix64."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9) + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: np.ndarray = values ^ (values >> np.uint64(31))
-    return mixed
+def _lower(texts: pa.StringArray) -> pa.StringArray:
+    """Makes letters beyond ASCII small; the others are as they come by."""
+    begin, end = np.frombuffer(texts.buffers()[1], np.int32)[[texts.offset, texts.offset + len(texts)]]
+    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[begin:end]
+    return pc.utf8_lower(texts) if data.max(initial=0) > 127 else texts
 
 
-def _filled_up(values: np.ndarray, filled: np.ndarray) -> np.ndarray:
-    """Gives each empty bin the value of the next one that is not, told apart by how far it is away."""
-    own, none = np.arange(BINS, dtype=np.int16), np.int16(2 * BINS - 1)
-    nearest = np.minimum.accumulate(np.where(filled, own, none)[:, ::-1], 1)[:, ::-1]
-    first = np.where(filled.any(1), filled.argmax(1) + BINS, none).astype(np.int16)
-    nearest = np.where(nearest == none, first[:, None], nearest)  # behind the last one comes the first
-    borrowed = values.take(nearest % BINS + np.arange(0, values.size, BINS)[:, None])
-    away = (nearest - own).astype(np.uint32)
-    dense: np.ndarray = borrowed + away * np.uint32(0x9E3779B1)
-    return dense
+def _shingles(plain: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Returns a hash of each run of bytes in a text, its cell (by text and bin), and how many texts there are."""
+    ends = np.flatnonzero(plain == _END[0])
+    letters = plain.astype(np.uint32)
+    hashes = letters[:-1] * _PAIR
+    hashes += letters[1:]
+    fours = hashes[:-2] * _FOUR
+    fours += hashes[2:]
+    runs = fours[:-1] * _FIVE
+    runs += letters[_RUN - 1 :]
+    runs ^= runs >> np.uint32(15)
+    runs *= _MIXED
+    cells = np.repeat(np.arange(0, BINS * len(ends), BINS), np.diff(ends, prepend=-1))[: len(runs)]
+    cells += runs >> np.uint32(26)
+    if len(runs):
+        across = ends[:, None] - np.arange(_RUN)
+        runs[np.clip(across, 0, len(runs) - 1)] = _EMPTY
+    return runs, cells, len(ends)
 
 
-def _of_pictures(columns: Sequence[pa.Array]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields thumbnails of the first input column, uint8 [pictures, 768], and bands of their gradients."""
+def _fill_up(values: np.ndarray) -> np.ndarray:
+    """Gives each empty bin the value of the next one that is not, told apart by how far it is away.
+
+    Args:
+        values: uint32 [texts, bins]; it is changed.
+
+    Returns:
+        bool [texts], those all of whose bins are empty.
+    """
+    empty = values == _EMPTY
+    is_empty: np.ndarray = empty.all(1)
+    step = 1
+    while step < BINS and int(empty.sum()) > BINS * int(is_empty.sum()):
+        behind = np.roll(values, -step, 1)
+        taken = empty & (behind != _EMPTY)
+        np.copyto(values, behind + np.uint32(step * int(_MIXED) % 2**32), where=taken)
+        empty ^= taken
+        step *= 2
+    return is_empty
+
+
+def _drawn(places: np.ndarray, width: int) -> np.ndarray:
+    """Returns numbers of their own for inputs that are like no other: uint8 [inputs, width]."""
+    values = places.astype(np.uint64)[:, None] * _LEFT + np.arange(width // 8, dtype=np.uint64) * _RIGHT
+    values = (values ^ (values >> np.uint64(27))) * _LAST
+    return (values ^ (values >> np.uint64(31))).view(np.uint8)
+
+
+def _of_pictures(columns: Sequence[pa.Array]) -> Iterator[Sketch]:
+    """Yields thumbnails of the first input column, 768 bytes each, and bands of their gradients."""
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(columns[0]), 256):
             files = (value.as_buffer() for value in columns[0].slice(start, 256))
             thumbnails = np.stack(list(pool.map(_thumbnail, files)))
-            yield thumbnails.reshape(len(thumbnails), -1), _gradients(thumbnails)
+            count = len(thumbnails)
+            yield Sketch(thumbnails.reshape(count, -1), _gradients(thumbnails), np.zeros(count, bool))
 
 
 def _thumbnail(file: pa.Buffer) -> np.ndarray:
@@ -202,27 +281,33 @@ def _thumbnail(file: pa.Buffer) -> np.ndarray:
 
 
 def _gradients(thumbnails: np.ndarray) -> np.ndarray:
-    """Returns 112 bits of each picture, does it get lighter to the right and downwards, in 4 bands: uint64."""
+    """Returns 112 bits of each picture, does it get lighter to the right and downwards, in 4 bands: uint32."""
     grey = thumbnails.astype(np.int32).mean(3).reshape(-1, _SIDE // 2, 2, _SIDE // 2, 2).mean((2, 4))
     steps = [np.diff(grey, axis=2).reshape(len(grey), -1), np.diff(grey, axis=1).reshape(len(grey), -1)]
     bits = (np.concatenate(steps, 1) > _FLAT).reshape(len(grey), _PICTURE_BANDS, -1)
-    bands: np.ndarray = bits.astype(np.uint64) @ (np.uint64(1) << np.arange(bits.shape[2], dtype=np.uint64))
+    bands: np.ndarray = bits.astype(np.uint32) @ (np.uint32(1) << np.arange(bits.shape[2], dtype=np.uint32))
     return bands
 
 
 def united(count: int, edges: Iterator[np.ndarray]) -> np.ndarray:
-    """Returns the number of the cluster of each node, int [nodes], the smallest node of it: nodes joined by edges."""
-    parents = np.arange(count)
-
-    def root(node: int) -> int:
-        while parents[node] != node:
-            parents[node] = node = parents[parents[node]]
-        return int(node)
-
+    """Returns the number of the cluster of each node, int32 [nodes], the smallest node of it: nodes joined by edges."""
+    parents = np.arange(count, dtype=np.int32)
     for pairs in edges:
-        for left, right in np.unique(pairs, axis=0):
-            one, other = root(int(left)), root(int(right))
-            parents[max(one, other)] = min(one, other)
+        _unite(parents, pairs)
     while (parents != (further := parents[parents])).any():
         parents = further
     return parents
+
+
+def _unite(parents: np.ndarray, pairs: np.ndarray) -> None:
+    """Joins the clusters of pairs: the larger root hangs on the smaller one, until none is left to be joined."""
+    while len(pairs):
+        roots = parents[pairs]
+        while (roots != (further := parents[roots])).any():
+            roots = further
+        parents[pairs] = roots
+        pairs = roots[roots[:, 0] != roots[:, 1]]
+        larger = pairs.max(1)
+        np.minimum.at(parents, larger, pairs.min(1))
+        while (parents[larger] != (further := parents[parents[larger]])).any():
+            parents[larger] = further

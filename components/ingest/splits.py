@@ -10,6 +10,7 @@ side: an example moves from the test towards training, never from training to th
 `MANY` units. So a model never meets an example in the test that it was trained on.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,24 +51,30 @@ class Units:
     known: np.ndarray
 
     def __post_init__(self) -> None:
-        self.sizes = np.bincount(self.of, minlength=len(self.draws))
+        self.sizes = np.bincount(self.of, minlength=len(self.draws)).astype(np.int32)
+        if len(self.draws) == len(self.of):  # each is a unit by itself
+            self.pair_labels, self.pair_units = self.labels, self.of
+            return
         pairs = np.unique(self.labels.astype(np.int64) * max(len(self.draws), 1) + self.of)
-        self.pair_labels, self.pair_units = np.divmod(pairs, max(len(self.draws), 1))
-        order = np.argsort(self.pair_units, kind="stable")
-        self._by_unit, self._starts = self.pair_labels[order], np.searchsorted(self.pair_units[order], self._range())
+        self.pair_labels = (pairs // max(len(self.draws), 1)).astype(np.int32)
+        self.pair_units = (pairs % max(len(self.draws), 1)).astype(np.int32)
 
     def classes_of(self, unit: int) -> np.ndarray:
         """Returns the classes that a unit has examples of."""
-        return self._by_unit[self._starts[unit] : self._starts[unit + 1]]
+        classes, starts = self._by_unit
+        return classes[starts[unit] : starts[unit + 1]]
+
+    @functools.cached_property
+    def _by_unit(self) -> tuple[np.ndarray, np.ndarray]:
+        """The classes of all units, and where those of each begin."""
+        order = np.lexsort((self.pair_labels, self.pair_units))
+        starts = np.searchsorted(self.pair_units[order], np.arange(len(self.draws) + 1))
+        return self.pair_labels[order], starts
 
     def count(self, splits: np.ndarray, classes: int) -> np.ndarray:
         """Returns how many units of each class each split has: int [splits, classes]."""
-        found = np.zeros((len(SPLITS), classes), np.int64)
-        np.add.at(found, (splits[self.pair_units], self.pair_labels), 1)
-        return found
-
-    def _range(self) -> np.ndarray:
-        return np.arange(len(self.draws) + 1)
+        of = splits[self.pair_units]
+        return np.stack([np.bincount(self.pair_labels[of == split], minlength=classes) for split in range(len(SPLITS))])
 
 
 def deal(units: Units, fractions: Fractions) -> np.ndarray:

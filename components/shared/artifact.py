@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -123,8 +124,9 @@ def open_artifact(path: Path, kind: str) -> Artifact:
         InputError: It is no artifact of that kind, or a file is missing, changed or of another size (named).
     """
     manifest = _read_manifest(path, kind)
-    for name, entry in manifest["files"].items():
-        _verify(path, name, entry)
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(lambda named: _verify(path, *named), manifest["files"].items()):
+            pass
     told = (manifest[name] for name in ("inputs", "settings", "producer"))
     return Artifact(path, kind, manifest["digest"], tuple(manifest["files"]), *told)
 
@@ -203,7 +205,10 @@ def _claim(path: Path) -> None:
 
 def _complete(draft: Draft, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
     paths = sorted(p for p in draft.path.rglob("*") if p.is_file() and p.name != PARTIAL)
-    files = {p.relative_to(draft.path).as_posix(): {"sha256": sha256(p), "size": p.stat().st_size} for p in paths}
+    with ThreadPoolExecutor() as pool:
+        digests = pool.map(sha256, paths)
+        entries = zip(paths, digests, strict=True)
+        files = {p.relative_to(draft.path).as_posix(): {"sha256": d, "size": p.stat().st_size} for p, d in entries}
     draft.digest = _digest(kind, files)
     manifest = {
         "schema_version": SCHEMA_VERSION,

@@ -3,12 +3,14 @@
 import itertools
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import pyarrow as pa
 
 from components.shared import storage
 from components.shared.errors import InputError, quote_all
 from components.shared.sources import packed
-from components.shared.sources.columns import Batch, MissingColumnError, Values, check_columns, class_name
+from components.shared.sources.columns import Batch, MissingColumnError, Values, check_columns, class_name, plain
 from components.shared.sources.listing import found, list_source
 from components.shared.sources.packed import Packed
 from components.shared.sources.readers import Dialect, Reader, reader_of, readers, suffixes
@@ -58,13 +60,18 @@ class Part(NamedTuple):
 
     def rows(self) -> Iterator[Row]:
         """Yields the rows one by one."""
-        return map(self.row, range(len(self.batch.numbers)))
+        columns = {name: plain(column) for name, column in self.batch.columns.items()}
+        return map(self._replace(batch=self.batch._replace(columns=columns)).row, range(len(self.batch.numbers)))
 
     def row(self, at: int) -> Row:
         """Returns one of the rows, by its position."""
-        values = {name: column[at] for name, column in self.batch.columns.items()}
+        values = {name: _value(column, at) for name, column in self.batch.columns.items()}
         place = f"{self.place}:{self.batch.numbers[at]}"
         return Row(place, self.file, self.split, values, self.batch.faults.get(at))
+
+
+def _value(column: Sequence[Any] | pa.Array, at: int) -> Any:
+    return column[at].as_py() if isinstance(column, pa.Array) else column[at]
 
 
 def read_rows(

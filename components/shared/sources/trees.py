@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 from components.shared import storage
 from components.shared.errors import InputError
 from components.shared.sources import packed
+from components.shared.sources.columns import plain
 from components.shared.sources.images import SUFFIXES
 from components.shared.sources.layout import Layout, layout_of
 from components.shared.sources.packed import Packed
@@ -111,7 +112,7 @@ def _labels(archive: Packed, label: str) -> dict[str, str]:
             path = next((name for name in PATHS if name in part.batch.columns), None)
             if path and label in part.batch.columns:
                 folder = table.inner.rpartition("/")[0]
-                pairs = zip(part.batch.columns[path], part.batch.columns[label], strict=True)
+                pairs = zip(*(plain(part.batch.columns[name]) for name in (path, label)), strict=True)
                 found |= {f"{folder}/{name}".strip("/"): str(value) for name, value in pairs if value is not None}
     return found
 

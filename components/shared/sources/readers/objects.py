@@ -9,17 +9,21 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
+import pyarrow as pa
+
 from components.shared.errors import InputError
 from components.shared.sources.columns import Batch, Record, batches, check_columns
 from components.shared.sources.exports import flatten
+from components.shared.sources.quick import parse_objects
 from components.shared.sources.readers import Content, Dialect, register
 from components.shared.sources.text import (
     LINE_LIMIT,
     TOO_LONG,
+    blocks_of,
     check_encoding,
     decode_head,
     encoding_of,
-    lines_of,
+    lines_in,
     texts_of,
 )
 
@@ -27,6 +31,8 @@ _PEEK = 100  # rows whose keys tell the columns
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[\s,]*")
 _DEEP = 4  # levels of keys that a message names
+_KINDS = {str: pa.string(), int: pa.int64(), bool: pa.bool_()}
+_EXPORTS = ('"annotations"', '"_task_hash"', '"accept"')  # keys of what `flatten` makes rows of
 _DAMAGED = "is no JSON that can be read"
 
 
@@ -51,16 +57,63 @@ class Objects:
         if encoding not in ("utf-8", "utf-8-sig"):
             tell(f"{content.name} is read as text in {encoding}")
         with content.open() as stream:
-            records = _records(decode_head(content.head, encoding), stream, encoding, content.name)
-            yield from batches(_picked(records, content.name, columns), columns)
+            if _are_lines(decode_head(content.head, encoding)):
+                yield from _Lines(content.name, columns).read(blocks_of(stream, encoding))
+            else:
+                records = _records(stream, encoding, content.name)
+                yield from batches(_picked(records, content.name, columns), columns)
 
 
-def _records(head: str, stream: BinaryIO, encoding: str, name: str) -> Iterator[Record]:
-    if _are_lines(head):
-        for number, line in enumerate(itertools.chain.from_iterable(lines_of(stream, encoding)), 1):
-            if not line.isspace():
-                yield _parse(number, line)
-        return
+class _Lines:
+    """JSON Lines, block by block: by Arrow where each line is a plain object, else line by line."""
+
+    def __init__(self, name: str, columns: Sequence[str]) -> None:
+        self._name, self._columns, self._number = name, columns, 0
+        self._kinds: dict[str, pa.DataType] = {}
+
+    def read(self, blocks: Iterator[str]) -> Iterator[Batch]:
+        """Yields batches."""
+        head: list[Record] = []
+        for block in blocks:
+            head += self._parsed(block)
+            if len(head) >= _PEEK:
+                break
+        for batch in batches(_picked(iter(head), self._name, self._columns), self._columns):
+            self._learn(batch)
+            yield batch
+        del head
+        for block in blocks:
+            found = self._quick(block)
+            if found is None:
+                records = (_reached(record, self._columns) for record in self._parsed(block))
+                yield from batches(records, self._columns)
+            elif len(found.numbers):
+                yield found
+
+    def _parsed(self, block: str) -> Iterator[Record]:
+        lines = lines_in(block)
+        before, self._number = self._number, self._number + len(lines)
+        return (_parse(number, line) for number, line in enumerate(lines, before + 1) if not line.isspace())
+
+    def _learn(self, batch: Batch) -> None:
+        """Learns what columns hold, as far as Arrow knows it as Python does."""
+        for column, values in batch.columns.items() if self._columns else ():
+            kinds = {type(value) for value in values if value is not None}
+            kind = _KINDS.get(kinds.pop() if len(kinds) == 1 else None)
+            if kind is not None and "." not in column:
+                self._kinds.setdefault(column, kind)
+
+    def _quick(self, block: str) -> Batch | None:
+        if not self._columns or self._kinds.keys() != set(self._columns) or any(key in block for key in _EXPORTS):
+            return None
+        found = parse_objects(block, self._kinds)
+        if found is None:
+            return None
+        numbers, self._number = found.lines + (self._number + 1), self._number + found.count
+        return Batch(numbers, found.columns, {})
+
+
+def _records(stream: BinaryIO, encoding: str, name: str) -> Iterator[Record]:
     text = _Text(texts_of(stream, encoding))
     try:
         for number, value in enumerate(_rows_of(text), 1):
@@ -218,8 +271,13 @@ def _picked(records: Iterator[Record], name: str, columns: Sequence[str]) -> Ite
     if readable or not first:
         found = dict.fromkeys([*keys, *dotted])
         check_columns(name, list(found), [c for c in columns if not any(_reach(v, c) is not None for _, v, _ in first)])
-    for number, values, fault in itertools.chain(first, records):
-        yield number, {column: _reach(values, column) for column in columns} if columns else values, fault
+    for record in itertools.chain(first, records):
+        yield _reached(record, columns)
+
+
+def _reached(record: Record, columns: Sequence[str]) -> Record:
+    number, values, fault = record
+    return number, {column: _reach(values, column) for column in columns} if columns else values, fault
 
 
 def _dotted(values: Any, before: str = "", deep: int = _DEEP) -> Iterator[str]:
