@@ -202,7 +202,8 @@ def _letters(columns: Sequence[pa.Array]) -> np.ndarray:
     edge = (letters == _BLANKS[-1]) | (letters == _END[0])
     kept = letters != _BLANKS[-1]
     kept[1:-1] |= ~edge[:-2] & (letters[2:] != _END[0])
-    return letters[kept]
+    words: np.ndarray = letters[kept]
+    return words
 
 
 def _lower(texts: pa.StringArray) -> pa.StringArray:
@@ -257,7 +258,8 @@ def _drawn(places: np.ndarray, width: int) -> np.ndarray:
     """Returns numbers of their own for inputs that are like no other: uint8 [inputs, width]."""
     values = places.astype(np.uint64)[:, None] * _LEFT + np.arange(width // 8, dtype=np.uint64) * _RIGHT
     values = (values ^ (values >> np.uint64(27))) * _LAST
-    return (values ^ (values >> np.uint64(31))).view(np.uint8)
+    drawn: np.ndarray = (values ^ (values >> np.uint64(31))).view(np.uint8)
+    return drawn
 
 
 def _of_pictures(columns: Sequence[pa.Array]) -> Iterator[Sketch]:

@@ -231,7 +231,8 @@ class Bucket:
         for column in self._inputs:
             length = pc.binary_length if column.type == pa.binary() else pc.utf8_length
             sizes += length(column).to_numpy()
-        return sizes[self._order[rows]]
+        room: np.ndarray = sizes[self._order[rows]]
+        return room
 
     @property
     def _inputs(self) -> list[pa.Array]:
@@ -247,7 +248,7 @@ class Bucket:
     def _told(self, rows: np.ndarray) -> list[dict[str, Any]]:
         """Returns what is told of some rows, by their places in the table."""
         columns = [name for name in self._table.column_names if not name.startswith("input_")]
-        told = self._table.select(columns).take(pa.array(rows)).to_pylist()
+        told: list[dict[str, Any]] = self._table.select(columns).take(pa.array(rows)).to_pylist()
         for row in told:
             row.update({name: self._names[name][row[name]] for name in _NAMED})
         return told
@@ -282,8 +283,10 @@ def told_columns(slices: int) -> list[str]:
 def columns_of(examples: Sequence[Example]) -> list[Sequence[Any]]:
     """Returns examples as the columns that `Buckets.add` takes."""
     rows = (
-        (bytes.fromhex(one.id), one.split, one.label, *_parted(one.place), one.file, one.group, one.time)
-        + (*one.slices, *one.inputs)
+        (
+            *(bytes.fromhex(one.id), one.split, one.label, *_parted(one.place), one.file, one.group, one.time),
+            *(*one.slices, *one.inputs),
+        )
         for one in examples
     )
     return list(zip(*rows, strict=True))

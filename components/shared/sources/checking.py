@@ -56,7 +56,7 @@ class Check:
 
     def row(self, row: Row) -> tuple[Row, Example | str]:
         """Returns a row with its example, or with why it is none."""
-        inputs = tuple(row.values.get(column) for column in self._inputs)
+        inputs: tuple[Any, ...] = tuple(row.values.get(column) for column in self._inputs)
         if reason := row.fault or self._task.reason_to_reject(inputs, self._limits):
             return row, reason
         label, reason = self._label.read(row.values.get(self._label.column), row.place)

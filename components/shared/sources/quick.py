@@ -1,4 +1,4 @@
-"""Text parsed by Arrow, some thousand lines at once: where it is so plain that nothing else than Python's could come out.
+"""Text parsed by Arrow, many lines at once: where it is so plain that what comes out is what Python makes of it.
 
 What is not (damage, rows of another width, a quote that is never closed, values of other types) is left to the readers'
 own way, line by line, which is ten times as slow and tells what is wrong.
@@ -24,13 +24,13 @@ class Parsed(NamedTuple, Generic[Key]):
 
     Attributes:
         lines: int64 [rows], the line on which each ends, the first being 0.
-        count: How many lines the text has.
+        length: How many lines the text has.
         columns: The values, by the number or the name of the column.
         spread: int64, those rows that are spread over several lines.
     """
 
     lines: np.ndarray
-    count: int
+    length: int
     columns: Mapping[Key, pa.Array]
     spread: np.ndarray
 
@@ -111,9 +111,9 @@ def _encoded(text: str) -> bytes | None:
 
 
 def _records(data: bytes, quote: str) -> tuple[np.ndarray, int, np.ndarray] | None:
-    """Returns the lines on which records end, how many lines there are, and which records are spread over several.
+    r"""Returns the lines on which records end, how many lines there are, and which records are spread over several.
 
-    Empty lines are none. None where a line ends in `\\r` alone, or the last record is not closed.
+    Empty lines are none. None where a line ends in `\r` alone, or the last record is not closed.
     """
     content = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(content == _NEWLINE)

@@ -40,7 +40,10 @@ def test_a_bucket_keeps_of_each_input_what_has_precedence(tmp_path: Path, bits: 
     kept, groups = {}, 0
     found = buckets(tmp_path, bits)
     for bucket in map(found.open, found.paths()):
-        places = [f"{place}:{line}" for place, line in zip(*(bucket.column(name).to_pylist() for name in ("place", "line")), strict=True)]
+        places = [
+            f"{place}:{line}"
+            for place, line in zip(*(bucket.column(name).to_pylist() for name in ("place", "line")), strict=True)
+        ]
         for number in range(len(bucket.sizes)):
             rows = bucket.examples(number)
             kept[rows[0].inputs[0]] = places[bucket.kept[number]] if bucket.kept[number] >= 0 else None

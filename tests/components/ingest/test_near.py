@@ -21,7 +21,7 @@ def sentence(length: int = 20) -> str:
 
 def clusters(folder: Path, columns: list[pa.Array], labels: list[int] | None = None) -> list[int]:
     """The cluster of each input."""
-    found = NearDuplicates(folder / "near", columns[0].type, 0.75)  # noqa: SIM115
+    found = NearDuplicates(folder / "near", columns[0].type, 0.75)
     half = len(columns[0]) // 2
     for part in (slice(0, half), slice(half, None)):
         found.add(sketch([column[part] for column in columns]))
@@ -34,7 +34,7 @@ def clusters(folder: Path, columns: list[pa.Array], labels: list[int] | None = N
     [
         ("Please reset my password, I cannot log in today.", "please RESET my password - I cannot log in today"),
         ("Ärger mit der Rechnung vom März: sie stimmt nicht", "ÄRGER mit der Rechnung vom März, sie stimmt nicht!"),
-        ("the parcel that I ordered three weeks ago has never come, please help me", "The parcel that I ordered three weeks ago has not come, please help me"),
+        ("the parcel I ordered some three weeks ago has never come", "The parcel I ordered some three weeks ago has never comes"),
         ("取引が拒否されました。カードを確認してください。", "取引が拒否されました、カードを確認してください。"),
     ],
 )  # fmt: skip

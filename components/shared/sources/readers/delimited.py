@@ -8,7 +8,6 @@ import csv
 import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import pyarrow.compute as pc
 
@@ -199,7 +198,7 @@ class _Rows:
             if len(self.known[place]) < _MANY:
                 self.known[place].update(values.unique().slice(0, _MANY).to_pylist())
         before = self.lines.number
-        self.lines.number += found.count
+        self.lines.number += found.length
         numbers = found.lines + (before + 1)
         return Batch(numbers, {self.header[place]: columns[place] for place in self.places}, {})
 

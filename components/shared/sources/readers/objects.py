@@ -99,9 +99,8 @@ class _Lines:
         """Learns what columns hold, as far as Arrow knows it as Python does."""
         for column, values in batch.columns.items() if self._columns else ():
             kinds = {type(value) for value in values if value is not None}
-            kind = _KINDS.get(kinds.pop() if len(kinds) == 1 else None)
-            if kind is not None and "." not in column:
-                self._kinds.setdefault(column, kind)
+            if len(kinds) == 1 and (kind := kinds.pop()) in _KINDS and "." not in column:
+                self._kinds.setdefault(column, _KINDS[kind])
 
     def _quick(self, block: str) -> Batch | None:
         if not self._columns or self._kinds.keys() != set(self._columns) or any(key in block for key in _EXPORTS):
@@ -109,7 +108,7 @@ class _Lines:
         found = parse_objects(block, self._kinds)
         if found is None:
             return None
-        numbers, self._number = found.lines + (self._number + 1), self._number + found.count
+        numbers, self._number = found.lines + (self._number + 1), self._number + found.length
         return Batch(numbers, found.columns, {})
 
 
