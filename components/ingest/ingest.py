@@ -28,7 +28,7 @@ from components.shared.inventory import FOLDER, Dealt, InventoryWriter, open_inv
 from components.shared.profile.profile import NOTE, profile_snapshot
 from components.shared.profile.reading import explained, resolve
 from components.shared.snapshot import COUNTS, CROSS_VALIDATION, FOLDS, HOLDOUT, SPLITS
-from components.shared.sources.buckets import Buckets
+from components.shared.sources.buckets import AHEAD, Buckets, held
 from components.shared.sources.labels import check_classes
 from components.shared.sources.rows import Row
 from components.shared.sources.source import Source, SourceSettings
@@ -208,7 +208,7 @@ class _Ingestion:
             stack.enter_context(contextlib.closing(inventory))
             writers = [stack.enter_context(ShardWriter(self.draft.path, split, types, slices)) for split in SPLITS]
             settling, paths = Settling(rare, self.rejects), buckets.paths()
-            for path, bucket in zip(paths, map_ahead(buckets.open, paths, cores(), _held), strict=True):
+            for path, bucket in zip(paths, map_ahead(buckets.open, paths, cores(), held, AHEAD), strict=True):
                 kept = bucket.kept >= 0
                 here = slice(number, number + int(kept.sum()))
                 number = here.stop
@@ -264,11 +264,6 @@ class _Ingestion:
             print(f"graft: {warning}", flush=True)
         told = {name: notes[name] for name in ("read", "duplicates", "unlabelled", "rejected", "warnings")}
         return {**told, "rows": rows, "evaluation": content["evaluation"], "labels": len(labels)}
-
-
-def _held(bucket: Path) -> int:
-    """Returns how much memory a bucket and what is made of it take."""
-    return 4 * bucket.stat().st_size
 
 
 def _known(settings: IngestSettings, scratch: Path) -> Iterator[Dealt]:

@@ -8,6 +8,7 @@ shares one is compared (locality-sensitive hashing); one band at a time is in me
 
 import contextlib
 import io
+import math
 import mmap
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -164,29 +165,50 @@ def _several(keys: np.ndarray, part: int, parts: int) -> np.ndarray:
 
 
 def _of_texts(columns: Sequence[pa.Array]) -> Iterator[Sketch]:
-    """Yields the sketches of some texts at a time."""
+    """Yields the sketches of texts."""
     lengths = [pc.binary_length(column).to_numpy(zero_copy_only=False).astype(np.int64) for column in columns]
-    ends = np.cumsum(np.sum(lengths, 0))
-    start = 0
-    while start < len(ends):
+    ends, room = np.cumsum(np.sum(lengths, 0)), _Room()
+    count, start = len(ends), 0
+    signatures, bands = np.empty((count, BINS), np.uint8), np.empty((count, BANDS), np.uint32)
+    is_empty = np.empty(count, bool)
+    while start < count:
         before = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + _CHUNK)))
-        yield _min_hash(_letters([column.slice(start, stop - start) for column in columns]))
-        start = stop
+        some = slice(start, max(start + 1, int(np.searchsorted(ends, before + _CHUNK))))
+        texts = _letters([column[some] for column in columns])
+        is_empty[some] = _min_hash(texts, room, signatures[some], bands[some])
+        start = some.stop
+    yield Sketch(signatures, bands, is_empty)
 
 
-def _min_hash(plain: np.ndarray) -> Sketch:
-    """Returns the sketches of texts: see `_letters`."""
-    hashes, cells, count = _shingles(plain)
-    values = np.full(count * BINS, _EMPTY, np.uint32)
-    np.minimum.at(values, cells, hashes)
-    dense = values.reshape(count, BINS)
-    is_empty = _fill_up(dense)
-    halves = dense.view(np.uint64).reshape(count, BANDS, BINS // BANDS // 2)
+class _Room:
+    """Arrays to compute in: new ones, of pages that the system has to bring, would take ten times as long."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, np.ndarray] = {}
+
+    def array(self, name: str, kind: type[np.generic], *shape: int) -> np.ndarray:
+        """Returns an array of that name, with whatever is in it."""
+        size = math.prod(shape)
+        if name not in self._held or len(self._held[name]) < size:
+            self._held[name] = np.empty(size, kind)
+        return self._held[name][:size].reshape(shape)
+
+
+def _min_hash(plain: np.ndarray, room: _Room, signatures: np.ndarray, bands: np.ndarray) -> np.ndarray:
+    """Writes signatures and bands of some texts, from `_letters`; returns which have none: bool [texts]."""
+    count = len(signatures)
+    values = room.array("values", np.uint32, count, BINS)
+    values.fill(_EMPTY)
+    hashes, cells = _shingles(plain, room)
+    np.minimum.at(values.reshape(-1), cells, hashes)
+    is_empty = _fill_up(values, room)
+    signatures[:] = values.view(np.uint8)[:, ::4]
+    halves = values.view(np.uint64).reshape(count, BANDS, BINS // BANDS // 2)
     keys = halves[:, :, 0] * _LEFT + halves[:, :, 1] * _RIGHT
     keys ^= keys >> np.uint64(31)
     keys *= _LAST
-    return Sketch(dense.astype(np.uint8), (keys >> np.uint64(32)).astype(np.uint32), is_empty)
+    bands[:] = keys >> np.uint64(32)
+    return is_empty
 
 
 def _letters(columns: Sequence[pa.Array]) -> np.ndarray:
@@ -197,12 +219,13 @@ def _letters(columns: Sequence[pa.Array]) -> np.ndarray:
     joined = pc.binary_join(pa.ListArray.from_arrays(offsets, one), pa.scalar(_END, pa.binary()))[0].as_py()
     plain = joined.translate(_LOWER, _NO_WORDS) + _END
     letters = np.frombuffer(plain, np.uint8)
-    if not any(odd in plain for odd in (b"  ", b" " + _END, _END + b" ")) and plain[:1] != b" ":
-        return letters
-    edge = (letters == _BLANKS[-1]) | (letters == _END[0])
-    kept = letters != _BLANKS[-1]
-    kept[1:-1] |= ~edge[:-2] & (letters[2:] != _END[0])
-    words: np.ndarray = letters[kept]
+    blank, edge = letters == _BLANKS[-1], letters == _END[0]
+    odd = blank.copy()  # those at the edge of a text, and all but the last one between words
+    edge |= blank
+    odd[:-1] &= edge[1:]
+    odd[1:] |= blank[1:] & (letters[:-1] == _END[0])
+    odd[:1] |= blank[:1]
+    words: np.ndarray = letters[~odd] if odd.any() else letters
     return words
 
 
@@ -213,42 +236,53 @@ def _lower(texts: pa.StringArray) -> pa.StringArray:
     return pc.utf8_lower(texts) if data.max(initial=0) > 127 else texts
 
 
-def _shingles(plain: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Returns a hash of each run of bytes in a text, its cell (by text and bin), and how many texts there are."""
-    ends = np.flatnonzero(plain == _END[0])
-    letters = plain.astype(np.uint32)
-    hashes = letters[:-1] * _PAIR
-    hashes += letters[1:]
-    fours = hashes[:-2] * _FOUR
-    fours += hashes[2:]
-    runs = fours[:-1] * _FIVE
+def _shingles(plain: np.ndarray, room: _Room) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a hash of each run of bytes in a text, uint32, and its cell, by text and bin: int64."""
+    count = max(0, len(plain) - _RUN + 1)
+    letters, sums, runs = (room.array(name, np.uint32, len(plain)) for name in ("letters", "sums", "runs"))
+    letters[:] = plain
+    np.multiply(letters[:-1], _PAIR, out=sums[:-1])
+    sums[:-1] += letters[1:]
+    np.multiply(sums[:count], _FOUR, out=runs[:count])
+    runs[:count] += sums[2 : 2 + count]
+    runs[:count] *= _FIVE
+    runs = runs[:count]
     runs += letters[_RUN - 1 :]
-    runs ^= runs >> np.uint32(15)
+    np.right_shift(runs, np.uint32(15), out=sums[:count])
+    runs ^= sums[:count]
     runs *= _MIXED
-    cells = np.repeat(np.arange(0, BINS * len(ends), BINS), np.diff(ends, prepend=-1))[: len(runs)]
-    cells += runs >> np.uint32(26)
-    if len(runs):
-        across = ends[:, None] - np.arange(_RUN)
-        runs[np.clip(across, 0, len(runs) - 1)] = _EMPTY
-    return runs, cells, len(ends)
+    is_end = np.equal(plain, _END[0], out=room.array("is_end", np.bool_, len(plain)))
+    cells = np.cumsum(is_end[:count], dtype=np.int64, out=room.array("cells", np.int64, count))
+    cells <<= np.int64(BINS.bit_length() - 1)
+    np.right_shift(runs, np.uint32(26), out=sums[:count])
+    cells += sums[:count]
+    if count:
+        across = np.flatnonzero(is_end)[:, None] - np.arange(_RUN)
+        runs[np.clip(across, 0, count - 1)] = _EMPTY
+    return runs, cells
 
 
-def _fill_up(values: np.ndarray) -> np.ndarray:
+def _fill_up(values: np.ndarray, room: _Room) -> np.ndarray:
     """Gives each empty bin the value of the next one that is not, told apart by how far it is away.
 
     Args:
         values: uint32 [texts, bins]; it is changed.
+        room: To compute in.
 
     Returns:
         bool [texts], those all of whose bins are empty.
     """
-    empty = values == _EMPTY
+    behind = room.array("behind", np.uint32, *values.shape)
+    empty, taken = (room.array(name, np.bool_, *values.shape) for name in ("empty", "taken"))
+    np.equal(values, _EMPTY, out=empty)
     is_empty: np.ndarray = empty.all(1)
     step = 1
-    while step < BINS and int(empty.sum()) > BINS * int(is_empty.sum()):
-        behind = np.roll(values, -step, 1)
-        taken = empty & (behind != _EMPTY)
-        np.copyto(values, behind + np.uint32(step * int(_MIXED) % 2**32), where=taken)
+    while step < BINS and int(np.count_nonzero(empty)) > BINS * int(is_empty.sum()):
+        behind[:, :-step], behind[:, -step:] = values[:, step:], values[:, :step]
+        np.not_equal(behind, _EMPTY, out=taken)
+        taken &= empty
+        behind += np.uint32(step * int(_MIXED) % 2**32)
+        np.copyto(values, behind, where=taken)
         empty ^= taken
         step *= 2
     return is_empty

@@ -27,7 +27,7 @@ from components.shared.ahead import cores, map_ahead
 from components.shared.errors import InputError, quote_all
 from components.shared.inventory import Dealt
 from components.shared.snapshot import SPLITS, draw_of, draws_of
-from components.shared.sources.buckets import Bucket, Buckets
+from components.shared.sources.buckets import AHEAD, Bucket, Buckets, held
 
 SMALL = 200
 """Fewer examples are better measured by cross-validation."""
@@ -179,7 +179,7 @@ def make_plan(
         kept = bucket.kept[bucket.kept >= 0]
         return bucket, sketch(bucket.inputs(kept)) if near and len(kept) else None
 
-    for bucket, found in map_ahead(look, buckets.paths(), cores(), lambda path: 4 * path.stat().st_size):
+    for bucket, found in map_ahead(look, buckets.paths(), cores(), held, AHEAD):
         examples.add(bucket, remembered)
         tell(len(examples))
         if near and found:

@@ -28,7 +28,11 @@ def cores() -> int:
 
 
 def map_ahead(
-    function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int, size: Callable[[_Item], int]
+    function: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    threads: int,
+    size: Callable[[_Item], int],
+    most: int = _BYTES,
 ) -> Generator[_Result, None, None]:
     """Applies a function to items in threads; yields the results in the items' order.
 
@@ -36,8 +40,8 @@ def map_ahead(
         function: What is done; its exception is raised where its result would have come.
         items: Taken one after the other, here and not in the threads.
         threads: How many items are worked on at a time.
-        size: Tells how many bytes an item holds, or its result will. What is ahead stays under 128 MiB, but for an
-            item that is larger by itself.
+        size: Tells how many bytes an item holds, or its result will.
+        most: How many are ahead, but for an item that is larger by itself: 128 MiB.
     """
     waiting: collections.deque[tuple[Future[_Result], int]] = collections.deque()
     held = 0
@@ -45,7 +49,7 @@ def map_ahead(
         try:
             for item in items:
                 cost = size(item)
-                while waiting and (held + cost > _BYTES or len(waiting) >= _ITEMS * threads):
+                while waiting and (held + cost > most or len(waiting) >= _ITEMS * threads):
                     held -= waiting[0][1]
                     yield waiting.popleft()[0].result()
                 waiting.append((pool.submit(function, item), cost))

@@ -20,6 +20,9 @@ _TOLD = {
     "group": pa.string(), "time": pa.string(),
 }  # fmt: skip
 _NAMED = ("split", "label", "file")  # of few different values: numbers stand for them
+AHEAD = 64 << 20
+"""Bytes that buckets may take that are opened ahead of their turn: see `held`."""
+
 _BUFFER = 65_536  # rows, or
 _BUFFER_BYTES = 32 << 20
 _NO_LINE = -1
@@ -131,10 +134,6 @@ class Buckets:
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
             return Bucket(reader.read_all(), self._known)
 
-    def room(self) -> int:
-        """Returns how many bytes the largest bucket takes."""
-        return max(path.stat().st_size for path in self.paths())
-
     def _flush(self) -> None:
         if not self._waiting:
             return
@@ -149,6 +148,11 @@ class Buckets:
         for number, (end, count) in enumerate(zip(np.cumsum(counts), counts, strict=True)):
             if count:
                 self._writers[number].write_batch(batch.slice(end - count, count))
+
+
+def held(bucket: Path) -> int:
+    """Returns how much memory a bucket and what is made of it take, about."""
+    return 4 * bucket.stat().st_size
 
 
 class Bucket:

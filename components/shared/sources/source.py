@@ -31,7 +31,7 @@ from components.shared.sources.trees import COLUMNS, read_archives, read_tree
 from components.shared.step import option, required
 from components.shared.storage import File
 
-_BUCKET_BYTES = 16 << 20
+_BUCKET_BYTES = 8 << 20
 _HUB_BYTES = 4 << 30  # assumed where the size is not known
 
 

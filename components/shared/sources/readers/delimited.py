@@ -9,6 +9,7 @@ import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.shared.errors import InputError
@@ -29,7 +30,7 @@ from components.shared.sources.text import (
 
 _FIELD_LIMIT = LINE_LIMIT + (1 << 20)  # characters; beyond it a quote was never closed
 _ROWS, _CHARACTERS = 4096, 8 << 20  # of a batch
-_MANY = 1000  # values of a column that are remembered: it is no column of classes
+_MANY, _LONG = 1000, 1000  # values of a column that are remembered, and their characters: else it is none of classes
 
 
 class Delimited:
@@ -189,14 +190,15 @@ class _Rows:
         if found is None:
             return None
         columns = found.columns
-        if self.first and pc.any(pc.equal(columns[0], self.first[0])).as_py():  # the header again
+        if self.first and pc.any(pc.equal(columns[0], pa.scalar(self.first[0]))).as_py():  # the header again
             return None
         for row in found.spread.tolist():
             if self._swallowed([columns[place][row].as_py() for place in range(len(self.header))]):
                 return None
         for place, values in columns.items():
             if len(self.known[place]) < _MANY:
-                self.known[place].update(values.unique().slice(0, _MANY).to_pylist())
+                some = values.unique()
+                self.known[place].update(some.filter(pc.less(pc.binary_length(some), _LONG))[:_MANY].to_pylist())
         before = self.lines.number
         self.lines.number += found.length
         numbers = found.lines + (before + 1)
@@ -240,7 +242,7 @@ class _Rows:
             faults |= {place: "the header again" for place, fields in enumerate(rows) if fields == self.first}
         for place, known in self.known.items():
             if len(known) < _MANY:
-                known.update(columns[place])
+                known.update(value for value in columns[place] if len(value) < _LONG)
         return Batch(numbers, {self.header[place]: columns[place] for place in self.places}, faults)
 
     def _swallowed(self, fields: Sequence[str]) -> int:
