@@ -3,7 +3,7 @@
 Texts: MinHash over runs of 5 bytes of the lower-case words (Broder 1997), by one permutation whose empty
 bins borrow from their neighbours (Li, Owen and Zhang 2012; Shrivastava and Li 2014). Images: gradients of a thumbnail
 (a difference hash) find candidates, the thumbnails themselves decide. Both: bands of the signature lie on disk, and who
-shares one is compared (locality-sensitive hashing); one band at a time is in memory, 12 bytes an input.
+shares one is compared (locality-sensitive hashing); one band at a time is in memory, 8 bytes an input.
 """
 
 import contextlib
@@ -21,13 +21,13 @@ import pyarrow.compute as pc
 
 BINS, BANDS = 64, 16
 _RUN = 5  # bytes of a shingle
-_CHUNK = 64 << 10  # bytes of text at once: what is made of them stays in a core's cache
+_CHUNK = 128 << 10  # bytes of text at once: what is made of them stays in a core's cache
 _SIDE = 16  # pixels of a thumbnail
 _PICTURE_BANDS = 4
 _FLAT = 8  # gradients below this are noise of the compression
 _CLOSE = 3.0  # mean difference of two thumbnails of one picture, of 255
 _AT_ONCE = 1 << 16  # pairs compared at once
-_SORTED = 1 << 22  # keys sorted at once
+_SIEVE = 20  # bits
 _EMPTY = np.iinfo(np.uint32).max
 
 _BLANKS = b"\t\n\v\f\r "
@@ -128,40 +128,36 @@ class NearDuplicates:
 
 def _candidates(keys: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
     """Yields pairs of one class with the same key: each with the next one, and with the first one."""
-    parts = -(-len(keys) // _SORTED)
-    for part in range(parts):
-        several = _several(keys, part, parts)  # mostly few
-        order = several[np.lexsort((labels[several], keys[several]))]
-        same = (keys[order][1:] == keys[order][:-1]) & (labels[order][1:] == labels[order][:-1])
-        where = np.flatnonzero(same)
-        begins = np.concatenate([[0], np.flatnonzero(~same) + 1])
-        first = begins[np.searchsorted(begins, where, "right") - 1]
-        for start in range(0, len(where), _AT_ONCE):
-            some = slice(start, start + _AT_ONCE)
-            later = order[where[some] + 1]
-            yield np.stack([order[where[some]], later], 1)
-            further = first[some] != where[some]
-            yield np.stack([order[first[some]], later], 1)[further]
+    several = _several(keys)  # mostly few
+    order = several[np.lexsort((labels[several], keys[several]))]
+    same = (keys[order][1:] == keys[order][:-1]) & (labels[order][1:] == labels[order][:-1])
+    where = np.flatnonzero(same)
+    begins = np.concatenate([[0], np.flatnonzero(~same) + 1])
+    first = begins[np.searchsorted(begins, where, "right") - 1]
+    for start in range(0, len(where), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        later = order[where[some] + 1]
+        yield np.stack([order[where[some]], later], 1)
+        further = first[some] != where[some]
+        yield np.stack([order[first[some]], later], 1)[further]
 
 
-def _several(keys: np.ndarray, part: int, parts: int) -> np.ndarray:
-    """Returns which inputs have a key that another one has, too, in ascending order; of one part of the keys."""
-    among = None
-    if parts > 1:
-        begin, end = ((number << 32) // parts for number in (part, part + 1))
-        among = np.flatnonzero((keys >= np.uint32(begin)) & (keys <= np.uint32(end - 1))).astype(np.uint32)
-        keys = keys[among]
-    ranked = keys.astype(np.uint64)
-    ranked <<= np.uint64(32)
-    ranked |= np.arange(len(keys), dtype=np.uint32)  # each key carries along where it was
-    ranked.sort()
-    ordered = (ranked >> np.uint64(32)).astype(np.uint32)
-    same = ordered[1:] == ordered[:-1]
-    held = np.zeros(len(ranked), bool)
-    held[1:] |= same
-    held[:-1] |= same
-    found = np.sort(ranked[held].astype(np.uint32)).astype(np.int64)
-    return found if among is None else among[found].astype(np.int64)
+def _several(keys: np.ndarray) -> np.ndarray:
+    """Returns which inputs have a key that another one has, too, in ascending order."""
+    ranked = np.sort(keys)
+    shared = np.unique(ranked[1:][ranked[1:] == ranked[:-1]])
+    del ranked
+    if not len(shared):
+        return shared.astype(np.int64)
+    may_be = np.zeros(1 << _SIEVE, bool)  # mostly few: who is none of them is told apart by the first bits
+    may_be[shared >> np.uint32(32 - _SIEVE)] = True
+    found = []
+    for start in range(0, len(keys), _AT_ONCE):
+        some = keys[start : start + _AT_ONCE]
+        places = np.flatnonzero(may_be[some >> np.uint32(32 - _SIEVE)])
+        nearest = np.minimum(np.searchsorted(shared, some[places]), len(shared) - 1)
+        found.append(start + places[shared[nearest] == some[places]])
+    return np.concatenate(found)
 
 
 def _of_texts(columns: Sequence[pa.Array]) -> Iterator[Sketch]:
@@ -175,7 +171,7 @@ def _of_texts(columns: Sequence[pa.Array]) -> Iterator[Sketch]:
         before = ends[start - 1] if start else 0
         some = slice(start, max(start + 1, int(np.searchsorted(ends, before + _CHUNK))))
         texts = _letters([column[some] for column in columns])
-        is_empty[some] = _min_hash(texts, room, signatures[some], bands[some])
+        _min_hash(texts, room, signatures[some], bands[some], is_empty[some])
         start = some.stop
     yield Sketch(signatures, bands, is_empty)
 
@@ -194,21 +190,20 @@ class _Room:
         return self._held[name][:size].reshape(shape)
 
 
-def _min_hash(plain: np.ndarray, room: _Room, signatures: np.ndarray, bands: np.ndarray) -> np.ndarray:
-    """Writes signatures and bands of some texts, from `_letters`; returns which have none: bool [texts]."""
+def _min_hash(plain: np.ndarray, room: _Room, signatures: np.ndarray, bands: np.ndarray, is_empty: np.ndarray) -> None:
+    """Writes the sketches of some texts, from `_letters`."""
     count = len(signatures)
     values = room.array("values", np.uint32, count, BINS)
     values.fill(_EMPTY)
     hashes, cells = _shingles(plain, room)
     np.minimum.at(values.reshape(-1), cells, hashes)
-    is_empty = _fill_up(values, room)
+    _fill_up(values, is_empty)
     signatures[:] = values.view(np.uint8)[:, ::4]
     halves = values.view(np.uint64).reshape(count, BANDS, BINS // BANDS // 2)
     keys = halves[:, :, 0] * _LEFT + halves[:, :, 1] * _RIGHT
     keys ^= keys >> np.uint64(31)
     keys *= _LAST
     bands[:] = keys >> np.uint64(32)
-    return is_empty
 
 
 def _letters(columns: Sequence[pa.Array]) -> np.ndarray:
@@ -262,30 +257,24 @@ def _shingles(plain: np.ndarray, room: _Room) -> tuple[np.ndarray, np.ndarray]:
     return runs, cells
 
 
-def _fill_up(values: np.ndarray, room: _Room) -> np.ndarray:
+def _fill_up(values: np.ndarray, is_empty: np.ndarray) -> None:
     """Gives each empty bin the value of the next one that is not, told apart by how far it is away.
 
     Args:
         values: uint32 [texts, bins]; it is changed.
-        room: To compute in.
-
-    Returns:
-        bool [texts], those all of whose bins are empty.
+        is_empty: bool [texts]; becomes whether all bins of a text are.
     """
-    behind = room.array("behind", np.uint32, *values.shape)
-    empty, taken = (room.array(name, np.bool_, *values.shape) for name in ("empty", "taken"))
-    np.equal(values, _EMPTY, out=empty)
-    is_empty: np.ndarray = empty.all(1)
+    cells = values.reshape(-1)
+    empty = np.flatnonzero(cells == _EMPTY)
     step = 1
-    while step < BINS and int(np.count_nonzero(empty)) > BINS * int(is_empty.sum()):
-        behind[:, :-step], behind[:, -step:] = values[:, step:], values[:, :step]
-        np.not_equal(behind, _EMPTY, out=taken)
-        taken &= empty
-        behind += np.uint32(step * int(_MIXED) % 2**32)
-        np.copyto(values, behind, where=taken)
-        empty ^= taken
+    while step < BINS and len(empty):
+        behind = cells[(empty & -BINS) | ((empty + step) & (BINS - 1))]
+        found = behind != _EMPTY
+        cells[empty[found]] = behind[found] + np.uint32(step * int(_MIXED) % 2**32)
+        empty = empty[~found]
         step *= 2
-    return is_empty
+    is_empty[:] = False
+    is_empty[empty // BINS] = True
 
 
 def _drawn(places: np.ndarray, width: int) -> np.ndarray:

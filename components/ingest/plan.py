@@ -131,8 +131,8 @@ class Examples:
         given = splits[bucket.numbers("split")[kept]] if len(splits) else splits
         self.names = bucket.names("label")
         self.labels.frombytes(bucket.numbers("label")[kept].tobytes())
-        for held, values in ((self.given, given), (self.known, known), (self.folds, folds)):
-            held.frombytes(values.tobytes())
+        for told, values in ((self.given, given), (self.known, known), (self.folds, folds)):
+            told.frombytes(values.tobytes())
         if not self.groups and bucket.is_null("group") and bucket.is_null("time"):
             self.draws.frombytes(draws_of(ids.cast(pa.binary()).to_numpy(zero_copy_only=False).tolist()).tobytes())
             return

@@ -31,13 +31,14 @@ SAMPLE = 2_000
 _Named = tuple[np.ndarray, Sequence[str]]
 
 _GROUP = 65_536  # rows written or read at once
+_NAMES = pa.dictionary(pa.int32(), pa.string())
 _ROWS = pa.schema(
     [
         ("id", pa.string()),
         ("file", pa.int32()),
-        ("split", pa.string()),
-        ("label", pa.string()),
-        ("dealt", pa.string()),
+        ("split", _NAMES),
+        ("label", _NAMES),
+        ("dealt", _NAMES),
         ("fold", pa.int8()),
     ]
 )
@@ -72,7 +73,14 @@ class InventoryWriter:
         self._folder, self._reading, self._input_type = folder, reading, input_type
         self._numbers = {printable(file.name): number for number, file in enumerate(files)}
         _write_files(folder, files)
-        self._writer = pq.ParquetWriter(folder / "rows.parquet", _ROWS, compression="zstd", use_dictionary=_FEW)
+        self._writer = pq.ParquetWriter(
+            folder / "rows.parquet",
+            _ROWS,
+            compression="zstd",
+            use_dictionary=_FEW,
+            write_statistics=False,
+            store_schema=False,  # names are texts to whoever reads them
+        )
         self._behind = Behind()
         self._waiting: list[pa.Table] = []
         self._content = Content()
@@ -88,11 +96,11 @@ class InventoryWriter:
         """
         group = np.repeat(np.arange(len(dealt)), bucket.sizes)
         files = np.array([self._numbers[name] for name in bucket.names("file")], np.int32)
-        splits = pa.array(["", *SPLITS]).take(pa.array(dealt[group] + 1))
         ids = bucket.ids(np.arange(len(group)))
         given, labels = ((bucket.numbers(name), bucket.names(name)) for name in ("split", "label"))
-        told = [pa.array(names, pa.string()).take(pa.array(numbers)) for numbers, names in (given, labels)]
-        columns = [ids, files[bucket.numbers("file")], *told, splits, folds[group].astype(np.int8)]
+        named = (given, labels, ((dealt[group] + 1).astype(np.int32), ["", *SPLITS]))
+        told = [pa.DictionaryArray.from_arrays(numbers, pa.array(names, pa.string())) for numbers, names in named]
+        columns = [ids, files[bucket.numbers("file")], *told, folds[group].astype(np.int8)]
         self._waiting.append(pa.table(columns, schema=_ROWS))
         kept = bucket.kept[bucket.kept >= 0]
         some = ids if len(kept) == len(ids) else ids.take(pa.array(kept))
@@ -116,8 +124,11 @@ class InventoryWriter:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._behind.do(self._writer.write_table, pa.concat_tables(self._waiting))
+            self._behind.do(self._write, self._waiting)
         self._waiting = []
+
+    def _write(self, waiting: Sequence[pa.Table]) -> None:
+        self._writer.write_table(pa.concat_tables(waiting).unify_dictionaries())
 
 
 class Content:
@@ -135,9 +146,12 @@ class Content:
     def extend(self, ids: pa.Array, splits: _Named, labels: _Named) -> None:
         """Adds many, as `add` does each: their ids, splits and labels, each as numbers into names."""
         (split, split_names), (label, label_names) = splits, labels
-        pairs, places = np.unique(split.astype(np.int64) * len(label_names) + label, return_inverse=True)
-        named = [(split_names[pair // len(label_names)], label_names[pair % len(label_names)]) for pair in pairs]
-        rests = pa.array([json.dumps(names)[1:] for names in named], pa.string()).take(pa.array(places))
+        pairs = pa.array(split.astype(np.int64) * len(label_names) + label).dictionary_encode()
+        named = (
+            (split_names[pair // len(label_names)], label_names[pair % len(label_names)])
+            for pair in pairs.dictionary.to_pylist()
+        )
+        rests = pa.array([json.dumps(names)[1:] for names in named], pa.string()).take(pairs.indices)
         told = pc.binary_join_element_wise('["', ids, '", ', rests, "")
         begin, end = (np.frombuffer(told.buffers()[1], np.int32)[place] for place in (told.offset, len(told)))
         self._digest.update(told.buffers()[2][begin:end] if len(ids) else b"")

@@ -34,7 +34,7 @@ def clusters(folder: Path, columns: list[pa.Array], labels: list[int] | None = N
     [
         ("Please reset my password, I cannot log in today.", "please RESET my password - I cannot log in today"),
         ("Ärger mit der Rechnung vom März: sie stimmt nicht", "ÄRGER mit der Rechnung vom März, sie stimmt nicht!"),
-        ("the parcel I ordered some three weeks ago has never come", "The parcel I ordered some three weeks ago has never comes"),
+        ("the parcel I ordered weeks and weeks ago never came", "The parcel I ordered weeks and weeks ago never comes"),
         ("取引が拒否されました。カードを確認してください。", "取引が拒否されました、カードを確認してください。"),
     ],
 )  # fmt: skip
