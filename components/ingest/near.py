@@ -19,6 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.shared.ahead import cores, map_ahead
+
 BINS, BANDS = 64, 16
 _RUN = 5  # bytes of a shingle
 _CHUNK = 128 << 10  # bytes of text at once: what is made of them stays in a core's cache
@@ -28,6 +30,7 @@ _FLAT = 8  # gradients below this are noise of the compression
 _CLOSE = 3.0  # mean difference of two thumbnails of one picture, of 255
 _AT_ONCE = 1 << 16  # pairs compared at once
 _SIEVE = 20  # bits
+_HELD = 256 << 20  # bytes of keys that may be in memory beyond those of one band
 _EMPTY = np.iinfo(np.uint32).max
 
 _BLANKS = b"\t\n\v\f\r "
@@ -58,7 +61,7 @@ def sketch(columns: Sequence[pa.Array]) -> Sketch:
     """Returns the sketches of inputs, an array for each input column: texts, or image files."""
     of = _of_pictures if columns[0].type == pa.binary() else _of_texts
     parts = list(of(columns))
-    return Sketch(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    return parts[0] if len(parts) == 1 else Sketch(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 class NearDuplicates:
@@ -111,9 +114,15 @@ class NearDuplicates:
             return
         shape = (self._count, self._width)
         signatures = np.memmap(self._folder / "signatures", np.uint8, "r", shape=shape)
-        for number in range(self._bands):
+        threads = max(1, min(cores(), _HELD // (16 * self._count)))
+
+        def several(number: int) -> tuple[np.ndarray, np.ndarray]:
             keys = np.fromfile(self._folder / f"band-{number}", np.uint32)
-            for pairs in _candidates(keys, labels):
+            found = _several(keys)
+            return found, keys[found]
+
+        for found, keys in map_ahead(several, range(self._bands), threads, lambda _: 8 * self._count, _HELD):
+            for pairs in _candidates(found, keys, labels):
                 yield pairs[self._alike(signatures, pairs)]
             signatures._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # the pages are on disk
 
@@ -126,11 +135,17 @@ class NearDuplicates:
         return same
 
 
-def _candidates(keys: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields pairs of one class with the same key: each with the next one, and with the first one."""
-    several = _several(keys)  # mostly few
-    order = several[np.lexsort((labels[several], keys[several]))]
-    same = (keys[order][1:] == keys[order][:-1]) & (labels[order][1:] == labels[order][:-1])
+def _candidates(several: np.ndarray, keys: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields pairs of one class with the same key: each with the next one, and with the first one.
+
+    Args:
+        several: int [inputs], those that share a key.
+        keys: Theirs.
+        labels: Of all inputs.
+    """
+    ranks = np.lexsort((labels[several], keys))
+    order, keys = several[ranks], keys[ranks]
+    same = (keys[1:] == keys[:-1]) & (labels[order][1:] == labels[order][:-1])
     where = np.flatnonzero(same)
     begins = np.concatenate([[0], np.flatnonzero(~same) + 1])
     first = begins[np.searchsorted(begins, where, "right") - 1]

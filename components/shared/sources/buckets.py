@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.shared.ahead import Behind
 from components.shared.sources.identity import ID, halves_of, hex_of
 
 _TOLD = {
@@ -24,7 +25,7 @@ AHEAD = 64 << 20
 """Bytes that buckets may take that are opened ahead of their turn: see `held`."""
 
 _BUFFER = 65_536  # rows, or
-_BUFFER_BYTES = 32 << 20
+_BUFFER_BYTES = 16 << 20
 _NO_LINE = -1
 
 
@@ -93,6 +94,7 @@ class Buckets:
         self._waiting: list[pa.RecordBatch] = []
         self._count = self._bytes = 0
         self._known: dict[str, list[str]] = {}
+        self._behind = Behind()
         self._closed = False
 
     def add(self, columns: Sequence[Sequence[Any] | pa.Array]) -> None:
@@ -122,7 +124,8 @@ class Buckets:
     def paths(self) -> list[Path]:
         """Returns where the buckets lie, in turn. Nothing can be added any more."""
         if not self._closed:
-            self._flush()
+            with self._behind:
+                self._flush()
             for writer in self._writers:
                 writer.close()
             self._known = {name: names.names for name, names in self._names.items()}
@@ -137,8 +140,11 @@ class Buckets:
     def _flush(self) -> None:
         if not self._waiting:
             return
-        batch = pa.concat_batches(self._waiting)
+        self._behind.do(self._part, self._waiting)
         self._waiting, self._count, self._bytes = [], 0, 0
+
+    def _part(self, waiting: Sequence[pa.RecordBatch]) -> None:
+        batch = pa.concat_batches(waiting)
         if self._bits == 0:
             self._writers[0].write_batch(batch)
             return
