@@ -19,6 +19,7 @@ from components.ingest.splits import (
     VALIDATION,
     Fractions,
     Units,
+    counts,
     deal,
     deal_by_time,
     deal_folds,
@@ -32,7 +33,6 @@ from components.shared.sources.buckets import AHEAD, Bucket, Buckets, held
 SMALL = 200
 """Fewer examples are better measured by cross-validation."""
 
-_COUNTED = 1 << 20
 _LEAST_UNITS = 3  # of a class: below, its near-duplicates are its nature, and do not stay together
 
 
@@ -245,8 +245,8 @@ class _Planning:
 
     def _whole(self, alike: np.ndarray) -> np.ndarray:
         """Returns the near-duplicates that stay together; a class that would have too few units is left in pieces."""
-        units = _counts(self.labels[alike == self.numbers], len(self.names))  # near-duplicates are of one class
-        template = (units < _LEAST_UNITS) & (_counts(self.labels, len(self.names)) >= MANY)
+        units = counts(self.labels[alike == self.numbers], len(self.names))  # near-duplicates are of one class
+        template = (units < _LEAST_UNITS) & (counts(self.labels, len(self.names)) >= MANY)
         return np.where(template[self.labels], self.numbers, alike) if template.any() else alike
 
     def _units(self, alike: np.ndarray, dealt: np.ndarray) -> Units:
@@ -254,25 +254,26 @@ class _Planning:
         own = self.numbers
         if len(self.groups):
             own = np.where(self.groups == UNKNOWN, own + np.int32(owners), self.groups)
+        chosen = slice(None) if dealt.all() else dealt  # no copy where all are dealt, as mostly
         apart = np.flatnonzero((alike != self.numbers) & dealt & dealt[alike])
-        together = np.stack([own[alike[apart]], own[apart]], 1)
-        clusters = united(self.count + owners, iter([together, self.bridges]))[own][dealt]
-        there = np.zeros(self.count + owners, bool)
-        there[clusters] = True
-        of = (np.cumsum(there, dtype=np.int32) - 1)[clusters]
-        draws = self.draws[dealt]
-        if there.sum() < len(of):
-            each, draws = draws, np.zeros(int(there.sum()))
+        of, draws = own[chosen], self.draws[chosen]
+        if owners or len(apart) or len(draws) < self.count:
+            together = np.stack([own[alike[apart]], own[apart]], 1)
+            clusters = united(self.count + owners, iter([together, self.bridges]))[of]
+            there = np.zeros(self.count + owners, bool)
+            there[clusters] = True
+            of = (np.cumsum(there, dtype=np.int32) - 1)[clusters]
+            each, draws = draws, np.zeros(int(np.count_nonzero(there)))
             np.maximum.at(draws, of, each)
-        units = Units(of, self.labels[dealt], draws, np.full(len(draws), UNKNOWN, np.int8))
-        units.known = _of_units(units, self.known[dealt])
+        units = Units(of, self.labels[chosen], draws, np.full(len(draws), UNKNOWN, np.int8))
+        units.known = _of_units(units, self.known[chosen])
         return units
 
     def _classes(self, splits: np.ndarray) -> dict[str, Counter[str]]:
-        counts = {split: _counts(self.labels[splits == n], len(self.names)) for n, split in enumerate(SPLITS)}
+        found = {split: counts(self.labels[splits == n], len(self.names)) for n, split in enumerate(SPLITS)}
         return {
             split: Counter({name: int(count) for name, count in zip(self.names, row, strict=True) if count})
-            for split, row in counts.items()
+            for split, row in found.items()
         }
 
     def _overlap(self, alike: np.ndarray, splits: np.ndarray) -> dict[str, int]:
@@ -314,12 +315,6 @@ class _Planning:
                 f"{quote_all([self.group_names[number] for number in parted[:5]])}. Put each into one of them, let "
                 "graft split (give no split), or remove data.group."
             )
-
-
-def _counts(values: np.ndarray, length: int) -> np.ndarray:
-    """Returns how often each number below a length is there; some at a time, since numpy makes them wide."""
-    parts = (np.bincount(values[at : at + _COUNTED], minlength=length) for at in range(0, len(values), _COUNTED))
-    return sum(parts, np.zeros(length, np.int64))
 
 
 def _of_units(units: Units, values: np.ndarray) -> np.ndarray:

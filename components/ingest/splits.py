@@ -25,6 +25,8 @@ MANY = 8
 
 FOLDS = 5
 
+_COUNTED = 1 << 20
+
 
 @dataclass(frozen=True)
 class Fractions:
@@ -51,10 +53,11 @@ class Units:
     known: np.ndarray
 
     def __post_init__(self) -> None:
-        self.sizes = np.bincount(self.of, minlength=len(self.draws)).astype(np.int32)
         if len(self.draws) == len(self.of):  # each is a unit by itself
+            self.sizes = np.broadcast_to(np.int32(1), len(self.of))
             self.pair_labels, self.pair_units = self.labels, self.of
             return
+        self.sizes = np.bincount(self.of, minlength=len(self.draws)).astype(np.int32)
         pairs = np.unique(self.labels.astype(np.int64) * max(len(self.draws), 1) + self.of)
         self.pair_labels = (pairs // max(len(self.draws), 1)).astype(np.int32)
         self.pair_units = (pairs % max(len(self.draws), 1)).astype(np.int32)
@@ -74,13 +77,21 @@ class Units:
     def count(self, splits: np.ndarray, classes: int) -> np.ndarray:
         """Returns how many units of each class each split has: int [splits, classes]."""
         of = splits[self.pair_units]
-        return np.stack([np.bincount(self.pair_labels[of == split], minlength=classes) for split in range(len(SPLITS))])
+        return np.stack([counts(self.pair_labels[of == split], classes) for split in range(len(SPLITS))])
+
+
+def counts(numbers: np.ndarray, length: int) -> np.ndarray:
+    """Returns how often each number below a length is there: int64 [length]; some at a time, numpy makes them wide."""
+    parts = (np.bincount(numbers[at : at + _COUNTED], minlength=length) for at in range(0, len(numbers), _COUNTED))
+    return sum(parts, np.zeros(length, np.int64))
 
 
 def deal(units: Units, fractions: Fractions) -> np.ndarray:
     """Returns the split of each unit, int8 [units]: `TRAIN`, `VALIDATION` or `TEST`."""
     test, both = fractions.test, fractions.test + fractions.validation
-    splits = np.where(units.draws < test, TEST, np.where(units.draws < both, VALIDATION, TRAIN)).astype(np.int8)
+    splits = np.full(len(units.draws), TRAIN, np.int8)
+    splits[units.draws < both] = VALIDATION
+    splits[units.draws < test] = TEST
     large = _too_large(units, fractions)
     splits[large] = TRAIN
     splits = _kept(splits, units.known, fractions)

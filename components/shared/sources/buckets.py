@@ -21,11 +21,11 @@ _TOLD = {
     "group": pa.string(), "time": pa.string(),
 }  # fmt: skip
 _NAMED = ("split", "label", "file")  # of few different values: numbers stand for them
-AHEAD = 64 << 20
+AHEAD = 32 << 20
 """Bytes that buckets may take that are opened ahead of their turn: see `held`."""
 
-_BUFFER = 65_536  # rows, or
-_BUFFER_BYTES = 16 << 20
+_BUFFER = 32_768  # rows, or
+_BUFFER_BYTES = 8 << 20
 _NO_LINE = -1
 
 
