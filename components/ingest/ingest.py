@@ -154,7 +154,7 @@ class _Ingestion:
                 progress.line(f"ingest: {self.source.told[told]}")
                 told += 1
             if self.read >= due:
-                progress.update(min(1.0, self.read / 1e6), self._told_rows())
+                progress.update(self.read / (self.read + 1e6), self._told_rows())
                 due = self.read + 10_000
         self._check_labels()
         progress.update(1.0, self._told_rows())
