@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from components.shared.errors import InputError
+from components.shared.modalities import Limits
 from components.shared.sources.buckets import Example
 from components.shared.sources.checked import Checked
 from components.shared.sources.columns import plain
@@ -17,11 +17,7 @@ from components.shared.sources.identity import identities, identity
 from components.shared.sources.labels import LONGEST, LabelReader, text_of
 from components.shared.sources.rows import Part, Row
 from components.shared.sources.times import time_of
-from components.shared.tasks import Limits, Task
-
-# First bytes of texts that may be blank: of ASCII's blanks, and of those that Unicode has beyond (U+0085, U+00A0,
-# U+1680, U+2000 and following, U+3000).
-_MAY_BE_BLANK = np.isin(np.arange(256), [*range(33), 0xC2, 0xE1, 0xE2, 0xE3])
+from components.shared.tasks import Task
 
 _Found = tuple[str | None, str | None]
 """A value as text, and why it cannot be used."""
@@ -147,10 +143,9 @@ class _Rows:
 
     def check_inputs(self, columns: Sequence[Any], task: Task, limits: Limits) -> None:
         """Looks at those rows whose inputs are not as most are."""
-        odd = np.zeros(len(self.fine), bool)
-        for column in columns:
-            is_text = isinstance(column, pa.Array) and column.type == pa.string()
-            odd |= _odd_texts(column, limits.max_characters) if is_text else True
+        surely_fit = getattr(task, "surely_fit", None)
+        arrays = all(isinstance(column, pa.Array) and column.type == task.input_type for column in columns)
+        odd = ~surely_fit(columns, limits) if surely_fit and arrays else np.ones(len(self.fine), bool)
         rows = np.flatnonzero(odd & self.fine)
         values = [plain(column.take(pa.array(rows)) if isinstance(column, pa.Array) else column) for column in columns]
         places = [range(len(rows)) if isinstance(column, pa.Array) else rows.tolist() for column in columns]
@@ -187,18 +182,6 @@ class _Rows:
     def _refuse(self, at: int, reason: str) -> None:
         self.reasons[at] = reason
         self.fine[at] = False
-
-
-def _odd_texts(column: pa.Array, longest: int) -> np.ndarray:
-    """Tells which texts might be missing, blank or too long: bool [rows]. Of all others a task takes any."""
-    ends = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
-    data = np.frombuffer(column.buffers()[2] or b"\0", np.uint8)
-    lengths = np.diff(ends)
-    first = data[np.minimum(ends[:-1], len(data) - 1)]
-    odd: np.ndarray = _MAY_BE_BLANK[first] | (lengths == 0) | (lengths > longest)
-    if column.null_count:
-        odd |= pc.is_null(column).to_numpy(zero_copy_only=False)
-    return odd
 
 
 def _coded(column: Sequence[Any] | pa.Array) -> tuple[np.ndarray, Sequence[Any]]:

@@ -12,6 +12,7 @@ from components.shared import tasks
 from components.shared.ahead import cores, map_ahead, read_ahead
 from components.shared.backbones.pixels import decoded_bytes
 from components.shared.errors import InputError, quote_all
+from components.shared.modalities import Limits
 from components.shared.snapshot import SPLITS
 from components.shared.sources.buckets import Buckets, Example
 from components.shared.sources.checked import Checked, gathered
@@ -111,7 +112,7 @@ class Source:
             raise InputError(f"data.splits leads to {quote_all(wrong)}; only {quote_all(SPLITS)} are splits.")
         self.binary = self.task.input_type == pa.binary()
         self.input_types = [self.task.input_type] * len(settings.inputs)
-        limits = tasks.Limits(settings.max_characters, settings.max_pixels)
+        limits = Limits(settings.max_characters, settings.max_pixels)
         told = (settings.inputs, settings.slices, settings.group, settings.time)
         self._check = Check(self.task, limits, settings.label_reader(), *told)
         named = [*settings.inputs, settings.label, *settings.slices, settings.group, settings.time]
