@@ -16,6 +16,7 @@ from components.shared.errors import InputError
 from components.shared.profile.profile import profile
 from components.shared.profile.ruler import ruler_of
 from components.shared.registry import check_name
+from components.shared.sources.labels import LabelReader, check_classes
 from pipelines.available import Choice, choose
 from pipelines.job import Data, load_job
 from pipelines.profile import busy, settings_of
@@ -158,12 +159,15 @@ def _reason(inputs: list[str], columns: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _allowances(found: Mapping[str, Any]) -> Iterator[str]:
     """Yields what lets the run begin with the data as it is: rows that cannot be used, labels, rare classes."""
-    unused = sum(count for count, _ in found["faults"].values())
+    faults = {kind: count for kind, (count, _) in found["faults"].items()}
+    if unlabelled := faults.pop("missing label", 0):
+        yield _field("unlabelled", "hold", f"{unlabelled:,} rows have no label: set aside, and no faults", 2)
+    unused = sum(faults.values())
     again = found["duplicates"]
     unused += 2 * again["contradictions"] + again["leaks"]
     if unused > Data.model_fields["max_rejects"].default * found["read"]:
         share = min(1.0, round(_HEADROOM * unused / found["read"] + 0.005, 2))
-        kinds = ", ".join(f"{count:,} {kind}" for kind, (count, _) in found["faults"].items())
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in faults.items())
         yield _field(
             "max_rejects", share, f"{unused:,} of {found['read']:,} rows cannot be used: {kinds or 'see above'}", 2
         )
@@ -182,13 +186,20 @@ def _training(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _refuse(found: Mapping[str, Any]) -> None:
-    """Refuses what no task fits, with what was found."""
+    """Refuses what no task fits, or a run would refuse, with what was found."""
     if found["class_count"] < 2:
         have = f"one class, {found['classes'][0][0]!r}" if found["classes"] else "no class"
         raise InputError(
             f"{found['source']} cannot be trained on: its label column {found['label']!r} has {have} in "
             f"{found['read']:,} rows; at least two are needed. graft profile shows the columns; --label names another."
+            + (" --label answer takes what Prodigy's annotators accepted and rejected." if _has_answers(found) else "")
         )
+    counts = {label: sum(by_split.values()) for label, by_split in found["classes"]}
+    check_classes(counts, found["read"], LabelReader(found["label"], found["task"], normalize=True))
+
+
+def _has_answers(found: Mapping[str, Any]) -> bool:
+    return any(column["name"] == "answer" for column in found["columns"])
 
 
 def _check(text: str) -> None:

@@ -21,6 +21,7 @@ from pipelines.job import Job, load_job
 _BAR = 28  # characters
 _CLASSES = 20  # that are drawn
 _SHOWN_CLASSES = 8
+_COLUMNS = 40  # that are shown
 _MODES = {"L": "grey", "1": "black and white", "P": "palette", "LA": "grey with alpha", "RGBA": "RGB with alpha"}
 
 
@@ -159,15 +160,19 @@ def _columns(found: Mapping[str, Any], console: Console) -> None:
     console.print(_title("Columns", f"{found['columns'][0]['rows']:,} rows looked at"))
     table = Table("", "kind", "different", "missing", "such as", box=None, header_style="dim", padding=(0, 2, 0, 0))
     odd = {one["column"]: one["what"] for one in found["odd"]}
-    for column in found["columns"]:
+    roles = {*found["inputs"], found["label"]}
+    shown = [c for n, c in enumerate(found["columns"]) if n < _COLUMNS or c["name"] in roles]
+    for column in shown:
         name = column["name"]
         role = "input" if name in found["inputs"] else "label" if name == found["label"] else ""
         missing = f"{column['missing']:,}" if column["missing"] else ""
-        shown = Text(", ".join(column["examples"]), no_wrap=True, overflow="ellipsis")
+        values = Text(", ".join(column["examples"]), no_wrap=True, overflow="ellipsis")
         marked = Text.assemble((_shorten(name, 24), "bold" if role else ""), (f" {role}" if role else "", "green"))
-        table.add_row(marked, column["kind"], f"{column['distinct']:,}", missing, shown)
+        table.add_row(marked, column["kind"], f"{column['distinct']:,}", missing, values)
         if name in odd:
             table.add_row("", "", "", "", Text(f"↑ {odd[name]}", "yellow", no_wrap=True, overflow="ellipsis"))
+    if len(shown) < len(found["columns"]):
+        table.add_row(Text(f"… {len(found['columns']) - len(shown):,} more", "dim"))
     for number in (2, 3):
         table.columns[number].justify = "right"
     console.print(table)

@@ -30,6 +30,7 @@ _CREDENTIALS = {
 }  # fmt: skip
 
 
+_SHOWN = ("_annotations.coco.json", "_classes.csv")  # labels, as Roboflow exports them
 _THREADS = 16  # for reading: it waits more than it works
 _BLOCK = 16 << 20  # bytes of a stream that are fetched at once
 _ATTEMPTS = 5  # at a body that breaks off, which botocore's own retries leave out
@@ -75,8 +76,8 @@ def printable(name: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Tells whether a file, or a folder on its way, is hidden (`.x`, `_x`): no data."""
-    return any(part.startswith((".", "_")) for part in name.split("/"))
+    """Tells whether a file, or a folder on its way, is hidden (`.x`, `_x`, Excel's locks `~$x`): no data."""
+    return any(part.startswith((".", "_", "~$")) and part not in _SHOWN for part in name.split("/"))
 
 
 def read_all(files: Sequence[File]) -> Iterator[bytes]:

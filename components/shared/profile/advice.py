@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.shared.errors import quote_all
+from components.shared.sources.labels import joined
 
 _FEW = 200  # examples
 _FLOOR = 5  # training examples of a class
@@ -53,6 +54,12 @@ def _classes(profile: Mapping[str, Any]) -> Iterator[dict[str, str]]:
             f"{profile['label']!r} has {count:,} classes for {total:,} examples: it may be an id, or free text.",
             "data.label: a column of classes",
         )
+    if several := joined({label: sum(counts.values()) for label, counts in profile["classes"]}):
+        yield _problem(
+            f"{len(several):,} labels are several in one cell, such as {quote_all(several, 3)}: a run takes one for "
+            "each example.",
+            "keep the one that matters in a column of its own, or one column, one job and one model a label",
+        )
     given = {split for split in profile["splits"] if split}
     if given and "train" not in given and "" not in profile["splits"]:
         yield _problem(
@@ -91,7 +98,9 @@ def _faults(profile: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     if count:
         kinds = ", ".join(f"{number:,} {kind} (first: {place})" for kind, (number, place) in profile["faults"].items())
         told = f"{count:,} of {read:,} rows cannot be used: {kinds}."
-        if count > _REJECTS * read:
+        if set(profile["faults"]) == {"missing label"}:
+            yield _hint(told, "label them, or data.unlabelled: hold, which sets them aside")
+        elif count > _REJECTS * read:
             share = min(1.0, round(1.2 * count / read + 0.005, 2))
             yield _problem(told, f"mend the rows, or data.max_rejects: {share:g}")
         else:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.shared.sources.images import is_inline
+
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _WIDTH = 48  # characters of a value that is shown
 _MOST = 0.9  # of the values make a kind
@@ -163,7 +165,7 @@ def _one(value: Any) -> str:
     if isinstance(value, float):
         return "whole number" if value.is_integer() else "number"
     text = str(value).strip()
-    if text.lower().endswith(PICTURES) and "\n" not in text:
+    if (text.lower().endswith(PICTURES) and "\n" not in text) or is_inline(text):
         return "picture"
     if _DATE.match(text):
         return "date"

@@ -20,7 +20,7 @@ from components.shared.snapshot import SPLITS, read_batches
 from components.shared.sources.source import Source, SourceSettings
 
 NOTE = "notes/profile.json"
-ROWS, PICTURES = 300_000, 2_000  # that are looked at
+ROWS, TEXT_FILES, PICTURES = 300_000, 20_000, 2_000  # that are looked at
 _CLASSES = 1_000  # that are told
 _SHOWN_CLASSES = 40
 _SNAPSHOT_ROWS, _SNAPSHOT_PICTURES = 8_000, 500  # of a split
@@ -50,7 +50,8 @@ def profile(settings: SourceSettings, ruler: Ruler | None = None, rows: int = 0)
     chosen = dataclasses.replace(settings, inputs=reading.inputs, label=reading.label)
     source = Source(chosen)
     files, seen = source.files(), Seen()
-    whole = walk(source, files, seen, rows or (PICTURES if source.binary else ROWS))
+    most = PICTURES if source.binary else TEXT_FILES if source.is_tree else ROWS
+    whole = walk(source, files, seen, rows or most)
     told = {
         "source": settings.source,
         "files": len(files),

@@ -17,8 +17,10 @@ from components.shared.errors import InputError, quote_all
 from components.shared.profile.columns import Column, as_text, listing
 from components.shared.profile.table import Table, is_tree, look
 from components.shared.sources.hub import PREFIX
-from components.shared.sources.images import image_files
+from components.shared.sources.images import PATHS, image_files
 from components.shared.sources.source import SourceSettings
+from components.shared.sources.sql import is_sql
+from components.shared.sources.texts import COLUMNS as TREE
 from components.shared.step import tell
 
 LABELS = (
@@ -78,13 +80,24 @@ def read(settings: SourceSettings, table: Table | None = None) -> Reading:
     """
     task = tasks.get(settings.task)
     is_pictures = task.input_type == pa.binary()
-    if is_pictures and not settings.source.startswith(PREFIX) and is_tree(image_files(settings.source)):
+    if is_pictures and _is_tree(settings):
         columns = task.columns
         return Reading(settings.inputs or list(columns["inputs"]), settings.label or str(columns["label"]))
     table = table or look(settings, is_pictures)
+    if table.is_tree and not is_pictures:
+        return Reading(
+            settings.inputs or [TREE[0]], settings.label or TREE[1], " (texts in the folders of their classes)"
+        )
     label = settings.label or _label(table, settings.inputs)
     inputs = settings.inputs or (_picture(table, label) if is_pictures else _texts(table, label, task.input_counts))
     return Reading(inputs, label, f" (of {quote_all(column.name for column in table.columns)})")
+
+
+def _is_tree(settings: SourceSettings) -> bool:
+    """Tells whether images are files of a tree, or of an archive."""
+    if settings.source.startswith(PREFIX) or is_sql(settings.source):
+        return False
+    return is_tree(image_files(settings.source, settings.class_level, settings.splits))
 
 
 @contextlib.contextmanager
@@ -196,7 +209,9 @@ def _is_few(column: Column) -> bool:
 
 
 def _picture(table: Table, label: str) -> list[str]:
-    found = [column for column in table.columns if column.kind == "picture" and column.name != label]
+    others = [column for column in table.columns if column.name != label]
+    found = [column for column in others if column.kind == "picture"]
+    found = found or [column for name in PATHS for column in others if column.name.strip().lower() == name][:1]
     if len(found) == 1:
         return [found[0].name]
     if found:

@@ -3,28 +3,35 @@
 import contextlib
 import itertools
 import mimetypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from components.shared import tasks
-from components.shared.errors import InputError
+from components.shared.errors import InputError, quote_all
 from components.shared.profile.columns import Column, describe
+from components.shared.sources import packed
 from components.shared.sources.hub import PREFIX, read_hub
-from components.shared.sources.images import image_files
+from components.shared.sources.images import SUFFIXES, Pictures, find_images
+from components.shared.sources.layout import Layout
+from components.shared.sources.listing import list_source, splits_among
 from components.shared.sources.readers import Dialect
-from components.shared.sources.rows import Row, data_files, read_rows
+from components.shared.sources.rows import Row, find_rows, read_rows
 from components.shared.sources.source import SourceSettings
 from components.shared.sources.sql import is_sql, read_sql
+from components.shared.sources.texts import TextTree
 from components.shared.storage import File
 
 ROWS = 20_000
-_CHARACTERS = 64 << 20
+_CHARACTERS, _CELLS = 64 << 20, 1_000_000
+_LEAST_ROWS = 100
+_COLUMNS = 20_000
 _FILES = 100  # that are opened
 _HUB_ROWS = 2_000
 _PICTURE_ROWS = 64
+_TEXTS = 1_000  # files, where each is a text
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 
 
@@ -36,11 +43,13 @@ class Table:
         name: Of the source.
         rows: Their values by column.
         columns: What they hold.
+        is_tree: Whether each row is a file of its own.
     """
 
     name: str
     rows: Sequence[dict[str, Any]]
     columns: Sequence[Column]
+    is_tree: bool = False
 
     def column(self, name: str) -> Column | None:
         """Returns a column by its name, or None."""
@@ -59,16 +68,23 @@ def look(settings: SourceSettings, pictures: bool = False) -> Table:
         ServiceError: The store or the hub did not answer.
     """
     rows, characters, bad = [], 0, None
+    names: dict[str, None] = {}
     for row in _rows(settings, _PICTURE_ROWS if pictures else ROWS):
         bad = bad or (row if row.fault else None)
         if row.fault is None:
             rows.append(row.values)
+            names |= dict.fromkeys(row.values)
             characters += sum(len(value) for value in row.values.values() if isinstance(value, str | bytes))
-        if characters > _CHARACTERS:
+        if len(names) > _COLUMNS:
+            raise InputError(
+                f"{settings.source} has over {_COLUMNS:,} columns, such as {quote_all(list(names)[-3:])}: they may be "
+                "values that are written as names. Write them as values, in columns of their own."
+            )
+        if characters > _CHARACTERS or (len(rows) >= _LEAST_ROWS and len(rows) * len(names) > _CELLS):
             break
     if bad and not rows:
         raise InputError(f"{settings.source} has no row that can be used; the first, {bad.place}: {bad.fault}.")
-    return Table(settings.source, rows, describe(rows))
+    return Table(settings.source, rows, describe(rows), _is_text_tree(settings))
 
 
 def is_tree(files: Sequence[File]) -> bool:
@@ -84,18 +100,35 @@ def task_of(settings: SourceSettings) -> str:
     """
     source = settings.source
     if source.startswith(PREFIX) or is_sql(source):
-        columns = look(settings).columns
+        columns, images = look(settings).columns, False
     else:
-        pictures, tables = _listed(image_files, source), _listed(data_files, source)
-        if isinstance(pictures, list) and any(_is_picture(file) for file in pictures):
+        files = list_source(source)
+        archives = [file for file in files if file.name.lower().endswith(ARCHIVES)]
+        if archives and _holds_pictures(archives[0]):
             return _with(pa.binary())
-        if not isinstance(tables, list):
-            if isinstance(pictures, list):
+        asked = Layout(settings.class_level, splits_among(files, settings.splits))
+        pictures = _tried(lambda: find_images(source, files, asked, _silent))
+        tables = _tried(lambda: find_rows(source, files, asked, _silent))
+        if isinstance(pictures, Pictures) and pictures.kind == "tree":
+            return _with(pa.binary())
+        if isinstance(tables, InputError):
+            if isinstance(pictures, InputError):
+                raise pictures if any(_is_picture(file) for file in files) else tables
+            if pictures.images:
                 return _with(pa.binary())
             raise tables
         columns = look(settings, pictures=True).columns
-    is_pictures = any(column.kind == "picture" for column in columns) and not any(c.kind == "text" for c in columns)
+        images = isinstance(pictures, Pictures) and bool(pictures.images)
+    has_texts = any(column.kind == "text" for column in columns)
+    is_pictures = (images or any(column.kind == "picture" for column in columns)) and not has_texts
     return _with(pa.binary() if is_pictures else pa.string())
+
+
+def _holds_pictures(file: File) -> bool:
+    """Tells whether most of the first files of an archive are pictures."""
+    with packed.opened(file) as archive:
+        names = list(itertools.islice(packed.names_in(archive), 1000)) if packed.is_archive(archive) else []
+    return 2 * sum(name.lower().endswith(SUFFIXES) for name in names) > len(names) > 0
 
 
 def _with(input_type: pa.DataType) -> str:
@@ -104,12 +137,18 @@ def _with(input_type: pa.DataType) -> str:
     return next(name for name in tasks.names() if name == f"{kind}-classification")
 
 
-def _listed(list_files: Any, source: str) -> list[File] | InputError:
+_Found = TypeVar("_Found")
+
+
+def _tried(find: Callable[[], _Found]) -> _Found | InputError:
     try:
-        found: list[File] = list_files(source)
+        return find()
     except InputError as error:
         return error
-    return found
+
+
+def _silent(_: str) -> None:
+    """Tells nobody."""
 
 
 def _is_picture(file: File) -> bool:
@@ -124,13 +163,37 @@ def _rows(settings: SourceSettings, most: int) -> Iterator[Row]:
     if is_sql(source):
         yield from itertools.islice(read_sql(source, settings.query, []), most)
         return
-    files, dialect = data_files(source), Dialect(settings.encoding, settings.delimiter, settings.sheet)
+    listed = list_source(source)
+    splits = splits_among(listed, splits)
+    dialect = Dialect(settings.encoding, settings.delimiter, settings.sheet, settings.class_level)
+    files, texts = _files(source, listed, Layout(settings.class_level, splits), most == _PICTURE_ROWS)
+    if texts:
+        for part in texts.parts(files[:: -(-len(files) // _TEXTS)], (), dialect):
+            yield from part.rows()
+        return
     chosen = files[:: -(-len(files) // _FILES)]
     total = sum(file.size for file in chosen) or 1
     for file in chosen:
         quota = max(most // _FILES, most * file.size // total, 1)
         with contextlib.closing(_generator(read_rows([file], [], splits, dialect))) as rows:
             yield from itertools.islice(rows, quota)
+
+
+def _files(source: str, listed: Sequence[File], asked: Layout, pictures: bool) -> tuple[list[File], TextTree | None]:
+    """Returns what holds rows, and the texts that these are; where pictures are looked for, tables that name some."""
+    found = _tried(lambda: find_images(source, listed, asked, _silent)) if pictures else None
+    if isinstance(found, Pictures) and found.kind == "tables":
+        return found.files, None
+    return find_rows(source, listed, asked, _silent)
+
+
+def _is_text_tree(settings: SourceSettings) -> bool:
+    source = settings.source
+    if source.startswith(PREFIX) or is_sql(source):
+        return False
+    listed = list_source(source)
+    found = _tried(lambda: find_rows(source, listed, Layout(settings.class_level, settings.splits), _silent))
+    return not isinstance(found, InputError) and found[1] is not None
 
 
 def _generator(rows: Iterator[Row]) -> Any:

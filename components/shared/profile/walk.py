@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from components.shared.profile.seen import Seen
-from components.shared.profile.table import ARCHIVES, is_tree
 from components.shared.sources.buckets import Example
 from components.shared.sources.rows import Row
 from components.shared.sources.source import Source
@@ -20,10 +19,10 @@ def walk(source: Source, files: Sequence[File], seen: Seen, most: int) -> bool:
         source: Ready to be read.
         files: Its files.
         seen: Keeps what is to be kept.
-        most: Rows that are looked at, of each file a part by its size. Of a tree of images every so many are looked
+        most: Rows that are looked at, of each file a part by its size. Of a tree of files every so many are looked
             at, and the others counted by their folders.
     """
-    if source.binary and is_tree(files) and not any(file.name.lower().endswith(ARCHIVES) for file in files):
+    if source.is_tree:
         return _walk_tree(source, files, seen, most)
     total, whole = sum(file.size for file in files) or 1, True
     for file in files:

@@ -12,7 +12,7 @@ Values = dict[str, Any]
 Record = tuple[int, Values, str | None]
 """Line or row number, values by column, and why the row cannot be used."""
 
-_ROWS, _CHARACTERS = 4096, 8 << 20  # of rows that are held at once
+_ROWS, _CHARACTERS, _CELLS = 4096, 8 << 20, 2_000_000  # of rows that are held at once
 
 
 class Batch(NamedTuple):
@@ -23,11 +23,13 @@ class Batch(NamedTuple):
         columns: The values of each column that is needed, invalid bytes as surrogate escapes; or an array of Arrow,
             see `plain`.
         faults: Why a row cannot be used, by its position.
+        part: The part of the file that they stand in, where it has several (a sheet, a list): it may give a split.
     """
 
     numbers: "Sequence[int] | np.ndarray"
     columns: Mapping[str, Sequence[Any] | pa.Array]
     faults: Mapping[int, str]
+    part: str | None = None
 
 
 def batches(records: Iterator[Record], columns: Sequence[str]) -> Iterator[Batch]:
@@ -38,13 +40,16 @@ def batches(records: Iterator[Record], columns: Sequence[str]) -> Iterator[Batch
         columns: Those that are needed; empty: all that a batch has.
     """
     rows: list[Record] = []
+    names: set[str] = set(columns)
     size = 0
     for record in records:
         rows.append(record)
         size += sum(len(value) for value in record[1].values() if isinstance(value, str | bytes))
-        if len(rows) == _ROWS or size >= _CHARACTERS:
+        if not columns:
+            names.update(record[1])
+        if len(rows) == _ROWS or size >= _CHARACTERS or len(rows) * len(names) >= _CELLS:
             yield _batch(rows, columns)
-            rows, size = [], 0
+            rows, size, names = [], 0, set(columns)
     if rows:
         yield _batch(rows, columns)
 

@@ -13,7 +13,7 @@ from components.shared.sources.trees import MOST
 
 PREFIX = "hf://"
 
-_OWN = re.compile(r"((zip|gzip|xz|bz2|zstd|tar)://[^:]*::)*hf://datasets/(?!.*\.\./).*", re.DOTALL)
+_OWN = r"((zip|gzip|xz|bz2|zstd|tar)://[^:]*::)*hf://datasets/{}(@[^/]*)?/(?!.*\.\./).*"
 """A file of a dataset's repository, or in an archive there."""
 
 
@@ -55,11 +55,12 @@ def rows_of(
             raise InputError(f"{source} has no split {name!r}; it has {quote_all(dataset)}. Set data.splits.")
     if not chosen:
         raise InputError(f"{source} has the splits {quote_all(dataset)}; say in data.splits which is to be which.")
+    own = re.compile(_OWN.format(re.escape("/".join(_parts(source)[:2]))), re.DOTALL)
     for name, split in chosen.items():
         names = getattr((dataset[name].features or {}).get(label), "names", None)
         for number, values in enumerate(_undecoded(dataset[name]), 1):
             check_columns(source, list(values), columns)
-            wanted = {column: _content(values[column]) for column in columns or values}
+            wanted = {column: _content(values[column], own) for column in columns or values}
             if names is not None:
                 wanted[label] = class_name(wanted[label], names)
             fault = next((value.reason for value in wanted.values() if isinstance(value, _Unread)), None)
@@ -82,16 +83,16 @@ class _Unread:
     reason: str
 
 
-def _content(value: Any) -> Any:
+def _content(value: Any, own: re.Pattern[str]) -> Any:
     """Returns the bytes of a file that datasets give as bytes, or as the address in its repository.
 
-    A row may hold any path or address: what is not on the hub, or in an archive there, is this machine's or its
-    network's, and is not opened.
+    A row may hold any path or address: what is not in this dataset, or in an archive of it, is this machine's, its
+    network's or another dataset's, perhaps a private one, and is not opened.
     """
     if not isinstance(value, dict) or value.keys() != {"bytes", "path"}:
         return value
     if value["bytes"] is None and value["path"]:
-        if not _OWN.fullmatch(str(value["path"])):
+        if not own.fullmatch(str(value["path"])):
             return _Unread("file outside of the dataset")
         from datasets.utils.file_utils import xopen
 

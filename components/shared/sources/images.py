@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from components.shared import storage
 from components.shared.errors import InputError, quote_all
 from components.shared.sources import packed
+from components.shared.sources.columns import plain
 from components.shared.sources.layout import Layout, layout_of
-from components.shared.sources.listing import found, list_source
-from components.shared.sources.rows import is_data
+from components.shared.sources.listing import found, list_source, sources_of, splits_among
+from components.shared.sources.rows import is_data, is_stray, read_parts, unnamed
 from components.shared.sources.splits import refuse_mixed
 
 SUFFIXES = (
@@ -27,6 +28,13 @@ _OTHERS = (
 )  # fmt: skip
 """Pictures that are not read."""
 
+PATHS = ("file_name", "filename", "path", "image_path", "filepath", "file_path", "file", "image_id", "img", "id")
+"""What tables call the path of an image, where they do not call it as the job does."""
+
+_BASE64 = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR")
+_FEW_TABLES = 20  # that are opened to see whether they name images
+_SMALL_TABLE = 4 << 20  # bytes; what is larger names images, and is nothing that lies beside
+
 
 @dataclass(frozen=True)
 class Pictures:
@@ -37,17 +45,31 @@ class Pictures:
         files: What is read, and its stamps tell whether it is new.
         layout: Of a tree; of archives what is known before they are read.
         images: The image files beside tables, by name.
+        tables: That tell the labels of what is in archives beside them.
     """
 
     kind: str
     files: list[storage.File]
     layout: Layout
     images: Mapping[str, storage.File] = field(default_factory=dict)
+    tables: Sequence[storage.File] = ()
 
 
-def image_files(source: str) -> list[storage.File]:
-    """Lists what holds the images of a source: see `find_images`."""
-    return find_images(source, list_source(source), Layout(0), lambda _: None).files
+def is_inline(text: str) -> bool:
+    """Tells an image that is written as text: a `data:` address, or the base64 of a JPEG, PNG, GIF or WebP."""
+    return text.startswith("data:image/") or (len(text) > 64 and text.startswith(_BASE64) and " " not in text[:256])
+
+
+def image_files(source: str, level: int = 0, splits: Mapping[str, str] | None = None) -> list[storage.File]:
+    """Lists what holds the images of a source: see `find_images`.
+
+    Args:
+        source: What people know it by.
+        level: Of the class; 0: to be found out.
+        splits: For a given split's name, which split it is to be.
+    """
+    files = list_source(source)
+    return find_images(source, files, Layout(level, splits_among(files, splits or {})), lambda _: None).files
 
 
 def find_images(source: str, files: Sequence[storage.File], asked: Layout, tell: Callable[[str], None]) -> Pictures:
@@ -65,24 +87,26 @@ def find_images(source: str, files: Sequence[storage.File], asked: Layout, tell:
     """
     images = [file for file in files if file.name.lower().endswith(SUFFIXES)]
     archives = [file for file in files if file.name.lower().endswith(packed.ARCHIVES)]
-    tables = [file for file in files if is_data(file.name)]
+    tables = [file for file in files if is_data(file.name) and not is_stray(file.name)] or (
+        _lists(files) if images else unnamed(files)
+    )
     if not images and not archives and not tables:
         _refuse_unread(source, files, {})
         raise InputError(
             f"{source} holds no images: {found(files)}. Expected a folder a class with image files in it (.jpg, .png, "
             "…), .tar or .zip archives of such folders, or a table with a column of images, or of their paths."
         )
-    if archives and (images or tables):
-        some = [archives[0].name, (images or tables)[0].name]
+    if archives and images:
         raise InputError(
-            f"{source} holds archives and {'image files' if images else 'tables'} (such as {quote_all(some)}); one of "
-            "them was expected. Give the folder that holds only what is to be read."
+            f"{source} holds archives and image files (such as {quote_all([archives[0].name, images[0].name])}); one "
+            "of them was expected. Give the folder that holds only what is to be read."
         )
     if archives:
-        return Pictures("archives", archives, asked)
+        return Pictures("archives", _stamped(archives, tables), asked, {}, tables)
     if tables and (not images or any(_is_metadata(file.name) for file in tables)):
         return _tables(tables, images, asked, tell)
-    layout = layout_of(source, [file.name for file in images], asked.level, asked.splits)
+    is_list = len(sources_of(source)) > 1
+    layout = layout_of(source, [file.name for file in images], asked.level, asked.splits, is_list)
     labels = {label for file in images if (label := layout.sort_in(file.name)[1])}
     if tables and len(labels) < 2:
         return _tables(tables, images, asked, tell)
@@ -96,6 +120,12 @@ def find_images(source: str, files: Sequence[storage.File], asked: Layout, tell:
     return Pictures("tree", images, layout)
 
 
+def _lists(files: Sequence[storage.File]) -> list[storage.File]:
+    """Returns files of XML, or lists of paths and labels in text, that say what is on images beside them."""
+    found = unnamed(files)
+    return [file for file in found if file.name.lower().endswith(".xml")] or found
+
+
 def _is_metadata(name: str) -> bool:
     return name.rpartition("/")[2].lower().startswith("metadata.")
 
@@ -104,15 +134,37 @@ def _tables(
     tables: Sequence[storage.File], images: Sequence[storage.File], asked: Layout, tell: Callable[[str], None]
 ) -> Pictures:
     """Where an image changes, so does what its table holds: the table's stamp tells of both."""
-    chosen = [file for file in tables if _is_metadata(file.name)] or list(tables)
+    chosen = [file for file in tables if _is_metadata(file.name)] or _naming_images(tables)
     if len(chosen) < len(tables):
-        tell(f"left out {quote_all(file.name for file in tables if file not in chosen)}: metadata tells the labels")
-    stamps = hashlib.blake2b("\n".join(file.stamp for file in images).encode(), digest_size=16).hexdigest()
-    stamped = [
-        storage.File(file.uri, file.name, file.size, f"{file.stamp} {stamps}" if images and file.stamp else file.stamp)
-        for file in chosen
+        tell(f"left out {quote_all(file.name for file in tables if file not in chosen)}: others tell the labels")
+    return Pictures("tables", _stamped(chosen, images), asked, {file.name: file for file in images})
+
+
+def _stamped(files: Sequence[storage.File], others: Sequence[storage.File]) -> list[storage.File]:
+    """Returns files with stamps that tell of others, too, which decide what is in them."""
+    stamps = hashlib.blake2b("\n".join(file.stamp for file in others).encode(), digest_size=16).hexdigest()
+    return [
+        storage.File(file.uri, file.name, file.size, f"{file.stamp} {stamps}" if others and file.stamp else file.stamp)
+        for file in files
     ]
-    return Pictures("tables", stamped, asked, {file.name: file for file in images})
+
+
+def _naming_images(tables: Sequence[storage.File]) -> list[storage.File]:
+    """Returns the tables that name images, by their first rows; all where none does, or there are many."""
+    if not 1 < len(tables) <= _FEW_TABLES:
+        return list(tables)
+    return [file for file in tables if file.size > _SMALL_TABLE or _names_images(file)] or list(tables)
+
+
+def _names_images(file: storage.File) -> bool:
+    for part in read_parts([file], [], {}):
+        columns = part.batch.columns
+        values = [value for column in columns.values() for value in plain(column[:20])]
+        return any(name.strip().lower() in PATHS for name in columns) or any(
+            isinstance(value, bytes) or (isinstance(value, str) and value.lower().endswith(SUFFIXES))
+            for value in values
+        )
+    return False
 
 
 def _check_tree(

@@ -6,7 +6,7 @@ import functools
 import json
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,12 @@ MANY = 10
 """More classes than these may be something else: measurements, dates, identifiers."""
 
 _CACHED = 10_000
+_JOINTS = "|;#,/+"  # between labels in one cell
+_SURE = "|;#"  # that no name has
+_ONE = (
+    "{task} takes one. Keep the one that matters (a column of its own, named in data.label), or write a row for each "
+    "kind of question: one column, one job and one model a label."
+)
 _WHOLE = re.compile(r"^(-?(?:0|[1-9]\d*))\.0+$")
 _LIST = re.compile(r"^[\[({].*[\])}]$", re.DOTALL)
 
@@ -38,8 +44,14 @@ def text_of(value: object) -> str | None:
 
 
 def key_of(label: str) -> str:
-    """Returns what spellings of one label have in common: no case, no double blanks, compatible characters alike."""
-    return " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+    """Returns what spellings of one label have in common: no case, no double blanks, compatible characters alike.
+
+    Characters that nobody sees (zero-width blanks, soft hyphens) do not count.
+    """
+    folded = unicodedata.normalize("NFKC", label).casefold()
+    if not folded.isascii():
+        folded = "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")
+    return " ".join(folded.split())
 
 
 @dataclass(frozen=True)
@@ -113,8 +125,7 @@ class LabelReader:
         if len(values) > 1:
             raise InputError(
                 f"{place}: the label column {self.column!r} holds several labels in one row, such as "
-                f"{str(value)[:80]}; {self.task} takes one. Keep the one that matters (a column of its own, named in "
-                "data.label), or write a row for each kind of question: one column, one job and one model a label."
+                f"{str(value)[:80]}; {_ONE.format(task=self.task)}"
             )
         return values[0] if values else None
 
@@ -124,7 +135,7 @@ def _list_of(value: object) -> Sequence[Any] | None:
     if isinstance(value, list | tuple | set | frozenset):
         return list(value)
     if isinstance(value, dict):
-        return [f"{name}: {part}" for name, part in value.items()]
+        return _choices(value) or [f"{name}: {part}" for name, part in value.items()]
     if not isinstance(value, str) or len(value) > LONGEST or not _LIST.match(value.strip()):
         return None
     for parse in (json.loads, ast.literal_eval):
@@ -132,9 +143,17 @@ def _list_of(value: object) -> Sequence[Any] | None:
             found = parse(value.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             continue
+        if isinstance(found, dict):
+            return _choices(found)
         if isinstance(found, list | tuple | set) and len(found) > 1:
             return list(found)
     return None
+
+
+def _choices(value: Mapping[str, Any]) -> Sequence[Any] | None:
+    """Returns what was chosen, of a cell as label-studio writes it: `{"choices": ["a", "b"]}`."""
+    found = value.get("choices") if value.keys() == {"choices"} else None
+    return found if isinstance(found, list) else None
 
 
 def check_classes(counts: Mapping[str, int], rows: int, reader: LabelReader) -> None:
@@ -150,6 +169,7 @@ def check_classes(counts: Mapping[str, int], rows: int, reader: LabelReader) -> 
     """
     if not reader.allowed:
         _refuse_values(counts, rows, reader)
+        _refuse_joined(counts, reader)
     if not reader.normalize:
         _refuse_variants(counts, reader)
 
@@ -170,6 +190,35 @@ def _refuse_values(counts: Mapping[str, int], rows: int, reader: LabelReader) ->
             f"The label column {reader.column!r} has {distinct:,} different values in {labelled:,} rows, such as "
             f"{quote_all(list(counts)[:3])}: nearly one a row, as an identifier has. A column of classes was expected: "
             "set data.label; or, where these are classes, label more of each or name them in data.labels."
+        )
+
+
+def joined(counts: Mapping[str, int]) -> list[str]:
+    """Returns labels that are several in one cell ("a|b"): each part is a label of its own, here or in other cells.
+
+    "Korea, Republic of" and "Sci/Tech" are none, since their parts are no labels.
+    """
+    for joint in _JOINTS:
+        parts = {
+            label: [part.strip() for part in label.split(joint)] for label in counts if joint in label.strip(joint)
+        }
+        sure = {label for label, own in parts.items() if all(part in counts for part in own)}
+        if not sure and joint in _SURE and len(parts) > 2:
+            held = Counter(part for own in parts.values() for part in set(own))
+            often = sum(count > 1 for count in held.values())
+            sure = set(parts) if often > 0.8 * len(held) and len(parts) > 0.5 * len(counts) else set()
+        if sure:
+            return sorted(sure, key=lambda label: (-counts[label], label))
+    return []
+
+
+def _refuse_joined(counts: Mapping[str, int], reader: LabelReader) -> None:
+    if found := joined(counts):
+        rows = sum(counts[label] for label in found)
+        raise InputError(
+            f"{len(found):,} labels in {reader.column!r} are several in one cell ({rows:,} rows), such as "
+            f"{quote_all(found, 3)}; {_ONE.format(task=reader.task)} If each is one class, name all classes in "
+            "data.labels."
         )
 
 

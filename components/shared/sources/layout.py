@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from components.shared.errors import InputError, quote_all
 from components.shared.sources.splits import given_split, split_word
 
+UNLABELLED = ("unsup", "unlabeled", "unlabelled", "nolabel")
+"""Folders that are no class."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -27,15 +30,28 @@ class Layout:
         split = given_split(folders[at], self.splits) if at is not None else None
         below = folders if at is None else folders[at + 1 :]
         place = self.level - 1 if self.level > 0 else len(below) + self.level
-        return split, below[place] if 0 <= place < len(below) else None
+        label = below[place] if 0 <= place < len(below) else None
+        return split, None if label and label.lower() in UNLABELLED else label
+
+    def is_unlabelled(self, path: str) -> bool:
+        """Tells whether a file lies in a folder of those that nobody labelled, such as aclImdb's `unsup`."""
+        return any(name.lower() in UNLABELLED for name in path.split("/")[:-1])
 
 
 def _split_at(folders: Sequence[str], splits: Mapping[str, str]) -> int | None:
-    """Returns which folder gives the split; one below a split, or none, may be called like one."""
-    return next((n for n, name in enumerate(folders) if name in splits or split_word(name)), None)
+    """Returns which folder gives the split; one below a split, or none, may be called like one.
+
+    Some archives unpack into a folder of the split's name that holds one of the same name.
+    """
+    at = next((n for n, name in enumerate(folders) if name in splits or split_word(name)), None)
+    while at is not None and at + 2 < len(folders) and folders[at + 1] == folders[at]:
+        at += 1
+    return at
 
 
-def layout_of(source: str, paths: Iterable[str], level: int, splits: Mapping[str, str]) -> Layout:
+def layout_of(
+    source: str, paths: Iterable[str], level: int, splits: Mapping[str, str], is_list: bool = False
+) -> Layout:
     """Returns the layout of a tree.
 
     Folders that all files share are no classes (`images/cat/1.jpg`). Where the folders of the files themselves are the
@@ -46,6 +62,7 @@ def layout_of(source: str, paths: Iterable[str], level: int, splits: Mapping[str
         paths: Of its files.
         level: `data.class_level`; 0 where it is to be found out.
         splits: As `Layout.splits`.
+        is_list: Whether the first folders are those of a list of trees, which are no classes where all have the same.
 
     Raises:
         InputError: Two readings make sense, or a class is called like a split.
@@ -58,6 +75,8 @@ def layout_of(source: str, paths: Iterable[str], level: int, splits: Mapping[str
     if not below:
         return Layout(1, splits)
     shared = _shared(below)
+    if is_list and shared == 0 and _are_ambiguous([path[:2] for path in below]):
+        return Layout(2, splits)
     _refuse_ambiguous(source, [path[shared:] for path in below], shared + 1)
     return Layout(shared + 1, splits)
 
@@ -69,13 +88,20 @@ def _shared(paths: Iterable[Sequence[str]]) -> int:
     return next((n for n in range(most) if len({path[n] for path in listed}) > 1), most) if len(listed) > 1 else most
 
 
-def _refuse_ambiguous(source: str, paths: Sequence[Sequence[str]], level: int) -> None:
+def _are_ambiguous(paths: Sequence[Sequence[str]]) -> bool:
+    """Tells whether one and the same last folder lies below several first ones."""
     above: defaultdict[str, set[str]] = defaultdict(set)
     for path in paths:
         above[path[-1]].add(path[0])
-    first, last = {path[0] for path in paths}, set(above)
     deep = all(len(path) > 1 for path in paths)
-    if deep and len(first) > 1 and len(last) > 1 and any(len(folders) > 1 for folders in above.values()):
+    return (
+        deep and len({path[0] for path in paths}) > 1 and len(above) > 1 and any(len(up) > 1 for up in above.values())
+    )
+
+
+def _refuse_ambiguous(source: str, paths: Sequence[Sequence[str]], level: int) -> None:
+    if _are_ambiguous(paths):
+        first, last = ({path[place] for path in paths} for place in (0, -1))
         raise InputError(
             f"The folders of {source} can be read in two ways. Say which is meant:\n"
             f"  data.class_level: {level}    classes {quote_all(sorted(first), 5)}\n"

@@ -5,13 +5,15 @@ A list travels as one text, a JSON array, since a source is a text wherever it i
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from components.shared import storage
 from components.shared.errors import InputError, quote_all
+from components.shared.sources.splits import paired
 from components.shared.storage import File
 
+_NAMES = 10_000  # files whose own names are looked at
 _WILD = re.compile(r"[*?\[]")
 
 
@@ -96,6 +98,31 @@ def _expression(part: str) -> str:
 def _class(piece: str) -> str:
     inside = piece[1:-1].replace("\\", "\\\\")
     return f"[^{inside[1:]}]" if inside.startswith("!") else f"[{inside}]"
+
+
+def links_out(source: str, files: Sequence[File]) -> str:
+    """Returns a sentence on files that are links to what lies elsewhere on this machine; "" where there are none.
+
+    They are read, as people and caches have them so; in what was unpacked of a stranger's archive they are suspicious.
+    """
+    base = Path(source)
+    if storage.is_s3(source) or not base.is_dir():
+        return ""
+    root, out = base.resolve(), list[File]()
+    for file in files:
+        path = Path(file.uri)
+        if path.is_symlink() and not path.resolve().is_relative_to(root):
+            out.append(file)
+    if not out:
+        return ""
+    first = f"{out[0].name!r} to {str(Path(out[0].uri).resolve())!r}"
+    return f"{len(out):,} files are links that lead out of {source}, and are read: {first}"
+
+
+def splits_among(files: Sequence[File], told: Mapping[str, str]) -> dict[str, str]:
+    """Returns which name is which split: as told, and those that end in one beside another of their beginning."""
+    names = {file.name if len(files) <= _NAMES else file.name.rpartition("/")[0] for file in files}
+    return {**{name: told.get(split, split) for name, split in paired(names).items()}, **told}
 
 
 def found(files: Sequence[File]) -> str:

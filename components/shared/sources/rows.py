@@ -1,77 +1,45 @@
 """Rows of labelled data, one after the other, out of files of any format, packed or not, or a hub dataset."""
 
+import contextlib
+import errno
 import itertools
 import posixpath
+import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
-
-import pyarrow as pa
 
 from components.shared import storage
 from components.shared.errors import InputError, quote_all
 from components.shared.sources import packed
-from components.shared.sources.columns import Batch, MissingColumnError, Values, check_columns, class_name, plain
+from components.shared.sources.columns import Batch, MissingColumnError, check_columns, class_name
+from components.shared.sources.foreign import advice_on, told_by
+from components.shared.sources.layout import Layout
 from components.shared.sources.listing import found, list_source
 from components.shared.sources.packed import Packed
+from components.shared.sources.parts import Part, Row
 from components.shared.sources.readers import Dialect, Reader, reader_of, readers, suffixes
 from components.shared.sources.splits import given_split, refuse_mixed
+from components.shared.sources.styles import is_tabular
+from components.shared.sources.texts import TextTree, find_texts, layout_in, texts_in
 
-__all__ = ["Row", "check_columns", "class_name", "data_files", "found", "given_split", "read_rows", "refuse_mixed"]
+__all__ = [
+    "Part",
+    "Row",
+    "check_columns",
+    "class_name",
+    "data_files",
+    "found",
+    "given_split",
+    "read_rows",
+    "refuse_mixed",
+]
 
 _STRAYS = {
     "dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json", "config.json", "package.json",
     "croissant.json", "tokenizer.json", "schema.json", "manifest.json",
 }  # fmt: skip
+_SECOND = (".xml", ".txt", ".text", ".list", ".manifest", ".out", "")  # endings of many other things, too
+_KAGGLE = re.compile(r"(sample[-_ ]?submission|gender_submission|submission).*\.(csv|parquet|json)", re.IGNORECASE)
 _CACHES = ("cache-", "indices-")  # of Hugging Face's datasets, beside what `save_to_disk` wrote
-
-
-class Row(NamedTuple):
-    """A row as it was read.
-
-    Attributes:
-        place: File and line (or row) number, for people.
-        file: Name of the file that it was read from.
-        split: The split that it is given for, or None.
-        values: Its values by column, invalid bytes as surrogate escapes.
-        fault: Why it could not be read, or None.
-    """
-
-    place: str
-    file: str
-    split: str | None
-    values: Values
-    fault: str | None = None
-
-
-class Part(NamedTuple):
-    """Some rows of a file.
-
-    Attributes:
-        place: The file, and a member of an archive, for people.
-        file: Name of the file in its source.
-        split: The split that its rows are given for, or None.
-        batch: The rows.
-    """
-
-    place: str
-    file: str
-    split: str | None
-    batch: Batch
-
-    def rows(self) -> Iterator[Row]:
-        """Yields the rows one by one."""
-        columns = {name: plain(column) for name, column in self.batch.columns.items()}
-        return map(self._replace(batch=self.batch._replace(columns=columns)).row, range(len(self.batch.numbers)))
-
-    def row(self, at: int) -> Row:
-        """Returns one of the rows, by its position."""
-        values = {name: _value(column, at) for name, column in self.batch.columns.items()}
-        place = f"{self.place}:{self.batch.numbers[at]}"
-        return Row(place, self.file, self.split, values, self.batch.faults.get(at))
-
-
-def _value(column: Sequence[Any] | pa.Array, at: int) -> Any:
-    return column[at].as_py() if isinstance(column, pa.Array) else column[at]
 
 
 def read_rows(
@@ -109,15 +77,43 @@ def read_parts(
     for file in files:
         if file.size == 0:
             raise InputError(f"{file.name} is empty. Remove it, or write it again.")
-        for content in _contents(file):
-            rows = 0
-            for part in read_content(content, file.name, columns, splits, dialect or Dialect(), tell or _silent):
-                first.setdefault(bool(part.split), (content.name, part.split))
-                refuse_mixed(file.name, dict(first.values()))
-                rows += len(part.batch.numbers)
-                yield part
-            if not rows:
-                raise InputError(f"{content.name} holds no rows. Remove it, or write it again.")
+        with explained(file):
+            found_some = False
+            for content in _contents(file):
+                rows, found_some = 0, True
+                for part in read_content(content, file.name, columns, splits, dialect or Dialect(), tell or _silent):
+                    where = f"{content.name}:{part.batch.part}" if part.batch.part else content.name
+                    first.setdefault(bool(part.split), (where, part.split))
+                    refuse_mixed(file.name, dict(first.values()))
+                    rows += len(part.batch.numbers)
+                    yield part
+                if not rows:
+                    raise InputError(f"{content.name} holds no rows. Remove it, or write it again.")
+            if not found_some:
+                yield from _texts(file, columns, splits, dialect or Dialect())
+
+
+@contextlib.contextmanager
+def explained(file: storage.File) -> Iterator[None]:
+    """Tells damage that a library tells as if the machine had failed (bzip2, or a zip's place beyond its end)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise packed.damaged(file.name, "file", str(error)) from error
+
+
+def _texts(file: storage.File, columns: Sequence[str], splits: dict[str, str], dialect: Dialect) -> Iterator[Part]:
+    """Reads an archive without tables: it may hold texts in the folders of their classes."""
+    with packed.opened(file) as archive:
+        layout = layout_in(archive, dialect.class_level, splits)
+        if layout is None:
+            names = list(itertools.islice(packed.names_in(archive), 100))
+            raise InputError(f"{file.name} holds no data: found {quote_all(names)}. Expected {_formats()} in it.")
+        own = given_split(file.name, splits)
+        for part in texts_in(archive, layout, columns, dialect):
+            yield part._replace(split=own) if own else part
 
 
 def read_content(
@@ -132,7 +128,7 @@ def read_content(
     split = given_split(file, splits) or given_split(content.inner, splits)
     place, own = storage.printable(content.name), storage.printable(file)
     for batch in _read(content, columns, split, dialect, tell):
-        yield Part(place, own, split, batch)
+        yield Part(place, own, given_split(batch.part, splits) or split if batch.part else split, batch)
 
 
 def _silent(_: str) -> None:
@@ -142,16 +138,12 @@ def _silent(_: str) -> None:
 def _contents(file: storage.File) -> Iterator[Packed]:
     """Yields what lies in a file: itself, or the members of an archive that hold rows."""
     with packed.opened(file) as whole:
+        if told := told_by(whole.head):
+            raise InputError(f"{file.name} cannot be read: {told}")
         if not packed.is_archive(whole):
             yield whole
             return
-        found_some = False
-        for member in packed.members(whole, lambda name: is_data(name) and not is_stray(name)):
-            found_some = True
-            yield member
-        if not found_some:
-            names = list(itertools.islice(packed.names_in(whole), 100))
-            raise InputError(f"{file.name} holds no data: found {quote_all(names)}. Expected {_formats()} in it.")
+        yield from packed.members(whole, lambda name: is_data(name) and not is_stray(name))
 
 
 def _read(
@@ -166,16 +158,25 @@ def _read(
             advice = " Such a file describes data and holds no rows: name the file that does in data.source."
         if split == "test" and columns and error.column == columns[-1]:
             advice = (
-                f" If {content.inner} has no labels because they are to be predicted, name only the labelled files in "
+                f" If {content.inner} has no labels because they are to be predicted, {_only(content)} in "
                 f"data.source; afterwards `graft predict MODEL {content.inner}` takes it."
             )
         raise InputError(f"{error}{advice}") from error
+
+
+def _only(content: Packed) -> str:
+    """Returns how a file is left out."""
+    return (
+        "name only the labelled files" if ":" not in content.name else "unpack the archive, and name the labelled files"
+    )
 
 
 def _reader(content: Packed) -> Reader:
     """Returns the reader of what a file holds; among formats of text the name decides where the beginning does not."""
     if not content.head:
         raise InputError(f"{content.name} is empty. Remove it, or write it again.")
+    if told := told_by(content.head):
+        raise InputError(f"{content.name} cannot be read: {told}")
     reader = reader_of(content.head)
     named = [one for one in readers() if content.inner.lower().endswith(tuple(one.suffixes))]
     if reader is readers()[-1] and named and named[0] is not reader:
@@ -183,7 +184,8 @@ def _reader(content: Packed) -> Reader:
     if reader is None:
         expected = f"{named[0].name} file" if named else f"data: expected {_formats()}"
         raise InputError(
-            f"{content.name} is no readable {expected} (it begins with {content.head[:16]!r}). Write it again."
+            f"{content.name} is no readable {expected} (it begins with {content.head[:16]!r}"
+            f"{', and holds zeros' * (bytes(4) in content.head)}). Write it again."
         )
     return reader
 
@@ -202,28 +204,58 @@ def data_files(source: str) -> list[storage.File]:
     Raises:
         InputError: There is none.
     """
-    return sort_out(source, list_source(source), lambda _: None)
+    return sort_out(source, list_source(source), _silent)
+
+
+def find_rows(
+    source: str, files: Sequence[storage.File], asked: Layout, tell: Callable[[str], None]
+) -> tuple[list[storage.File], TextTree | None]:
+    """Returns what of a source holds rows: `sort_out`; where there are no tables, texts in folders of their classes."""
+    if not any(_is_table(file) for file in files) and (texts := find_texts(source, files, asked, tell)):
+        return texts.files, texts
+    return sort_out(source, files, tell), None
 
 
 def sort_out(source: str, files: Sequence[storage.File], tell: Callable[[str], None]) -> list[storage.File]:
     """Returns those files of a source that hold rows; tells which look as if they did, and do not.
 
-    A single file is data whatever it is called.
+    A single file is data whatever it is called; of a folder without tables so are files without a name that tells
+    (`.txt`, `.xml`, none), where what they hold does.
     """
     is_file = len(files) == 1 and posixpath.basename(source) == files[0].name
     if is_file and _holds_rows(files[0]):
         return list(files)
-    data = [file for file in files if is_data(file.name) or file.name.lower().endswith(packed.ARCHIVES)]
+    data = [file for file in files if _is_table(file)]
     strays = [file for file in data if is_stray(file.name)]
-    data = [file for file in data if file not in strays]
+    data = [file for file in data if file not in strays] or unnamed(files)
     if not data:
         raise InputError(
-            f"{source} holds no data: {found(files)}. Expected {_formats()}; pictures are read for tasks such as "
-            "image-classification."
+            f"{source} holds no data: {found(files)}.{advice_on(files)} Expected {_formats()}; pictures are read for "
+            "tasks such as image-classification."
         )
     if strays:
         tell(f"left out {quote_all(file.name for file in strays)}: such files describe data, and hold no rows")
     return data
+
+
+def _is_table(file: storage.File) -> bool:
+    return is_data(file.name) or file.name.lower().endswith(packed.ARCHIVES)
+
+
+def unnamed(files: Sequence[storage.File]) -> list[storage.File]:
+    """Returns files whose names do not tell what they hold, and whose beginnings do: of each ending one is opened."""
+    kept: list[storage.File] = []
+    groups: dict[str, list[storage.File]] = {}
+    for file in files:
+        ending = posixpath.splitext(_bare(file.name))[1].lower()
+        if ending in _SECOND and file.size and not is_stray(file.name):
+            groups.setdefault(ending, []).append(file)
+    for group in groups.values():
+        with explained(group[0]), packed.opened(group[0]) as content:
+            reader = reader_of(content.head)
+            if reader and (reader is not readers()[-1] or is_tabular(content.head)):
+                kept += group
+    return sorted(kept, key=lambda file: file.name)
 
 
 def _holds_rows(file: storage.File) -> bool:
@@ -231,23 +263,29 @@ def _holds_rows(file: storage.File) -> bool:
         return True
     if file.size == 0:
         return False
-    with packed.opened(file) as content:
+    with explained(file), packed.opened(file) as content:
+        if told := told_by(content.head):
+            raise InputError(f"{file.name} cannot be read: {told}")
         return packed.is_archive(content) or reader_of(content.head) is not None
 
 
 def is_data(name: str) -> bool:
-    lower = name.lower()
+    return _bare(name).lower().endswith(tuple(suffixes() - set(_SECOND)))
+
+
+def _bare(name: str) -> str:
+    """Returns a name without the endings of how it is packed."""
     for suffix in packed.SUFFIXES:
-        lower = lower.removesuffix(suffix)
-    return lower.endswith(tuple(suffixes()))
+        name = name[: -len(suffix)] if name.lower().endswith(suffix) else name
+    return name
 
 
 def is_stray(name: str) -> bool:
     last = name.rpartition("/")[2]
-    return last in _STRAYS or (last.startswith(_CACHES) and last.endswith(".arrow"))
+    return last in _STRAYS or (last.startswith(_CACHES) and last.endswith(".arrow")) or bool(_KAGGLE.match(last))
 
 
 def _formats() -> str:
     """Returns the formats that are read, for a message."""
-    known = [suffix for reader in reversed(readers()) for suffix in reader.suffixes]
+    known = [suffix for reader in reversed(readers()) for suffix in reader.suffixes if suffix not in _SECOND]
     return f"{', '.join(known)} files (also packed: {', '.join(packed.SUFFIXES)}, .zip, .tar)"

@@ -22,12 +22,13 @@ from components.shared.sources.hub import PREFIX, read_hub, revision
 from components.shared.sources.images import Pictures, find_images
 from components.shared.sources.labels import LabelReader
 from components.shared.sources.layout import Layout
-from components.shared.sources.listing import list_source, sources_of
+from components.shared.sources.listing import links_out, list_source, sources_of, splits_among
 from components.shared.sources.packed import ARCHIVES, SUFFIXES
 from components.shared.sources.paths import ImageTable
 from components.shared.sources.readers import Dialect
-from components.shared.sources.rows import Part, Row, given_split, read_parts, refuse_mixed, sort_out
+from components.shared.sources.rows import Part, Row, find_rows, given_split, read_parts, refuse_mixed
 from components.shared.sources.sql import check_sql, is_sql, read_sql, sql_file
+from components.shared.sources.texts import TextTree
 from components.shared.sources.trees import COLUMNS, read_archives, read_tree
 from components.shared.step import option, required
 from components.shared.storage import File
@@ -100,7 +101,9 @@ class Source:
         self.settings = settings
         self.told: list[str] = []
         self._pictures: Pictures | None = None
-        self._dialect = Dialect(settings.encoding, settings.delimiter, settings.sheet)
+        self._texts: TextTree | None = None
+        self._splits = dict(settings.splits)
+        self._dialect = Dialect(settings.encoding, settings.delimiter, settings.sheet, settings.class_level)
         _check_address(settings)
         self.task = tasks.get(settings.task)
         if len(settings.inputs) not in self.task.input_counts:
@@ -136,14 +139,22 @@ class Source:
         if self.is_sql:
             return [sql_file(source)]
         listed = list_source(source)
+        if told := links_out(source, listed):
+            self._tell(told)
+        self._splits = splits_among(listed, self.settings.splits)
+        asked = Layout(self.settings.class_level, self._splits)
         if self.binary:
-            asked = Layout(self.settings.class_level, self.settings.splits)
             self._pictures = find_images(source, listed, asked, self._tell)
             return self._pictures.files
-        files = sort_out(source, listed, self._tell)
-        if not any(file.name.lower().endswith(ARCHIVES) for file in files):
-            refuse_mixed(source, {file.name: given_split(file.name, self.settings.splits) for file in files})
+        files, self._texts = find_rows(source, listed, asked, self._tell)
+        if not self._texts and not any(file.name.lower().endswith(ARCHIVES) for file in files):
+            refuse_mixed(source, {file.name: given_split(file.name, self._splits) for file in files})
         return files
+
+    @property
+    def is_tree(self) -> bool:
+        """Whether each file is an example: files of a tree, once they were listed."""
+        return self._texts is not None or (self._pictures is not None and self._pictures.kind == "tree")
 
     @property
     def is_sql(self) -> bool:
@@ -193,7 +204,9 @@ class Source:
         return itertools.chain.from_iterable(part.rows() for part in self._parts(files))
 
     def _parts(self, files: Sequence[File]) -> Iterator[Part]:
-        return read_parts(files, self._columns, self.settings.splits, self._dialect, self._tell)
+        if self._texts:
+            return self._texts.parts(files, self._columns, self._dialect)
+        return read_parts(files, self._columns, self._splits, self._dialect, self._tell)
 
     def _images(self, files: Sequence[File]) -> Iterator[Row]:
         settings = self.settings
@@ -202,11 +215,11 @@ class Source:
         pictures = self._pictures
         assert pictures is not None, "the source was listed"
         if pictures.kind == "tables":
-            table = ImageTable(files, pictures.images)
-            return table.rows(settings.inputs[0], self._columns, settings.splits, self._dialect)
+            table = ImageTable(files, pictures.images, self._splits)
+            return table.rows(settings.inputs[0], self._columns, self._splits, self._dialect, self._tell)
         check_columns("A tree of image files", COLUMNS, self._columns)
         if pictures.kind == "archives":
-            return read_archives(files, pictures.layout, settings.label)
+            return read_archives(files, pictures.layout, settings.label, pictures.tables)
         return read_tree(files, pictures.layout)
 
     def _tell(self, sentence: str) -> None:

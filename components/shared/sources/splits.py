@@ -1,7 +1,7 @@
 """Which split a file is given for, by its name or its folder's: train, validation, test, as people call them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from components.shared.errors import InputError, quote_all
 
@@ -14,6 +14,28 @@ _SHORT = re.compile(
     r"(training|testing|valid|val|dev|eval)(?=$|\.|[-_]?\d|[-_](split|set|data|part|matched|mismatched)(?![a-z]))",
     re.IGNORECASE,
 )
+
+
+_PAIRED = re.compile(
+    r"(.*[-_ .])(train|training|validation|valid|val|dev|test|testing|eval)([-_.]?\d+(-of-\d+)?)?(\.[a-z0-9.]+)?",
+    re.IGNORECASE,
+)
+
+
+def paired(names: Iterable[str]) -> dict[str, str]:
+    """Returns which names end in a split, where there are several of one beginning: `x_train.csv` and `x_test.csv`.
+
+    One alone (`blood_test`, `ab_test.csv`) is no split.
+
+    Args:
+        names: Of files, with their folders.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for part in {part for name in names for part in name.split("/")}:
+        if (match := _PAIRED.fullmatch(part)) and not split_word(part):
+            found.setdefault(match.group(1).lower(), {})[part] = _WORDS[match.group(2).lower()]
+    groups = [group for group in found.values() if "train" in group.values() and len(set(group.values())) > 1]
+    return {part: split for group in groups for part, split in group.items()}
 
 
 def given_split(name: str, splits: Mapping[str, str] | None = None) -> str | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from components.shared.errors import InputError
+from components.shared.sources.text import decode_head, encoding_of
 
 NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", " ": "blanks"}
 COLUMN = "column_{}"
@@ -51,9 +52,7 @@ class Style:
         if not self.quoted:
             return csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_NONE)
         if self.escaped:
-            return csv.reader(
-                lines, delimiter=self.delimiter, quotechar=self.quote, doublequote=False, escapechar="\\"
-            )
+            return csv.reader(lines, delimiter=self.delimiter, quotechar=self.quote, doublequote=False, escapechar="\\")
         return csv.reader(lines, delimiter=self.delimiter, quotechar=self.quote)
 
 
@@ -80,6 +79,14 @@ def style_of(head: str, name: str, delimiter: str, columns: Sequence[str]) -> St
     return _named(style, [row for row in _read(style, lines[before:]) if row], columns)
 
 
+def is_tabular(head: bytes) -> bool:
+    """Tells a table from a text, by its beginning: two fields or more in every line, parted all alike."""
+    lines = io.StringIO(decode_head(head, encoding_of(head)), newline="").readlines()[:_LINES]
+    lines = lines[:-1] if len(lines) > 2 else lines
+    fits, width = _fit(_parted(lines, "", ""), lines)
+    return len(lines) > 1 and width > 1 and fits > 0.98
+
+
 def _parted(lines: Sequence[str], name: str, delimiter: str) -> Style:
     """Returns what parts and quotes fields: what is usual, unless something else fits more of the lines."""
     if not delimiter:
@@ -89,10 +96,18 @@ def _parted(lines: Sequence[str], name: str, delimiter: str) -> Style:
         return usual
     best, fits = usual, _fit(usual, lines)[0]
     for other in (replace(usual, escaped=True), replace(usual, quote="'")):
-        mark = '\\"' if other.escaped else f"'{delimiter}"
-        if any(mark in line for line in lines) and (found := _fit(other, lines)[0]) > max(fits, 0.9):
+        found = _fit(other, lines)[0] if any(f"'{delimiter}" in line or '\\"' in line for line in lines) else 0.0
+        proof = other.escaped and found >= fits and _shows_escapes(lines, delimiter)
+        if proof or found > max(fits, 0.9):
             best, fits = other, found
     return best
+
+
+def _shows_escapes(lines: Sequence[str], delimiter: str) -> bool:
+    """Tells whether a quote that ended a field, were it none that is escaped, would have something behind it."""
+    parted = re.escape(delimiter)
+    escaped = re.compile(rf'(?:^|{parted})"(?:[^"\\]|\\.)*?\\"[^"{parted}\r\n]')
+    return any('\\"' in line and escaped.search(line) for line in lines)
 
 
 def _read(style: Style, lines: Sequence[str]) -> list[list[str]]:
@@ -119,13 +134,16 @@ def _delimiter(lines: Sequence[str], name: str) -> str:
     for delimiter in sorted(NAMES, key=lambda one: (one == " ", one != usual)):
         if delimiter == " " and (most[0] > 0.9 or not _parts_by_blanks(lines)):
             continue
-        rows = [row for row in _read(Style(delimiter, delimiter != "\t" or _shows_quotes(lines, delimiter)), lines)]
+        rows = list(_read(Style(delimiter, delimiter != "\t" or _shows_quotes(lines, delimiter)), lines))
         rows = [row for row in rows if row]
         width = len(rows[0]) if rows else 0
         if width < 2:
             continue
         fits = sum(len(row) == width for row in rows) / len(rows)
-        if delimiter == " " or ((fits, width) > most if best != usual or most == (0.0, 0) else fits > most[0]):
+        whole = (
+            delimiter == "\t" and fits == 1.0 and len(rows) > 2
+        )  # each text of a file may have one comma; but no tab
+        if delimiter == " " or whole or ((fits, width) > most if best != usual or most == (0.0, 0) else fits > most[0]):
             best, most = delimiter, (fits, width)
     return best
 
@@ -198,9 +216,9 @@ def _is_data(header: Sequence[str], body: Sequence[Sequence[str]]) -> bool:
         return False  # files put together; pandas names columns by number
     if header[:1] == [""] and header[1:] == [str(n) for n in range(len(header) - 1)]:
         return False
+    if any(_IMAGE.search(cell) for cell in header):
+        return True
     least = max(2 if len(body) > 10 else 1, _FEW * len(body))
     wide = [row for row in body if len(row) == len(header)]
     counts = [sum(row[n].strip() == cell for row in wide) for n, cell in enumerate(header)]
-    return len(header) > 1 and any(
-        cell and counts[n] >= least for n, cell in enumerate(header)
-    ) and all(header)
+    return len(header) > 1 and any(cell and counts[n] >= least for n, cell in enumerate(header)) and all(header)

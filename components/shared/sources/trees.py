@@ -8,21 +8,19 @@ from typing import Any, BinaryIO, NamedTuple
 from components.shared import storage
 from components.shared.errors import InputError
 from components.shared.sources import packed
-from components.shared.sources.columns import plain
-from components.shared.sources.images import SUFFIXES
+from components.shared.sources.columns import Batch, plain
+from components.shared.sources.images import PATHS, SUFFIXES
 from components.shared.sources.layout import Layout, layout_of
 from components.shared.sources.packed import Packed
 from components.shared.sources.readers import Dialect
-from components.shared.sources.rows import Row, is_data, read_content
-from components.shared.sources.splits import given_split, refuse_mixed
+from components.shared.sources.rows import Row, explained, is_data, is_stray, read_content, read_parts
+from components.shared.sources.splits import given_split, paired, refuse_mixed
 
 MOST = 256 << 20
 """Bytes of a file that is read."""
 
 COLUMNS = ("image", "label")
-PATHS = ("file_name", "filename", "path", "image_path", "filepath", "file_path", "file", "image_id", "img", "id")
-"""What tables call the path of an image, where they do not call it as the job does."""
-
+_FEW_TABLES = 20  # files of JSON; more are labels beside images
 _SIDECARS = (".cls", ".json", ".txt", ".label")
 _SIDECAR_MOST = 1 << 20  # bytes of a label beside an image
 _BEGINNING = 64  # bytes that tell an image from zeros
@@ -45,21 +43,27 @@ def read_tree(files: Sequence[storage.File], layout: Layout) -> Iterator[Row]:
         yield _row(file.name, file.name, split, data, label)
 
 
-def read_archives(files: Sequence[storage.File], asked: Layout, label: str) -> Iterator[Row]:
+def read_archives(
+    files: Sequence[storage.File], asked: Layout, label: str, tables: Sequence[storage.File] = ()
+) -> Iterator[Row]:
     """Reads the images in archives, as they stream by.
 
     Args:
         files: The archives.
         asked: The level of the class (0: to be found out), and which split is to be which.
         label: The column that holds the label, where there are tables, or JSON beside the images.
+        tables: Beside the archives, that tell the labels.
 
     Raises:
         InputError: One is damaged or holds no images; or they mix given splits with none.
     """
     first: dict[bool, tuple[str, str | None]] = {}
+    outside: dict[str, str] = {}
+    for part in read_parts(tables, (), {}):
+        outside |= _told_in(part.batch, part.file, label)
     for file in files:
         count = 0
-        with packed.opened(file) as archive:
+        with explained(file), packed.opened(file) as archive:
             if not packed.is_archive(archive):
                 raise packed.damaged(file.name, "archive", "it begins like none")
             layout, labels = _look(archive, asked, label)
@@ -67,7 +71,7 @@ def read_archives(files: Sequence[storage.File], asked: Layout, label: str) -> I
                 count += 1
                 split, own = layout.sort_in(image.name)
                 split = given_split(file.name, asked.splits) or split
-                own = image.label or labels.get(image.name, own)
+                own = image.label or _label_of(image.name, labels) or _label_of(image.name, outside) or own
                 if own:
                     first.setdefault(bool(split), (f"{file.name}:{image.name}", split))
                     refuse_mixed(file.name, dict(first.values()))
@@ -95,26 +99,55 @@ def _look(archive: Packed, asked: Layout, label: str) -> tuple[Layout, Mapping[s
         return layout, {}
     folders: set[str] = set()
     tables = False
+    json_files = 0
     for name in packed.names_in(archive):
-        tables = tables or is_data(name)
+        json_files += name.lower().endswith(".json")
+        tables = tables or _is_table(name)
         if _is_image(name):
             folders.add(name.rpartition("/")[0] + "/")
-    layout = layout_of(archive.name, folders, asked.level, asked.splits)
+    layout = layout_of(archive.name, folders, asked.level, {**paired(folders), **asked.splits})
     classes = {layout.sort_in(folder)[1] for folder in folders}
-    return layout, _labels(archive, label) if tables and (len(classes) < 2 or None in classes) else {}
+    if not tables or (len(classes) > 1 and None not in classes):
+        return layout, {}
+    return layout, _labels(archive, label, json_files <= _FEW_TABLES)
 
 
-def _labels(archive: Packed, label: str) -> dict[str, str]:
-    """Returns the label of each image that a table in an archive names, by its path in the archive."""
+def _labels(archive: Packed, label: str, json_tables: bool) -> dict[str, str]:
+    """Returns the label of each image that a table in an archive names, by its path in the archive.
+
+    Where tables lie in a folder of their own, by its name alone, too.
+    """
     found: dict[str, str] = {}
-    for table in packed.members(archive, lambda name: is_data(name) and not _is_sidecar(name)):
+    for table in packed.members(archive, lambda name: _is_table(name) and (json_tables or not _is_sidecar(name))):
+        if is_stray(table.inner):
+            continue
         for part in read_content(table, archive.name, (), {}, Dialect(), lambda _: None):
-            path = next((name for name in PATHS if name in part.batch.columns), None)
-            if path and label in part.batch.columns:
-                folder = table.inner.rpartition("/")[0]
-                pairs = zip(*(plain(part.batch.columns[name]) for name in (path, label)), strict=True)
-                found |= {f"{folder}/{name}".strip("/"): str(value) for name, value in pairs if value is not None}
+            found |= _told_in(part.batch, table.inner, label)
     return found
+
+
+def _told_in(batch: Batch, table: str, label: str) -> dict[str, str]:
+    """Returns the labels that rows of a table tell: by an image's path, taken from the table's folder, and its name."""
+    path = next((name for name in PATHS if name in batch.columns), None)
+    others = [name for name in batch.columns if name not in (path, "")]
+    column = label if label in others or len(others) != 1 else others[0]
+    if not path or column not in batch.columns:
+        return {}
+    folder = table.rpartition("/")[0]
+    pairs = zip(plain(batch.columns[path]), plain(batch.columns[column]), strict=True)
+    told = {str(name): str(value) for name, value in pairs if value is not None}
+    found = {f"{folder}/{name}".strip("/"): value for name, value in told.items()}
+    return found | {name.rpartition("/")[2]: value for name, value in told.items()}
+
+
+def _label_of(name: str, labels: Mapping[str, str]) -> str | None:
+    """Returns the label that tables tell of an image: by its path, its name, or its name without ending."""
+    last = name.rpartition("/")[2]
+    return labels.get(name) or labels.get(last) or labels.get(last.rpartition(".")[0])
+
+
+def _is_table(name: str) -> bool:
+    return is_data(name) or name.lower().endswith(".xml")
 
 
 def _is_sidecar(name: str) -> bool:

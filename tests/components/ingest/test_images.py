@@ -329,7 +329,7 @@ class TestWrongSources:
     def test_tables(self, tmp_path: Path) -> None:
         write_csv(tmp_path / "d/a.csv", [{"image": "1.jpg", "label": "cat"}])
         self.refuse(tmp_path / "d", r"1 of 1 rows cannot be used(?s:.*)no such image \(1.jpg\)")
-        (tmp_path / "d/a.csv").rename(tmp_path / "d/a.txt")
+        (tmp_path / "d/a.csv").rename(tmp_path / "d/a.txt").write_text("no table")
         self.refuse(tmp_path / "d", r"holds no images: found 'a.txt'. Expected a folder a class with image files")
 
     def test_several_kinds(self, tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ class TestRefusals:
 
     def test_unknown_file_type(self, tmp_path: Path) -> None:
         (tmp_path / "d.docx").write_bytes(b"PK\0")
-        self.refuse(tmp_path, tmp_path / "d.docx", r"found 'd.docx'. Expected .csv")
+        self.refuse(tmp_path, tmp_path / "d.docx", r"found 'd.docx'. .docx is not read. Save it as text. Expected .csv")
 
     def test_empty_file(self, tmp_path: Path) -> None:
         (tmp_path / "d.csv").touch()

@@ -22,11 +22,13 @@ class Dialect:
         encoding: Of text, such as "cp1252".
         delimiter: Between fields, such as ";".
         sheet: Name of the sheet of a workbook.
+        class_level: Which folder of texts is their class, as in `Layout`; 0: to be found out.
     """
 
     encoding: str = ""
     delimiter: str = ""
     sheet: str = ""
+    class_level: int = 0
 
 
 class Content(Protocol):

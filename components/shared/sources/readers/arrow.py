@@ -34,9 +34,10 @@ class Arrow:
                     roots, names = nested(content.name, schema, columns), class_names(schema)
                     number = 0
                     for part in (batch.slice(at, _ROWS) for batch in found for at in range(0, batch.num_rows, _ROWS)):
+                        part.validate(full=True)  # lengths in a damaged file lead anywhere
                         yield batch_of(part, roots, names, number)
                         number += part.num_rows
-            except (pa.ArrowException, UnicodeDecodeError, OverflowError, OSError) as error:
+            except (pa.ArrowException, UnicodeDecodeError, ValueError, OverflowError, OSError) as error:
                 if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno):
                     raise
                 raise InputError(f"{content.name} is no readable Arrow file ({error}). Write it again.") from error

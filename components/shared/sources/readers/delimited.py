@@ -30,6 +30,7 @@ from components.shared.sources.text import (
 
 _FIELD_LIMIT = LINE_LIMIT + (1 << 20)  # characters; beyond it a quote was never closed
 _ROWS, _CHARACTERS = 4096, 8 << 20  # of a batch
+_MOST_COLUMNS = 20_000
 _MANY, _LONG = 1000, 1000  # values of a column that are remembered, and their characters: else it is none of classes
 
 
@@ -80,8 +81,6 @@ def _tell(name: str, encoding: str, style: Style, tell: Callable[[str], None]) -
 def _refuse_no_data(name: str, head: str) -> None:
     """Raises `InputError` where the text is not the file that its name promises."""
     begins = head[:200].lstrip().lower()
-    if begins.startswith("version https://git-lfs"):
-        raise InputError(f"{name} is a pointer of Git LFS, and the data lies elsewhere. Bring it: git lfs pull.")
     if begins.startswith(("<!doctype html", "<html", "<?xml", "%pdf")):
         raise InputError(
             f"{name} is a page of the web or a document (it begins with {head.strip()[:20]!r}), no table: "
@@ -141,6 +140,7 @@ class _Rows:
         self.header: list[str] = []
         self.first: list[str] = []
         self.places: list[int] = []
+        self.again: list[list[str]] = []
         self.known: dict[int, set[str]] = {}
 
     def read(self, columns: Sequence[str]) -> Iterator[Batch]:
@@ -164,8 +164,16 @@ class _Rows:
         if self.style.has_header:
             self.first = next(self._parted(lines, self.style.skipped), (0, []))[1]
         self.header = list(self.style.names) or [name.strip() for name in self.first]
+        if len(self.header) > _MOST_COLUMNS:
+            raise InputError(
+                f"{self.name} has {len(self.header):,} columns ({_MOST_COLUMNS:,} are read): its first line is no "
+                "header, or rows stand where columns should."
+            )
         check_columns(self.name, self.header, columns)
-        self.places = [self.header.index(column) for column in columns or self.header]
+        first_of = {name: place for place, name in reversed(list(enumerate(self.header)))}
+        self.places = [first_of[column] for column in columns or self.header]
+        if self.first:
+            self.again = [self.first, ["\ufeff" + self.first[0], *self.first[1:]]]
         self.known = {place: set() for place in range(len(self.header))}
         return self.lines.rest()
 
@@ -190,7 +198,7 @@ class _Rows:
         if found is None:
             return None
         columns = found.columns
-        if self.first and pc.any(pc.equal(columns[0], pa.scalar(self.first[0]))).as_py():  # the header again
+        if any(pc.any(pc.equal(columns[0], pa.scalar(first[0]))).as_py() for first in self.again):
             return None
         for row in found.spread.tolist():
             if self._swallowed([columns[place][row].as_py() for place in range(len(self.header))]):
@@ -238,8 +246,9 @@ class _Rows:
                     faults.setdefault(place, f"{kind} fields ({len(fields)}, the header has {width})")
                     rows[place] = (fields + [""] * width)[:width]
         columns = list(zip(*rows, strict=True))
-        if self.first and columns and self.first[0] in columns[0]:  # files that were put together
-            faults |= {place: "the header again" for place, fields in enumerate(rows) if fields == self.first}
+        for first in self.again:  # files that were put together, each with its mark or without
+            if first[0] in columns[0]:
+                faults |= {place: "the header again" for place, fields in enumerate(rows) if fields == first}
         for place, known in self.known.items():
             if len(known) < _MANY:
                 known.update(value for value in columns[place] if len(value) < _LONG)

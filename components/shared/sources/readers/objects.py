@@ -3,6 +3,7 @@
 What is no JSON Lines is read piece by piece, each of at most 8 Mi characters, so that memory stays bounded.
 """
 
+import contextlib
 import itertools
 import json
 import re
@@ -12,10 +13,13 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from components.shared.errors import InputError
+from components.shared.sources.coco import coco_rows, is_coco, labels_of
 from components.shared.sources.columns import Batch, Record, batches, check_columns
-from components.shared.sources.exports import flatten
+from components.shared.sources.exports import by_place, flatten
+from components.shared.sources.pieces import JsonText
 from components.shared.sources.quick import parse_objects
 from components.shared.sources.readers import Content, Dialect, register
+from components.shared.sources.splits import split_word
 from components.shared.sources.text import (
     LINE_LIMIT,
     TOO_LONG,
@@ -28,11 +32,12 @@ from components.shared.sources.text import (
 )
 
 _PEEK = 100  # rows whose keys tell the columns
-_DECODER = json.JSONDecoder()
-_SPACE = re.compile(r"[\s,]*")
+_COLUMNS = {"text", "data", "columns"}  # whose lists are columns, and no rows
+_ANNOTATED = ("annotations", "completions")  # of one example, that its row holds
 _DEEP = 4  # levels of keys that a message names
 _KINDS = {str: pa.string(), int: pa.int64(), bool: pa.bool_()}
-_EXPORTS = ('"annotations"', '"_task_hash"', '"accept"')  # keys of what `flatten` makes rows of
+_MADE = ("annotations", "completions", "_task_hash", "accept", "result", "cats", "classificationAnnotation")
+_EXPORTS = tuple(f'"{key}"' for key in _MADE)  # keys of what `flatten` makes rows of
 _DAMAGED = "is no JSON that can be read"
 
 
@@ -43,9 +48,9 @@ class Objects:
     suffixes = (".json", ".jsonl", ".ndjson")
 
     def matches(self, head: bytes) -> bool:
-        """An object or an array of them begins."""
+        """An object begins, or an array of objects or arrays, or one that starts with a text."""
         text = decode_head(head[:4096], encoding_of(head[:4096])) if head else ""
-        return bool(re.match(r'\s*(\{\s*["}]|\[\s*[\[{\]])', text))
+        return bool(re.match(r'\s*(\{\s*["}]|\[\s*[\[{\]]|\[\s*"(?:[^"\\]|\\.)*"\s*,)', text))
 
     def read(
         self, content: Content, columns: Sequence[str], dialect: Dialect, tell: Callable[[str], None]
@@ -56,12 +61,18 @@ class Objects:
         encoding = dialect.encoding or encoding_of(content.head)
         if encoding not in ("utf-8", "utf-8-sig"):
             tell(f"{content.name} is read as text in {encoding}")
+        head = decode_head(content.head, encoding)
         with content.open() as stream:
-            if _are_lines(decode_head(content.head, encoding)):
+            if is_coco(head) and not (_are_lines(head) and len(head.splitlines()) > 1):
+                with content.open() as first, _explained(content.name):
+                    labels = labels_of(JsonText(texts_of(first, encoding)))
+                    found = coco_rows(JsonText(texts_of(stream, encoding)), labels)
+                    records = ((None, (number, row, None)) for number, row in enumerate(found, 1))
+                    yield from _batches(records, content.name, columns)
+            elif _are_lines(head):
                 yield from _Lines(content.name, columns).read(blocks_of(stream, encoding))
             else:
-                records = _records(stream, encoding, content.name)
-                yield from batches(_picked(records, content.name, columns), columns)
+                yield from _batches(_records(stream, encoding, content.name), content.name, columns)
 
 
 class _Lines:
@@ -78,7 +89,7 @@ class _Lines:
             head += self._parsed(block)
             if len(head) >= _PEEK:
                 break
-        for batch in batches(_picked(iter(head), self._name, self._columns), self._columns):
+        for batch in _batches(((None, record) for record in head), self._name, self._columns):
             self._learn(batch)
             yield batch
         del head
@@ -112,12 +123,30 @@ class _Lines:
         return Batch(numbers, found.columns, {})
 
 
-def _records(stream: BinaryIO, encoding: str, name: str) -> Iterator[Record]:
-    text = _Text(texts_of(stream, encoding))
+def _batches(records: Iterator[tuple[str | None, Record]], name: str, columns: Sequence[str]) -> Iterator[Batch]:
+    """Gathers records; those of each part of a file apart."""
+    for part, some in itertools.groupby(_picked(records, name, columns), key=lambda pair: pair[0]):
+        for batch in batches((record for _, record in some), columns):
+            yield batch._replace(part=part)
+
+
+def _records(stream: BinaryIO, encoding: str, name: str) -> Iterator[tuple[str | None, Record]]:
+    """Yields records, each with the name of the part of the file that it stands in (`{"train": […]}`)."""
+    with _explained(name):
+        for number, (part, value) in enumerate(_rows_of(JsonText(texts_of(stream, encoding))), 1):
+            yield part, _record(number, value)
+
+
+def _record(number: int, value: Any) -> Record:
+    if isinstance(value, list) and len(value) > 1 and not any(isinstance(one, list) for one in value):
+        value = by_place(value)
+    return (number, flatten(value), None) if isinstance(value, dict) else (number, {}, "JSON, but no object")
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
     try:
-        for number, value in enumerate(_rows_of(text), 1):
-            is_row = isinstance(value, dict)
-            yield number, flatten(value) if is_row else {}, None if is_row else "JSON, but no object"
+        yield
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name} {_DAMAGED} ({_reason(error)}). Write it again, or as JSON Lines.") from error
 
@@ -128,7 +157,7 @@ def _are_lines(head: str) -> bool:
     values = [_parse(0, line)[1] for line in lines]
     whole = [value for value in values if value]
     if lines and lines[0].lstrip().startswith("["):
-        return len(lines) > 1 and all(line.lstrip().startswith(("[", "{")) for line in lines[:2]) and len(whole) > 0
+        return len(lines) > 1 and all(line.lstrip().startswith(("[", "{")) for line in lines[:2]) and len(whole) > 1
     if len(lines) == 1 and whole:
         return not _holds_rows(whole[0])
     return bool(whole)
@@ -136,15 +165,32 @@ def _are_lines(head: str) -> bool:
 
 def _holds_rows(value: Mapping[str, Any]) -> bool:
     """Tells a mapping that holds rows, or columns of them, from one row."""
-    lists = [item for item in value.values() if isinstance(item, list)]
-    if any(item and all(isinstance(row, dict) for row in item) for item in lists) and "annotations" not in value:
-        return "options" not in value and "spans" not in value
+    if value.keys() & {"annotations", "completions", "options", "spans", "cats"}:
+        return False
+    lists = {key: item for key, item in value.items() if isinstance(item, list) and item}
+    if any(all(isinstance(row, dict) for row in item) for item in lists.values()):
+        return True
+    if any(split_word(key) and all(isinstance(row, list) for row in item) for key, item in lists.items()):
+        return True
+    inner = next(iter(value.values())) if len(value) == 1 else None
+    return _are_columns(value) or _are_classes(value) or (isinstance(inner, dict) and _holds_rows(inner))
+
+
+def _are_columns(value: Mapping[str, Any]) -> bool:
+    """Tells columns by their names, as pandas and R write them."""
     columns = list(value.values())
+    lists = [item for item in columns if isinstance(item, list)]
     return len(columns) > 1 and (
         all(isinstance(item, dict) and list(item) == list(columns[0]) for item in columns)
         or (len(lists) == len(columns) and len({len(item) for item in lists}) == 1 and len(lists[0]) > 1)
         or {"columns", "data"} <= value.keys()
     )
+
+
+def _are_classes(value: Mapping[str, Any]) -> bool:
+    """Tells texts by their classes (`{"spam": ["…"], "ham": ["…", "…"]}`) from columns by their lengths."""
+    some = [item for item in value.values() if isinstance(item, list) and all(isinstance(text, str) for text in item)]
+    return len(some) == len(value) > 1 and len({len(item) for item in some}) > 1 and sum(map(len, some)) > 2 * len(some)
 
 
 def _parse(number: int, line: str) -> Record:
@@ -154,124 +200,92 @@ def _parse(number: int, line: str) -> Record:
         values = json.loads(line)
     except (ValueError, RecursionError):  # a number of too many digits is a plain ValueError
         return number, {}, "invalid JSON"
-    return (number, flatten(values), None) if isinstance(values, dict) else (number, {}, "JSON, but no object")
+    return _record(number, values)
 
 
-class _Text:
-    """A text that is read from its beginning to its end, as far as its pieces need."""
-
-    def __init__(self, parts: Iterator[str]) -> None:
-        self._parts, self._text, self._at = parts, "", 0
-
-    def peek(self) -> str:
-        """Returns the next character that is no space and no comma; "" at the end."""
-        while True:
-            match = _SPACE.match(self._text, self._at)
-            self._at = match.end() if match else self._at
-            if self._at < len(self._text):
-                return self._text[self._at]
-            if not self._more():
-                return ""
-
-    def take(self, character: str) -> bool:
-        """Goes behind a character where it is the next one."""
-        found = self.peek() == character
-        self._at += found
-        return found
-
-    def value(self) -> Any:
-        """Returns the next value.
-
-        Raises:
-            ValueError: It is no JSON, or longer than can be held.
-        """
-        self.peek()
-        while True:
-            try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
-            except json.JSONDecodeError:
-                if len(self._text) - self._at > LINE_LIMIT:
-                    raise ValueError(f"a value is invalid, or longer than {LINE_LIMIT:,} characters") from None
-                if not self._more():
-                    raise
-            else:
-                if end == len(self._text) and isinstance(value, int | float) and self._more():
-                    continue  # a number may go on
-                self._at = end
-                return value
-
-    def _more(self) -> bool:
-        """Reads on, as much again as is held: what is not whole is not tried too often."""
-        parts = [self._text[self._at :]]
-        while sum(map(len, parts[1:])) <= len(parts[0]) and (part := next((p for p in self._parts if p), "")):
-            parts.append(part)
-        self._text, self._at = "".join(parts), 0
-        return len(parts) > 1
-
-
-def _rows_of(text: _Text) -> Iterator[Any]:
-    """Yields the rows of an array, of a mapping that holds one, or of objects one after the other."""
+def _rows_of(text: JsonText) -> Iterator[tuple[str | None, Any]]:
+    """Yields the rows of an array, of a mapping that holds some, or of objects one after the other."""
     while first := text.peek():
         if first == "[":
-            yield from _array(text)
+            yield from ((None, row) for row in text.array())
         elif first == "{":
             yield from _mapping(text)
         else:
             raise ValueError(f"{first!r} stands where an object was expected")
 
 
-def _array(text: _Text) -> Iterator[Any]:
-    text.take("[")
-    while not text.take("]"):
-        if not text.peek():
-            raise ValueError("the array is never closed: the file is cut off")
-        yield text.value()
+def _mapping(text: JsonText) -> Iterator[tuple[str | None, Any]]:
+    """Yields rows of `{"data": [{…}]}`, of columns (`{"text": […]}`, pandas' and R's), or the mapping as a row.
 
-
-def _mapping(text: _Text) -> Iterator[Any]:
-    """Yields rows of `{"data": [{…}]}`, of columns (`{"text": […]}`, pandas' and R's), or the mapping as a row."""
-    text.take("{")
+    Lists under the names of splits are given splits; rows may also stand under a name or number of their own.
+    """
     others: dict[str, Any] = {}
-    held = False
-    while not text.take("}"):
-        key = text.value()
-        if not isinstance(key, str) or not text.take(":"):
-            raise ValueError("a key with a colon was expected")
-        if text.peek() == "[" and not others.keys() & {"text", "data", "columns"} and key not in ("annotations",):
-            rows = _array(text)
+    held = by_name = False
+    for key in text.members():
+        is_split = split_word(key) is not None
+        if text.peek() == "[" and (is_split or not others.keys() & _COLUMNS) and key not in _ANNOTATED:
+            rows = text.array()
             first = next(rows, None)
-            if isinstance(first, dict):
+            if isinstance(first, dict) or (isinstance(first, list) and key not in _COLUMNS):
                 held = True
-                yield from itertools.chain([first], rows)
+                yield from ((key, row) for row in itertools.chain([first], rows))
             else:
                 others[key] = [] if first is None else [first, *rows]
+        elif by_name:
+            yield None, text.value()
         else:
             others[key] = text.value()
+            if _are_rows(others):
+                held = by_name = True
+                yield from ((None, row) for row in others.values())
     if not held:
-        yield from _by_columns(others)
+        yield from ((None, row) for row in _by_columns(others))
+
+
+def _are_rows(found: Mapping[str, Any]) -> bool:
+    """Tells two or more rows under names of their own; pandas' columns have numbers as keys."""
+    rows = list(found.values())
+    keys = list(rows[0]) if isinstance(rows[0], dict) else []
+    return (
+        len(rows) > 1
+        and len(keys) > 1
+        and not any(key.isdigit() for key in keys)
+        and all(isinstance(row, dict) and list(row) == keys for row in rows)
+        and any(isinstance(value, str) for value in rows[0].values())
+    )
 
 
 def _by_columns(found: dict[str, Any]) -> Iterator[Any]:
+    """Yields the rows of a mapping that was read whole."""
+    inner = next(iter(found.values())) if len(found) == 1 else None
     if {"columns", "data"} <= found.keys():  # pandas, orient="split"
         yield from (dict(zip(found["columns"], row, strict=False)) for row in found["data"])
-    elif found and _holds_rows(found):
+    elif _are_columns(found):
         columns = [list(value.values()) if isinstance(value, dict) else value for value in found.values()]
         yield from (dict(zip(found, row, strict=True)) for row in zip(*columns, strict=True))
+    elif _are_classes(found):
+        yield from ({"text": text, "label": label} for label, some in found.items() for text in some)
+    elif isinstance(inner, dict) and _holds_rows(inner):
+        rows = [value for value in inner.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+        yield from (row for some in rows for row in some) if rows else _by_columns(inner)
     else:
         yield found
 
 
-def _picked(records: Iterator[Record], name: str, columns: Sequence[str]) -> Iterator[Record]:
+def _picked(
+    records: Iterator[tuple[str | None, Record]], name: str, columns: Sequence[str]
+) -> Iterator[tuple[str | None, Record]]:
     """Yields rows with the columns that are needed, after a look at the first ones for their names."""
-    first = list(itertools.islice(records, _PEEK))
+    peeked = list(itertools.islice(records, _PEEK))
+    first = [record for _, record in peeked]
     keys = dict.fromkeys(key for _, values, _ in first for key in values)
     dotted = dict.fromkeys(key for _, values, _ in first for key in _dotted(values))
     readable = any(fault is None for _, _, fault in first)
     if readable or not first:
         found = dict.fromkeys([*keys, *dotted])
         check_columns(name, list(found), [c for c in columns if not any(_reach(v, c) is not None for _, v, _ in first)])
-    for record in itertools.chain(first, records):
-        yield _reached(record, columns)
+    for part, record in itertools.chain(peeked, records):
+        yield part, _reached(record, columns)
 
 
 def _reached(record: Record, columns: Sequence[str]) -> Record:

@@ -1,11 +1,14 @@
 """Files as people have them, one a case, each with what must come of it."""
 
 import bz2
+import contextlib
 import csv
+import datetime
 import gzip
 import io
 import json
 import lzma
+import random
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -105,10 +108,25 @@ def zstd(data: bytes) -> bytes:
     return bytes(pa.compress(data, "zstd", asbytes=True))
 
 
+def chosen(label: str) -> dict[str, Any]:
+    return {"from_name": "kind", "to_name": "text", "type": "choices", "value": {"choices": [label]}}
+
+
+def labelled(text: str, label: str, key: str = "annotations") -> dict[str, Any]:
+    """A task as label-studio exports it."""
+    return {"id": 1, "data": {"text": text}, key: [{"id": 7, "was_cancelled": False, "result": [chosen(label)]}]}
+
+
 def framed(frame: pd.DataFrame, **options: Any) -> str:
     return str(frame.to_json(**options))
 
 
+def cats(label: str) -> dict[str, float]:
+    return {name: float(name == label) for name in ("ship", "kitchen")}
+
+
+R_LINES = ['"a mast, and a sail","ship"', '"salt in the soup","kitchen"', '"he said ""aye""","ship"']
+BARE = [(text.replace('"', "'"), label) for text, label in TEXTS]
 SHEET = [["text", "label"], *map(list, TEXTS)]
 JSONL = "".join(json.dumps(row) + "\n" for row in ROWS)
 FRAME = pd.DataFrame(ROWS)
@@ -173,21 +191,70 @@ WHOLE: dict[str, Files] = {
         "dataset_infos.json": json.dumps({"default": {"features": {}}}),
         "LICENSE": "",
     },
-    "label-studio": {
-        "d.json": json.dumps(
-            [
-                {
-                    "id": number,
-                    "data": {"text": text},
-                    "annotations": [
-                        {"result": [{"from_name": "kind", "type": "choices", "value": {"choices": [label]}}]}
-                    ],
-                }
-                for number, (text, label) in enumerate(TEXTS)
-            ]
+    "label-studio": {"d.json": json.dumps([labelled(*pair) for pair in TEXTS])},
+    "label-studio's first years": {"d.json": json.dumps([labelled(*pair, "completions") for pair in TEXTS])},
+    "label-studio's storage, a file a task": {f"{n}": json.dumps(labelled(*pair)) for n, pair in enumerate(TEXTS)},
+    "label-studio's storage, a file an annotation": {
+        f"{n}.json": json.dumps({"id": n, "result": [chosen(label)], "task": {"id": n, "data": {"text": text}}})
+        for n, (text, label) in enumerate(TEXTS)
+    },
+    "label-studio, min": {"d.json": json.dumps([{"id": 1, **row, "annotator": 1, "lead_time": 2.5} for row in ROWS])},
+    "label-studio, CSV": {"d.csv": delimited(rows=[{"annotation_id": 7, "annotator": 1, **row} for row in ROWS])},
+    "doccano": {"d.jsonl": "".join(json.dumps({"id": 1, "text": t, "label": [n]}) + "\n" for t, n in TEXTS)},
+    "doccano's first years": {
+        "d.jsonl": "".join(json.dumps({"text": t, "annotations": [{"label": n, "user": 1}]}) + "\n" for t, n in TEXTS)
+    },
+    "doccano's or any fastText": {"d.txt": "".join(f"__label__{label} {text}\n" for text, label in TEXTS)},
+    "fastText by name": {"d.fasttext": "".join(f"__label__{label} , {text}\n" for text, label in TEXTS)},
+    "spaCy": {"d.jsonl": "".join(json.dumps({"text": t, "cats": cats(n)}) + "\n" for t, n in TEXTS)},
+    "spaCy's pairs": {"d.json": json.dumps([[text, {"cats": cats(label)}] for text, label in TEXTS])},
+    "Vertex AI": {
+        "d.jsonl": "".join(
+            json.dumps({"text": t, "classificationAnnotation": {"displayName": n}}) + "\n" for t, n in TEXTS
         )
     },
-    "doccano": {"d.jsonl": "".join(json.dumps({"id": 1, "text": t, "label": [n]}) + "\n" for t, n in TEXTS)},
+    "rows by name": {"d.json": json.dumps({f"id{n}": row for n, row in enumerate(ROWS)})},
+    "pandas, index": {"d.json": json.dumps({f"a{n}": row for n, row in enumerate(ROWS)}, indent=1)},
+    "rows in a mapping in a mapping": {"d.json": json.dumps({"nlu": {"examples": ROWS, "synonyms": []}})},
+    "texts by class": {"d.json": json.dumps({"ship": [TEXTS[0][0], TEXTS[2][0]] * 2, "kitchen": [TEXTS[1][0]]})},
+    "xml": {
+        "d.xml": "<?xml version='1.0'?>\n<data>"
+        + "".join(f"<row><index>1</index><text>{t}</text><label>{n}</label></row>\n" for t, n in TEXTS)
+        + "</data>"
+    },
+    "xml, attributes": {
+        "d.xml": "<?xml version='1.0'?>\n<!-- c --><d>"
+        + "".join(f"<s label='{n}'>\n<text>{t}</text></s>" for t, n in TEXTS)
+        + "</d>"
+    },
+    "excel with titles": {
+        "d.xlsx": workbook({"data": [["Complaints"], ["exported", datetime.date(2026, 1, 2)], [], *SHEET]})
+    },
+    "excel, away from the corner": {"d.xlsx": workbook({"data": [[], *[[None, None, *row] for row in SHEET]]})},
+    "excel with an empty sheet first": {"d.xlsx": workbook({"Sheet1": [], "Sheet2": SHEET})},
+    "excel with notes first": {"d.xlsx": workbook({"README": [["Our labels"], ["see data"]], "data": SHEET})},
+    "excel open elsewhere": {"d.xlsx": workbook({"data": SHEET}), "~$d.xlsx": b"\x06Ana" + bytes(99)},
+    "csv with a declared delimiter": {"d.csv": b"sep=;\r\n" + delimited(";")},
+    "csv with comments": {"d.csv": b"# exported today\n# by Ana\n\n" + CSV},
+    "csv with a title": {"d.csv": b"Complaints,\r\n,\r\n" + CSV},
+    "csv with a delimiter too many": {"d.csv": CSV.replace(b"\r\n", b",\r\n").replace(b"label,", b"label")},
+    "csv in single quotes": {"d.csv": delimited(quotechar="'", quoting=csv.QUOTE_ALL)},
+    "csv with escaped quotes": {"d.csv": delimited(doublequote=False, escapechar="\\", quoting=csv.QUOTE_ALL)},
+    "R, write.csv": {"d.csv": '"","text","label"\n' + "".join(f'"{n}",{line}\n' for n, line in enumerate(R_LINES, 1))},
+    "R, write.table with commas": {
+        "d.csv": '"text","label"\n' + "".join(f'"{n}",{line}\n' for n, line in enumerate(R_LINES, 1))
+    },
+    "R, write.table": {
+        "d.txt": '"text" "label"\n' + "".join(f'"{n}" "{t}" "{label}"\n' for n, (t, label) in enumerate(BARE, 1))
+    },
+    "pandas with its index": {"d.csv": FRAME.to_csv()},
+    "Spark's folder": {"d.csv/part-00000-ab.csv": CSV, "d.csv/_SUCCESS": "", "d.csv/.part-00000-ab.csv.crc": "x"},
+    "Kaggle's sample beside": {"d.csv": CSV, "sample_submission.csv": "id,label\n1,ship\n"},
+    "save_to_disk in a zip": {
+        "d.zip": zipped(
+            {"d/data-00000-of-00001.arrow": table(arrow_file), "d/state.json": "{}", "d/dataset_info.json": "{}"}
+        )
+    },
     "prodigy": {
         "d.jsonl": "".join(
             json.dumps({"text": t, "options": [{"id": n}, {"id": "x"}], "accept": [n], "answer": "accept"}) + "\n"
@@ -204,7 +271,8 @@ def test_the_same_rows_come_out_of_every_file(case: str, tmp_path: Path) -> None
     (only,) = list(source.iterdir()) if len(WHOLE[case]) == 1 else [source]
     found, rejected, _ = examples(only)
     assert not rejected
-    assert [(example.inputs[0], example.label) for example in found] == TEXTS
+    expected = {"R, write.table": BARE, "texts by class": [TEXTS[0], TEXTS[2], TEXTS[0], TEXTS[2], TEXTS[1]]}
+    assert [(example.inputs[0], example.label) for example in found] == expected.get(case, TEXTS)
 
 
 def test_every_reader_has_a_case() -> None:
@@ -311,8 +379,7 @@ def test_a_sheet_of_a_workbook(tmp_path: Path) -> None:
     assert [(example.inputs[0], example.label) for example in found] == [("a", "1"), ("7", "true")]
     with pytest.raises(InputError, match=r"has no sheet 'dat'; it has 'notes', 'data'. Did you mean 'data'"):
         examples(source, sheet="dat")
-    with pytest.raises(InputError, match="has no column 'text'"):
-        examples(source)
+    assert len(examples(source)[0]) == 2  # the sheet that has the columns
 
 
 @pytest.mark.parametrize(
@@ -382,6 +449,107 @@ def test_patterns_in_object_storage(s3: Any, tmp_path: Path) -> None:
     s3.put_object(Bucket="bucket", Key="raw/d.zip", Body=zipped({"d.csv": CSV}))
     assert len(examples("s3://bucket/raw/2026-*/part-*.parquet")[0]) == 6
     assert len(examples("s3://bucket/raw/d.zip")[0]) == 3
+    both = json.dumps(["s3://bucket/raw/2026-*/part-*.parquet", "s3://bucket/raw/d.zip", f"{tmp_path}/more"])
+    write(tmp_path, {"more/e.csv": CSV})
+    assert len(examples(both)[0]) == 12
+
+
+@pytest.mark.parametrize("case", ["xz", "zstd", "excel", "arrow", "save_to_disk in a zip", "xml", "COCO", "texts"])
+def test_formats_in_object_storage(case: str, s3: Any) -> None:
+    from tests.components.shared.sources.test_trees import TREES
+
+    files = TREES[case][0] if case == "COCO" else TEXT_TREES["tar.gz"][0] if case == "texts" else WHOLE[case]
+    for name, content in files.items():
+        s3.put_object(Bucket="bucket", Key=f"{case}/{name}", Body=content)
+    task: dict[str, Any] = {"inputs": ["image"], "task": "image-classification"} if case == "COCO" else {}
+    found, rejected, _ = examples(f"s3://bucket/{case}", **task)
+    assert (len(found), rejected) == (2 if case == "COCO" else 3, [])
+
+
+SPAM = [{"label": ["ham", "spam"][n % 4 == 0], "text": f"call {n} now, or {n * 7}"} for n in range(24)]
+
+NO_HEADER: dict[str, Files] = {
+    "csv": {"d.csv": delimited(rows=SPAM).partition(b"\n")[2]},
+    "tsv": {"d.tsv": "".join(f"{row['label']}\t{row['text']}\n" for row in SPAM)},
+    "UCI's SMS spam, without an ending": {"SMSSpamCollection": "".join(f"{r['label']}\t{r['text']}\n" for r in SPAM)},
+    "json lines of arrays": {"d.jsonl": "".join(json.dumps([row["label"], row["text"]]) + "\n" for row in SPAM)},
+    "an array of arrays": {"d.json": json.dumps([[row["label"], row["text"]] for row in SPAM])},
+}
+
+
+@pytest.mark.parametrize("case", NO_HEADER)
+def test_without_a_header_no_row_is_lost(case: str, tmp_path: Path) -> None:
+    found, rejected, opened = examples(write(tmp_path, NO_HEADER[case]), inputs=["column_2"], label="column_1")
+    assert [(example.label, example.inputs[0]) for example in found] == [(row["label"], row["text"]) for row in SPAM]
+    assert not rejected
+    if "json" not in case and "array" not in case:
+        assert any("has no header: its columns are called column_1, column_2" in told for told in opened.told)
+
+
+@pytest.mark.parametrize("header", ["0,1", ",0", "text,label", "yes,no", "2020,2021"])
+def test_a_header_that_looks_odd_is_one(header: str, tmp_path: Path) -> None:
+    """pandas writes numbers; and no name above comes again in its column."""
+    lines = "".join(f"some text {n},{'label' * (n == 3) or n % 2}\n" for n in range(12))
+    inputs, label = (name or "" for name in header.split(","))
+    if inputs:
+        found, _, _ = examples(write(tmp_path, {"d.csv": f"{header}\n{lines}"}), inputs=[inputs], label=label)
+        assert len(found) == 12
+
+
+def test_files_put_together_have_their_header_again(tmp_path: Path) -> None:
+    content = CSV + CSV.replace(b"sail", b"deck") + "\ufeff".encode() + CSV.replace(b"sail", b"bow")
+    found, rejected, _ = examples(write(tmp_path, {"d.csv": content}))
+    assert len(found) == 9
+    assert rejected == [("d.csv:5", "the header again"), ("d.csv:9", "the header again")]
+
+
+TEXT_TREES: dict[str, tuple[Files, list[str]]] = {
+    "a folder a class": ({"spam/1.txt": "buy", "ham/2.txt": "hello"}, ["ham hello", "spam buy"]),
+    "aclImdb": (
+        {
+            **{f"train/{c}/{n}_7.txt": f"{c} {n}" for c in ("pos", "neg") for n in (1, 2)},
+            **{f"test/{c}/1_7.txt": f"{c} test" for c in ("pos", "neg")},
+            "train/unsup/1_0.txt": "nobody knows", "imdb.vocab": "a", "README": "x", "train/urls_pos.txt": "http://x",
+            "train/labeledBow.feat": "9 0:9",
+        },
+        ["test neg neg test", "test pos pos test", "train neg neg 1", "train neg neg 2", "train pos pos 1",
+         "train pos pos 2"],
+    ),
+    "20 newsgroups": (
+        {f"20news-bydate-{s}/{c}/{n}": f"{s} {n}" for s in ("train", "test") for n, c in enumerate(("a.b", "sci.x"))},
+        ["test a.b test 0", "test sci.x test 1", "train a.b train 0", "train sci.x train 1"],
+    ),
+    "zip": ({"d.zip": zipped({"bbc/tech/1.txt": "chips", "bbc/sport/1.txt": "goal"})}, ["sport goal", "tech chips"]),
+    "tar.gz": (
+        {"d.tar.gz": tarred({"train/a/1.txt": "x", "train/b/1.txt": "y", "test/a/1.txt": "z", "README": ""}, "w:gz")},
+        ["test a z", "train a x", "train b y"],
+    ),
+    "old encodings": (
+        {"a/1.txt": "Die Gr\u00f6\u00dfe der T\u00fcr".encode("cp1252"), "b/1.txt": "Gr\u00f6\u00dfe".encode("utf-16")},
+        ["a Die Gr\u00f6\u00dfe der T\u00fcr", "b Gr\u00f6\u00dfe"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TEXT_TREES)
+def test_texts_that_are_files(case: str, tmp_path: Path) -> None:
+    files, expected = TEXT_TREES[case]
+    found, rejected, _ = examples(write(tmp_path, files))
+    assert sorted(f"{one.split} {one.label} {one.inputs[0]}".strip() for one in found) == expected
+    assert [reason for _, reason in rejected] == ["missing label"] * (case == "aclImdb")
+
+
+def test_parts_of_a_file_that_are_given_splits(tmp_path: Path) -> None:
+    files: Files = {
+        "json": json.dumps({"train": ROWS, "dev": ROWS[:1], "info": {"n": 1}}),
+        "indented": json.dumps({"train": [list(row.values()) for row in ROWS], "dev": [["a", "ship"]]}, indent=1),
+        "sheets": workbook({"notes": [["x"]], "train": SHEET, "dev": SHEET[:2]}),
+    }
+    for name, content in files.items():
+        named = {"inputs": ["column_1"], "label": "column_2"} if name == "indented" else {}
+        file = "d.xlsx" if name == "sheets" else "d.json"
+        found, _, _ = examples(write(tmp_path / name, {file: content}), **named)  # type: ignore[arg-type]
+        assert [one.split for one in found] == ["train"] * 3 + ["validation"], name
 
 
 REFUSED: dict[str, tuple[Files, str]] = {
@@ -395,6 +563,35 @@ REFUSED: dict[str, tuple[Files, str]] = {
         r"(?s)test.csv has no column 'label'.*`graft predict MODEL test.csv`",
     ),
     "a mapping without rows": ({"d.json": json.dumps({"a": {"b": 1}}, indent=1)}, "has no column 'text'"),
+    "several labels of label-studio": (
+        {"d.json": json.dumps([labelled("x", "a"), {**labelled("y", "a"), "annotations": [{"result": [chosen("a"), {
+            **chosen("no"), "from_name": "urgent"}]}]}])},
+        r"several labels in one row, such as \{'kind': 'a', 'urgent': 'no'\}",
+    ),
+    "several labels in a cell of label-studio": (
+        {"d.csv": 'text,label\nx,"{""choices"":[""a"",""b""]}"\n'},
+        r"several labels in one row, such as \{\"choices\"",
+    ),
+    "several labels of fastText": ({"d.txt": "__label__a __label__b x\n"}, r"several labels .* \['a', 'b'\]"),
+    "a list beside given splits": (
+        {"d.json": json.dumps({"train": ROWS, "oos": ROWS})}, "mixes given splits .'d.json:train'. .*'d.json:oos'"),
+    "a pointer of Git LFS": (
+        {"d.parquet": "version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n"}, "git lfs pull"),
+    "a page": ({"d.csv": "<!DOCTYPE html>\n<html><body>Sign in, please</body></html>"}, "d.csv is a page of the web"),
+    "an old workbook": ({"d.xls": b"\xd0\xcf\x11\xe0" + bytes(99)}, ".xls is not read. Save it as .xlsx or CSV"),
+    "an old workbook with a new name": ({"d.xlsx": b"\xd0\xcf\x11\xe0" + bytes(99)}, "old Office, .* Save it as .xlsx"),
+    "a pickle": ({"d.pkl": b"\x80\x04"}, "may run code, and is never opened"),
+    "a database": ({"d.db": b"SQLite format 3"}, "data.source: sqlite:///PATH, and data.query"),
+    "texts in no folders": ({"pos.txt": "a\nb", "neg.txt": "c\nd"}, "each lies in the folder of its class"),
+    "entities in xml": (
+        {"d.xml": '<?xml version="1.0"?><!DOCTYPE d [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><d><r>&b;</r></d>'},
+        "d.xml declares entities, which no data needs"),
+    "xml nested deeply": ({"d.xml": "<?xml version='1.0'?>" + "<a>" * 10_000}, "d.xml is XML nested over 64 deep"),
+    "xml cut off": ({"d.xml": "<?xml version='1.0'?><d><r><text>x</text>"}, "d.xml is no XML that can be read .no el"),
+    "no labels in a test split within an archive": (
+        {"d.zip": zipped({"train.csv": CSV, "test.csv": "id,text\n1,a\n"})},
+        "unpack the archive, and name the labelled files in data.source",
+    ),
     "a stray alone": ({"dataset_infos.json": "{}"}, "holds no data: found 'dataset_infos.json'"),
     "an array cut off": ({"d.json": json.dumps(ROWS)[:-9]}, "d.json is no JSON that can be read"),
     "json nested deeply": ({"d.json": "[" * 100_000}, "d.json is no JSON that can be read .nested too deeply"),
@@ -451,6 +648,56 @@ def test_ten_thousand_columns(tmp_path: Path) -> None:
     wide = [{**dict.fromkeys(names, "1"), **row} for row in ROWS]
     files: Files = {"d.csv": delimited(rows=wide), "e.jsonl": "".join(json.dumps(row) + "\n" for row in wide)}
     assert len(examples(write(tmp_path, files))[0]) == 6
+
+
+def test_a_link_that_leads_out_is_told(tmp_path: Path) -> None:
+    write(tmp_path, {"d/a.csv": CSV, "secret.csv": CSV.replace(b"sail", b"bow")})
+    (tmp_path / "d/b.csv").symlink_to(tmp_path / "secret.csv")
+    (tmp_path / "d/c.csv").symlink_to("a.csv")
+    found, _, opened = examples(tmp_path / "d")
+    assert len(found) == 9
+    secret = str((tmp_path / "secret.csv").resolve())
+    assert opened.told == [f"1 files are links that lead out of {tmp_path}/d, and are read: 'b.csv' to {secret!r}"]
+
+
+PACKED: dict[str, Callable[[str, bytes], Files]] = {
+    "gz": lambda name, data: {f"{name}.gz": gzip.compress(data)},
+    "bz2": lambda name, data: {f"{name}.bz2": bz2.compress(data)},
+    "xz": lambda name, data: {f"{name}.xz": lzma.compress(data)},
+    "zst": lambda name, data: {f"{name}.zst": zstd(data)},
+    "zip": lambda name, data: {"d.zip": zipped({f"d/{name}": data})},
+    "tar": lambda name, data: {"d.tar": tarred({f"d/{name}": data})},
+    "tar.xz": lambda name, data: {"d.tar.xz": lzma.compress(tarred({f"d/{name}": data}))},
+    "zip of zst": lambda name, data: {"d.zip": zipped({f"{name}.zst": zstd(data)})},
+}
+FORMATS = ("csv", "tsv without quoting", "json lines", "json array in a line", "parquet", "arrow", "feather", "excel",
+           "fastText by name", "xml")  # fmt: skip
+
+
+@pytest.mark.parametrize("packing", PACKED)
+def test_every_format_may_be_packed_in_every_way(packing: str, tmp_path: Path) -> None:
+    for case in FORMATS:
+        (name, content), *_ = WHOLE[case].items()
+        if (packing, case) in [("zip", "xml"), ("tar", "xml"), ("tar.xz", "xml"), ("zip of zst", "xml")]:
+            continue  # in an archive it may be anything's settings
+        data = content.encode() if isinstance(content, str) else content
+        found, rejected, _ = examples(write(tmp_path / case, PACKED[packing](name, data)))
+        assert ([(one.inputs[0], one.label) for one in found], rejected) == (TEXTS, []), case
+
+
+@pytest.mark.parametrize("packing", ["", *PACKED])
+def test_damage_anywhere_ends_in_a_sentence_or_in_a_reject(packing: str, tmp_path: Path) -> None:
+    draw = random.Random(7)
+    for case in FORMATS:
+        (name, content), *_ = WHOLE[case].items()
+        data = content.encode() if isinstance(content, str) else content
+        ((name, packed),) = (PACKED[packing](name, data) if packing else {name: data}).items()
+        for _ in range(8):
+            damaged = bytearray(packed)  # type: ignore[arg-type]
+            for _ in range(3):
+                damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+            with contextlib.suppress(InputError):
+                examples(write(tmp_path, {name: bytes(damaged)}) / name)
 
 
 def test_links_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:

@@ -27,7 +27,10 @@ def test_a_label_is_one_text_however_it_was_written(value: object, text: str | N
     assert text_of(value) == text
 
 
-@pytest.mark.parametrize("value", [["a", "b"], ("a", "b"), {"x": 1, "y": 2}, "['a', 'b']", '["a", "b"]', "('a', 'b')"])
+@pytest.mark.parametrize(
+    "value",
+    [["a", "b"], ("a", "b"), {"x": 1, "y": 2}, "['a', 'b']", '["a", "b"]', "('a', 'b')", '{"choices": ["a", "b"]}'],
+)
 def test_several_labels_in_a_row_are_refused_with_the_way_out(value: object) -> None:
     with pytest.raises(InputError, match="d.csv:7: the label column 'label' holds several labels(?s:.*)data.label"):
         reader().read(value, "d.csv:7")
@@ -69,9 +72,14 @@ def test_spellings_are_merged_when_asked_into_lower_case_or_into_those_given() -
     [
         ({"Spam": 120, "spam": 3, "ham": 50}, r"'Spam' \(120 rows\) and 'spam' \(3 rows\)(?s:.*)data.normalize_labels"),
         ({"a b": 12, "a  b": 3}, "2 rows|3 rows"),
+        ({"spam": 12, "spam\u200b": 3}, r"'spam' \(12 rows\) and 'spam\\u200b' \(3 rows\)"),
+        ({"Ship it": 12, "ship\u00a0it": 3}, r"and 'ship\\xa0it' \(3 rows\)"),
         ({f"{number / 7:.3f}": 1 for number in range(20)}, "holds numbers such as"),
         ({f"2026-01-{day:02d}": 3 for day in range(1, 29)}, "holds dates such as 2026-01-01"),
         ({f"{day}.01.2026": 3 for day in range(1, 29)}, "holds dates"),
+        ({"a|b": 12, "a": 5, "b": 5}, r"1 labels in 'label' are several in one cell \(12 rows\), such as 'a\|b'"),
+        ({"Drama;Comedy": 9, "Drama;Crime": 9, "Comedy;Crime": 9}, "3 labels in 'label' are several"),
+        ({"a, c": 12, "a,b": 3, "a": 9, "b": 9, "c": 9}, "2 labels in 'label' are several"),
         ({f"T-{number}": 1 for number in range(40)}, "40 different values in 40 rows(?s:.*)identifier"),
     ],
 )
@@ -81,7 +89,8 @@ def test_what_is_no_class_is_refused_in_words(counts: dict[str, int], message: s
 
 
 def test_a_few_dates_versions_and_many_classes_are_classes() -> None:
-    for counts in ({"2025-01-01": 9, "2026-01-01": 9}, {f"v{n}": 3 for n in range(40)}, {"1.5": 30, "2.5": 30}):
+    names = {"Korea, Republic of": 9, "Iran, Islamic Republic of": 9, "Sci/Tech": 9, "World": 9, "C++": 9, "R&D; IT": 9}
+    for counts in (names, {"2025-01-01": 9, "2026-01-01": 9}, {f"v{n}": 3 for n in range(40)}, {"1.5": 30, "2.5": 30}):
         check_classes(counts, sum(counts.values()), reader())
 
 

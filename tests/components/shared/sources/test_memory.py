@@ -79,12 +79,23 @@ def write_excel(path: Path) -> None:
     book.save(path)
 
 
+def write_lines(path: Path, line: str, begin: str = "", end: str = "") -> None:
+    with path.open("w") as file:
+        file.write(begin)
+        file.writelines(line.format(text, label) for text, label in texts("lines"))
+        file.write(end)
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "CSV": write_csv,
     "JSON": write_json,
     "Parquet": lambda path: write_arrow(path, pq.ParquetWriter),
     "Arrow": lambda path: write_arrow(path, lambda path, schema: pa.ipc.new_file(str(path), schema)),
     "Excel": write_excel,
+    "fastText": lambda path: write_lines(path, "__label__{1} {0}\n"),
+    "XML": lambda path: write_lines(
+        path, "<row><text>{}</text><label>{}</label></row>", "<?xml version='1.0'?><data>", "</data>"
+    ),
 }
 
 

@@ -1,5 +1,6 @@
 """Pictures as people have them: trees of any depth, tables of paths, archives, each with what must come of it."""
 
+import base64
 import csv
 import io
 import json
@@ -28,12 +29,36 @@ def tree(*names: str) -> Files:
     return {name: picture(number) for number, name in enumerate(names)}
 
 
+def inline(number: int) -> str:
+    return f"data:image/png;base64,{base64.b64encode(picture(number)).decode()}"
+
+
 def labels(source: Path | str, **settings: Any) -> list[tuple[str, str]]:
     """Split and label of each picture that is taken, sorted."""
     found, rejected, _ = examples(source, inputs=["image"], task="image-classification", **settings)
     assert not rejected
     return sorted((example.split, example.label) for example in found)
 
+
+def voc(name: str, *classes: str) -> str:
+    """Pascal VOC's file for an image."""
+    objects = "".join(f"<object><name>{c}</name><bndbox><xmin>1</xmin></bndbox></object>" for c in classes)
+    return f"<annotation><folder>d</folder><filename>{name}</filename>{objects}</annotation>"
+
+
+CVAT = (
+    '<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version><meta><task/></meta>'
+    '<image id="0" name="1.png" width="4" height="4"><tag label="cat" source="manual"></tag></image>'
+    '<image id="1" name="2.png" width="4" height="4"><tag label="dog" source="manual"></tag></image></annotations>'
+)
+COCO = json.dumps(
+    {
+        "info": {"year": 2026},
+        "images": [{"id": 7, "file_name": "1.png"}, {"id": 8, "file_name": "2.png"}],
+        "annotations": [{"id": n, "image_id": image, "category_id": image - 6} for n, image in enumerate((7, 8, 8))],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+    }
+)
 
 TREES: dict[str, tuple[Files, list[str]]] = {
     "a folder a class": (tree("cat/1.png", "dog/2.png"), ["cat", "dog"]),
@@ -62,6 +87,10 @@ TREES: dict[str, tuple[Files, list[str]]] = {
         },
         ["test dog", "train cat"],
     ),
+    "metadata.csv above the splits": (
+        {**tree("train/1.png", "test/2.png"), "metadata.csv": "file_name,label\ntrain/1.png,cat\ntest/2.png,dog\n"},
+        ["test dog", "train cat"],
+    ),
     "labels.csv beside a folder": (
         {**tree("images/1.png", "images/2.png"), "labels.csv": "filename;label\nimages/1.png;cat\nimages/2.png;dog\n"},
         ["cat", "dog"],
@@ -84,16 +113,83 @@ TREES: dict[str, tuple[Files, list[str]]] = {
         },
         ["cat"],
     ),
+    "label-studio's names, and its local files": (
+        {
+            **tree("d/1.png", "d/2 3.png"),
+            "export.json": json.dumps(
+                [
+                    {"data": {"image": path}, "annotations": [{"result": [{"type": "rating", "value": {"rating": n}}]}]}
+                    for n, path in enumerate(("/data/upload/7/0a1b2c3d-1.png", "/data/local-files/?d=d/2%203.png"))
+                ]
+            ),
+        },
+        ["0", "1"],
+    ),
+    "images in the table": (
+        {"d.jsonl": "".join(json.dumps({"image": inline(n), "label": "ab"[n]}) + "\n" for n in range(2))},
+        ["a", "b"],
+    ),
+    "images in the table, bare": (
+        {"d.csv": "image,label\n" + "".join(f"{inline(n).partition(',')[2]},{'ab'[n]}\n" for n in range(2))},
+        ["a", "b"],
+    ),
+    "Kaggle's archives in archives": (
+        tree("seg_train/seg_train/cat/1.png", "seg_train/seg_train/dog/2.png", "seg_test/seg_test/cat/3.png"),
+        ["test cat", "train cat", "train dog"],
+    ),
+    "splits at the end of names": (tree("my-train/cat/1.png", "my-test/dog/2.png"), ["test dog", "train cat"]),
+    "no splits at the end of names": (tree("ab_test/1.png", "x_ray/2.png"), ["ab_test", "x_ray"]),
+    "Pascal VOC": (
+        {
+            **tree("JPEGImages/1.png", "JPEGImages/2.png"),
+            "Annotations/1.xml": voc("1.png", "cat", "cat"),
+            "Annotations/2.xml": voc("2.png", "dog"),
+        },
+        ["cat", "dog"],
+    ),
+    "Pascal VOC beside": (
+        {**tree("1.png", "2.png"), "1.xml": voc("1.png", "cat"), "2.xml": voc("2.png", "dog")},
+        ["cat", "dog"],
+    ),
+    "CVAT": ({**tree("images/1.png", "images/2.png"), "annotations.xml": CVAT}, ["cat", "dog"]),
+    "CVAT in a zip": (
+        {"d.zip": zipped({**tree("images/1.png", "images/2.png"), "annotations.xml": CVAT})},
+        ["cat", "dog"],
+    ),
+    "COCO": ({**tree("images/1.png", "images/2.png"), "annotations/instances.json": COCO}, ["cat", "dog"]),
+    "COCO in a zip": ({"d.zip": zipped({**tree("i/1.png", "i/2.png"), "a/instances.json": COCO})}, ["cat", "dog"]),
+    "Roboflow": (
+        {
+            **tree("train/1.png", "train/2.png", "valid/1.png", "valid/2.png"),
+            "train/_annotations.coco.json": COCO,
+            "valid/_annotations.coco.json": COCO,
+        },
+        ["train cat", "train dog", "validation cat", "validation dog"],
+    ),
+    "a map of labels beside a table": (
+        {**tree("1.png", "2.png"), "train.csv": "image_id,label\n1,cat\n2,dog\n", "names.json": '{"0": "cat"}',
+         "sample_submission.csv": "image_id,label\n9,cat\n"},
+        ["train cat", "train dog"],
+    ),
     "zip": ({"d.zip": zipped(tree("pets/cat/1.png", "pets/dog/2.png"))}, ["cat", "dog"]),
     "zip with splits": ({"d.zip": zipped(tree("train/cat/1.png", "test/dog/2.png"))}, ["test dog", "train cat"]),
     "zip with metadata": (
         {"d.zip": zipped({**tree("d/1.png", "d/2.png"), "d/metadata.csv": "file_name,label\n1.png,cat\n2.png,dog\n"})},
         ["cat", "dog"],
     ),
+    "a table beside a zip": (
+        {"d.zip": zipped(tree("1.png", "2.png")), "metadata.jsonl": '{"file_name": "1.png", "label": "cat"}\n'
+         '{"file_name": "2.png", "label": "dog"}\n'},
+        ["cat", "dog"],
+    ),
     "tar with metadata": (
         {"d.tar": tarred({**tree("1.png", "2.png"), "metadata.jsonl": '{"file_name": "2.png", "label": "dog"}\n'
                           '{"file_name": "1.png", "label": "cat"}\n'})},
         ["cat", "dog"],
+    ),
+    "zip with a table of ids": (
+        {"d.zip": zipped({**tree("train/1.png", "train/2.png"), "labels.csv": "id,label\n1,cat\n2,dog\n"})},
+        ["train cat", "train dog"],
     ),
     "webdataset": (
         {"d.tar": tarred({"0.cls": "cat", "0.png": picture(0), "1.png": picture(1), "1.cls": "dog"})},
@@ -122,6 +218,32 @@ def test_two_readings_are_both_shown(tmp_path: Path) -> None:
     assert [label for _, label in labels(source, class_level=1)] == ["2024", "2024", "2025"]
     assert [label for _, label in labels(source, class_level=-1)] == ["cat", "cat", "dog"]
     assert [label for _, label in labels(source, class_level=2)] == ["cat", "cat", "dog"]
+
+
+def test_a_list_of_path_and_label_has_no_header(tmp_path: Path) -> None:
+    source = write(tmp_path, {**tree("d/1.png", "d/2.png"), "d.txt": "d/1.png 0\nd/2.png 1\n"})
+    found, _, opened = examples(source, inputs=["column_1"], label="column_2", task="image-classification")
+    assert [example.label for example in found] == ["0", "1"]
+    assert "d.txt has no header: its columns are called column_1, column_2" in opened.told
+
+
+def test_several_classes_on_an_image_are_refused(tmp_path: Path) -> None:
+    source = write(tmp_path, {**tree("1.png"), "1.xml": voc("1.png", "cat", "dog")})
+    with pytest.raises(InputError, match=r"several labels in one row, such as \['cat', 'dog'\]"):
+        labels(source)
+
+
+def test_trees_in_a_list_are_read_each_by_itself(tmp_path: Path) -> None:
+    write(tmp_path, tree("2024/cat/1.png", "2024/dog/2.png", "2025/cat/3.png"))
+    assert [label for _, label in labels(json.dumps([f"{tmp_path}/2024", f"{tmp_path}/2025"]))] == ["cat", "cat", "dog"]
+    write(tmp_path / "d", tree("cat/4.png", "dog/5.png"))
+    assert [label for _, label in labels(json.dumps([f"{tmp_path}/d/cat", f"{tmp_path}/d/dog"]))] == ["cat", "dog"]
+
+
+def test_what_nobody_labelled_is_no_class(tmp_path: Path) -> None:
+    source = write(tmp_path, tree("train/cat/1.png", "train/dog/2.png", "train/unlabeled/3.png"))
+    _, rejected, _ = examples(source, inputs=["image"], task="image-classification")
+    assert rejected == [("train/unlabeled/3.png", "missing label")]
 
 
 def test_new_pictures_are_sorted_in_as_all_are(tmp_path: Path) -> None:

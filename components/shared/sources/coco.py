@@ -1,0 +1,61 @@
+"""COCO: images, annotations and categories in three lists of one JSON file, which are joined by their numbers.
+
+Of an object detection set the class of an image is that of its objects, where they are all of one class.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from components.shared.sources.pieces import JsonText
+
+_LISTS = re.compile(r'"(images|annotations)"\s*:\s*\[\s*\{')
+_KEYS = re.compile(r'"(image_id|file_name)"\s*:')
+
+
+def is_coco(head: str) -> bool:
+    """Tells whether a JSON file begins as COCO's do."""
+    return head.lstrip().startswith("{") and bool(_LISTS.search(head)) and bool(_KEYS.search(head))
+
+
+def labels_of(text: JsonText) -> Mapping[Any, Any]:
+    """Returns the name of the class of each image by its number; several are a list.
+
+    Args:
+        text: The file.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    names: dict[Any, str] = {}
+    classes: dict[Any, tuple[Any, ...]] = {}
+    for key, rows in _lists(text, ("annotations", "categories")):
+        for row in rows:
+            if key == "categories":
+                names[row.get("id")] = str(row.get("name", row.get("id")))
+            elif (number := row.get("category_id")) not in (known := classes.get(row.get("image_id"), ())):
+                classes[row.get("image_id")] = (*known, number)
+    told = {image: [names.get(number, str(number)) for number in numbers] for image, numbers in classes.items()}
+    return {image: found[0] if len(found) == 1 else found for image, found in told.items()}
+
+
+def coco_rows(text: JsonText, labels: Mapping[Any, Any]) -> Iterator[dict[str, Any]]:
+    """Yields the images, each with its `label`, None where nothing was annotated.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    for _, rows in _lists(text, ("images",)):
+        for row in rows:
+            yield {**row, "label": labels.get(row.get("id"))}
+
+
+def _lists(text: JsonText, names: tuple[str, ...]) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
+    for key in text.members() if text.peek() == "{" else ():
+        if key in names and text.peek() == "[":
+            yield key, (row for row in text.array() if isinstance(row, dict))
+        elif text.peek() == "[":
+            for _ in text.array():
+                pass
+        else:
+            text.value()
