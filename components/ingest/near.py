@@ -10,6 +10,7 @@ import contextlib
 import io
 import math
 import mmap
+import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,7 +31,7 @@ _FLAT = 8  # gradients below this are noise of the compression
 _CLOSE = 3.0  # mean difference of two thumbnails of one picture, of 255
 _AT_ONCE = 1 << 16  # pairs compared at once
 _SIEVE = 20  # bits
-_HELD = 256 << 20  # bytes of keys that may be in memory beyond those of one band
+_HELD = 64 << 20  # bytes of keys that may be in memory, but for those of one band
 _EMPTY = np.iinfo(np.uint32).max
 
 _BLANKS = b"\t\n\v\f\r "
@@ -114,14 +115,22 @@ class NearDuplicates:
             return
         shape = (self._count, self._width)
         signatures = np.memmap(self._folder / "signatures", np.uint8, "r", shape=shape)
-        threads = max(1, min(cores(), _HELD // (16 * self._count)))
+        threads = max(1, min(cores(), _HELD // (8 * self._count)))
+        desks: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()  # what is sorted at, time after time
+        for _ in range(threads):
+            desks.put(np.empty((2, self._count), np.uint32))
 
         def several(number: int) -> tuple[np.ndarray, np.ndarray]:
-            keys = np.fromfile(self._folder / f"band-{number}", np.uint32)
-            found = _several(keys)
-            return found, keys[found]
+            keys, ranked = desk = desks.get()
+            try:
+                with (self._folder / f"band-{number}").open("rb", buffering=0) as file:
+                    file.readinto(keys)
+                found = _several(keys, ranked)
+                return found, keys[found]
+            finally:
+                desks.put(desk)
 
-        for found, keys in map_ahead(several, range(self._bands), threads, lambda _: 8 * self._count, _HELD):
+        for found, keys in map_ahead(several, range(self._bands), threads, lambda _: 1):
             for pairs in _candidates(found, keys, labels):
                 yield pairs[self._alike(signatures, pairs)]
             signatures._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # the pages are on disk
@@ -157,11 +166,11 @@ def _candidates(several: np.ndarray, keys: np.ndarray, labels: np.ndarray) -> It
         yield np.stack([order[first[some]], later], 1)[further]
 
 
-def _several(keys: np.ndarray) -> np.ndarray:
-    """Returns which inputs have a key that another one has, too, in ascending order."""
-    ranked = np.sort(keys)
+def _several(keys: np.ndarray, ranked: np.ndarray) -> np.ndarray:
+    """Returns which inputs have a key that another one has, too, in ascending order; `ranked` is to sort at."""
+    ranked[:] = keys
+    ranked.sort()
     shared = np.unique(ranked[1:][ranked[1:] == ranked[:-1]])
-    del ranked
     if not len(shared):
         return shared.astype(np.int64)
     may_be = np.zeros(1 << _SIEVE, bool)  # mostly few: who is none of them is told apart by the first bits
