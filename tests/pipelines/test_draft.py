@@ -70,6 +70,17 @@ def test_given_splits_rows_that_cannot_be_used_and_what_is_odd_are_told(tmp_path
     assert "9 of 370 rows cannot be used: 9 empty input" in text
 
 
+def test_what_a_run_would_refuse_is_refused_and_rows_without_label_are_held(tmp_path: Path, minilm: str) -> None:
+    several = [{"text": row["text"], "label": ["a|b", "a", "b"][n % 3]} for n, row in enumerate(rows(90))]
+    write_csv(tmp_path / "several.csv", several)
+    with pytest.raises(InputError, match=r"1 labels in 'label' are several in one cell \(30 rows\), such as 'a\|b'"):
+        init("several.csv", "-o", "a.yaml")
+    write_csv(tmp_path / "some.csv", [{**row, "label": row["label"] * (n % 9 > 0)} for n, row in enumerate(rows(90))])
+    init("some.csv", "-o", "b.yaml")
+    job = load_job(tmp_path / "b.yaml")
+    assert (job.data.unlabelled, job.data.max_rejects) == ("hold", 0.01)
+
+
 def test_a_pair_and_pictures(tmp_path: Path, minilm: str) -> None:
     write_csv(
         tmp_path / "pairs.csv",

@@ -11,6 +11,7 @@ from typing import Any
 from components.shared.sources.images import is_inline
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+_LISTED = 40  # columns that a message shows
 _WIDTH = 48  # characters of a value that is shown
 _MOST = 0.9  # of the values make a kind
 _SENTENCE = 4  # words in the mean: a text, and no name
@@ -100,13 +101,18 @@ def is_missing(value: object) -> bool:
 
 def listing(columns: Iterable[Column]) -> str:
     """Returns a line for each column with its kind and two values, for a message."""
-    listed = list(columns)
+    every = list(columns)
+    listed = every[:_LISTED]
+    more = f"\n  … {len(every) - len(listed):,} more" if len(every) > len(listed) else ""
     width = min(24, max((len(column.name) for column in listed), default=0))
     kinds = [_kind(column) for column in listed]
     second = max((len(kind) for kind in kinds), default=0)
-    return "\n".join(
-        f"  {column.name:<{width}}  {kind:<{second}}  {', '.join(column.examples)}".rstrip()
-        for column, kind in zip(listed, kinds, strict=True)
+    return (
+        "\n".join(
+            f"  {column.name:<{width}}  {kind:<{second}}  {', '.join(column.examples)}".rstrip()
+            for column, kind in zip(listed, kinds, strict=True)
+        )
+        + more
     )
 
 

@@ -11,11 +11,14 @@ import pytest
 from components.ingest.ingest import IngestSettings, ingest
 from components.shared.artifact import open_artifact
 from components.shared.errors import InputError
-from components.shared.profile.columns import describe
+from components.shared.profile.columns import describe, listing
 from components.shared.profile.reading import read, resolve
 from components.shared.profile.table import task_of
 from components.shared.sources.source import SourceSettings
 from tests.cases import picture
+from tests.components.shared.sources.test_cases import Files, zipped
+from tests.components.shared.sources.test_cases import write as write_files
+from tests.components.shared.sources.test_trees import tree, voc
 from tests.conftest import write_csv
 
 TEXT = "the parcel number {} never came to my house"
@@ -108,6 +111,11 @@ def test_the_run_says_what_it_took_and_the_snapshot_is_as_if_it_had_been_named(
     assert open_artifact(tmp_path / "taken", "snapshot").settings["inputs"] == ["text"]
 
 
+def test_a_message_shows_no_thousands_of_columns() -> None:
+    lines = listing(describe([{f"c{number}": number for number in range(5000)}])).splitlines()
+    assert (len(lines), lines[-1]) == (41, "  … 4,960 more")
+
+
 def test_a_wrong_name_shows_all_columns(tmp_path: Path) -> None:
     source = str(write_csv(tmp_path / "data.csv", rows(200, text=TEXT, team="a b")))
     with pytest.raises(InputError) as caught:
@@ -135,6 +143,65 @@ def test_a_tree_of_pictures_needs_no_reading(tmp_path: Path) -> None:
     settings = SourceSettings(str(tmp_path), task="image-classification")
     assert task_of(settings) == "image-classification"
     assert (read(settings).inputs, read(settings).label) == (["image"], "label")
+
+
+SEEN: dict[str, tuple[Files, str, list[str], str]] = {
+    "texts that are files": (
+        {f"{c}/{n}.txt": TEXT.format(n) for c in ("spam", "ham") for n in range(30)},
+        "text-classification", ["text"], "label",
+    ),
+    "texts in an archive": (
+        {"d.zip": zipped({f"{c}/{n}.txt": TEXT.format(n) for c in ("spam", "ham") for n in range(30)})},
+        "text-classification", ["text"], "label",
+    ),
+    "no header": (
+        {"d.csv": "".join(f"{'ab'[n % 2]},{TEXT.format(n)}\n" for n in range(30))},
+        "text-classification", ["column_2"], "column_1",
+    ),
+    "Pascal VOC": (
+        {**tree(*(f"i/{n}.png" for n in range(8))), **{f"a/{n}.xml": voc(f"{n}.png", "ab"[n % 2]) for n in range(8)}},
+        "image-classification", ["file_name"], "label",
+    ),
+    "an archive": ({"d.zip": zipped(tree("cat/1.png", "dog/2.png"))}, "image-classification", ["image"], "label"),
+    "Kaggle's ids": (
+        {**tree(*(f"train/{n}.png" for n in range(20))),
+         "labels.csv": "id,breed\n" + "".join(f"{n},{'ab'[n % 2]}\n" for n in range(20)),
+         "sample_submission.csv": "id,a,b\n99,0.5,0.5\n"},
+        "image-classification", ["id"], "breed",
+    ),
+    "a picture beside texts": (
+        {**tree("logo.png"), "d.csv": "text,label\n" + "".join(f"{TEXT.format(n)},{'ab'[n % 2]}\n" for n in range(30))},
+        "text-classification", ["text"], "label",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SEEN)
+def test_task_and_columns_are_told_by_what_is_there(case: str, tmp_path: Path) -> None:
+    files, task, inputs, label = SEEN[case]
+    source = str(write_files(tmp_path, files))
+    settings = SourceSettings(source, task=task_of(SourceSettings(source)))
+    reading = read(settings)
+    assert (settings.task, reading.inputs, reading.label) == (task, inputs, label)
+
+
+UNSEEN: dict[str, tuple[Files, str]] = {
+    "pictures of no class": (tree("train/cat.1.png", "train/dog.2.png"), "none of them in the folder of a class"),
+    "two ways": (tree("a/x/1.png", "b/x/2.png", "b/y/3.png"), "can be read in two ways"),
+    "no row": ({"d.csv": "text,label\na,b,c\nd,e,f,g\n"}, "d.csv:2: too many fields .3, the header has 2"),
+    "names that are values": (
+        {"d.jsonl": "".join(json.dumps({f"k{n}_{i}": 1 for i in range(500)}) + "\n" for n in range(60))},
+        "has over 20,000 columns, such as .* they may be values",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNSEEN)
+def test_what_cannot_be_told_is_said(case: str, tmp_path: Path) -> None:
+    files, message = UNSEEN[case]
+    source = str(write_files(tmp_path, files))
+    with pytest.raises(InputError, match=message):
+        read(SourceSettings(source, task=task_of(SourceSettings(source))))
 
 
 @pytest.mark.parametrize(
