@@ -10,6 +10,7 @@ import contextlib
 import io
 import math
 import mmap
+import os
 import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -81,7 +82,7 @@ class NearDuplicates:
         self._bands = _PICTURE_BANDS if self._pictures else BANDS
         self._width = 3 * _SIDE * _SIDE if self._pictures else BINS
         names = ["signatures", *(f"band-{number}" for number in range(self._bands))]
-        self._files = [(folder / name).open("wb") for name in names]
+        self._files = [(folder / name).open("w+b") for name in names]
         self._count = 0
 
     def __enter__(self) -> Self:
@@ -136,12 +137,21 @@ class NearDuplicates:
             signatures._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # the pages are on disk
 
     def _alike(self, signatures: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-        left, right = signatures[pairs[:, 0]], signatures[pairs[:, 1]]
+        left, right = self._read(signatures, pairs[:, 0]), self._read(signatures, pairs[:, 1])
         if self._pictures:
             close: np.ndarray = np.abs(left.astype(np.int16) - right).mean(1) <= _CLOSE
             return close
         same: np.ndarray = (left == right).mean(1) >= self._similarity
         return same
+
+    def _read(self, signatures: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Returns some signatures; a few one by one, since each page that is mapped brings fifteen others along."""
+        if 64 * len(rows) > self._count:
+            some: np.ndarray = signatures[rows]
+            return some
+        number, width = self._files[0].fileno(), self._width
+        found = b"".join(os.pread(number, width, row * width) for row in rows.tolist())
+        return np.frombuffer(found, np.uint8).reshape(-1, width)
 
 
 def _candidates(several: np.ndarray, keys: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
