@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -186,7 +187,10 @@ def claim(path: Path) -> None:
 
 def _complete(draft: Draft, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
     paths = sorted(p for p in draft.path.rglob("*") if p.is_file() and p.name != PARTIAL)
-    files = {p.relative_to(draft.path).as_posix(): {"sha256": sha256(p), "size": p.stat().st_size} for p in paths}
+    with ThreadPoolExecutor(cores()) as pool:
+        digests = pool.map(sha256, paths)
+        entries = zip(paths, digests, strict=True)
+        files = {p.relative_to(draft.path).as_posix(): {"sha256": d, "size": p.stat().st_size} for p, d in entries}
     draft.digest = content_digest(kind, files)
     manifest = {
         "schema_version": SCHEMA_VERSION,

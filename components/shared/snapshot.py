@@ -15,8 +15,9 @@ model that says nothing learned from `train`, whatever its snapshot asks for.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -38,6 +39,17 @@ def draw_of(identity: str) -> float:
     digest = _DRAW.copy()  # twice as fast as to begin anew
     digest.update(identity.encode())
     return int.from_bytes(digest.digest()) / 2**64
+
+
+def draws_of(identities: Sequence[bytes]) -> np.ndarray:
+    """Returns the numbers of many, as `draw_of` does of each, by their hex digits: float64 [identities]."""
+    begin, digests = _DRAW.copy, []
+    for one in identities:
+        digest = begin()
+        digest.update(one)
+        digests.append(digest.digest())
+    drawn: np.ndarray = np.frombuffer(b"".join(digests), ">u8") / 2**64
+    return drawn
 
 
 def read_folds(snapshot: Artifact) -> dict[str, int]:

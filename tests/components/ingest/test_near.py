@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.ingest.near import NearDuplicates, united
+from components.ingest.near import NearDuplicates, sketch, united
 
 DRAW = random.Random(0)
 WORDS = ["".join(DRAW.choices("abcdefghijklmnopqrst", k=DRAW.randint(3, 9))) for _ in range(2000)]
@@ -24,7 +24,7 @@ def clusters(folder: Path, columns: list[pa.Array], labels: list[int] | None = N
     found = NearDuplicates(folder / "near", columns[0].type, 0.75)
     half = len(columns[0]) // 2
     for part in (slice(0, half), slice(half, None)):
-        found.add([column[part] for column in columns])
+        found.add(sketch([column[part] for column in columns]))
     count = len(columns[0])
     return united(count, found.pairs(np.array(labels or [0] * count))).tolist()
 
@@ -34,7 +34,7 @@ def clusters(folder: Path, columns: list[pa.Array], labels: list[int] | None = N
     [
         ("Please reset my password, I cannot log in today.", "please RESET my password - I cannot log in today"),
         ("Ärger mit der Rechnung vom März: sie stimmt nicht", "ÄRGER mit der Rechnung vom März, sie stimmt nicht!"),
-        ("the parcel I ordered three weeks ago has never come", "the parcel I ordered three weeks ago has not come"),
+        ("the parcel I ordered weeks and weeks ago never came", "The parcel I ordered weeks and weeks ago never comes"),
         ("取引が拒否されました。カードを確認してください。", "取引が拒否されました、カードを確認してください。"),
     ],
 )  # fmt: skip
