@@ -97,6 +97,7 @@ def run(
     """
     began = time.perf_counter()
     tracking.use_embedded(root)
+    tracking.make_ready()
     os.environ.setdefault("GRAFT_ACTOR", actor())
     os.environ[CACHE] = str(root.absolute() / "cache") if cache else ""
     arguments = {**job.arguments(pipeline), "backbone": pinned(job.backbone)}

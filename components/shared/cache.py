@@ -144,7 +144,7 @@ def _take(work: Work[Report], entry: _Entry) -> Report | None:
     kind, folder = work.target
 
     def bring(name: str, path: Path) -> None:
-        storage.bring(f"{_reachable(entry.address)}/{name}", path)
+        storage.bring(f"{_reachable(_absolute(entry.address))}/{name}", path)
 
     progress = Progress(work.step, 1)
     try:
@@ -161,16 +161,29 @@ def _keep(work: Work[Any], place: str, key: str, of: Mapping[str, Any], report: 
     """Writes an entry. Where several runs made the same at once, the last one's stays: each is whole."""
     kind, folder = work.target
     try:
-        told = _Entry(key, of, digest_of(folder, kind), work.address, _run(work), dataclasses.asdict(report))
+        told = _Entry(key, of, digest_of(folder, kind), _relative(work), _run(work), dataclasses.asdict(report))
         storage.write_whole(place, json.dumps(dataclasses.asdict(told), indent=1).encode())
     except _FAULTS as error:
         _tell(work, f"{place} cannot be written, so that the next run will not find this: {error}")
 
 
 def _run(work: Work[Any]) -> str:
-    beside = os.environ.get(CACHE, "").rpartition("/")[0]  # runs lie beside the cache, whatever the way there is called
-    found = _RUN.search(work.address.removeprefix(beside))
+    found = _RUN.search(_relative(work))  # whatever the way to that place is called
     return str(getattr(work.settings, "pipeline_run", "") or (found[0] if found else "of its own"))
+
+
+def _beside() -> str:
+    """Returns the place that the cache and the runs lie in."""
+    return os.environ.get(CACHE, "").rpartition("/")[0]
+
+
+def _relative(work: Work[Any]) -> str:
+    """Returns where an artifact lies, from that place on: it may be moved, or copied."""
+    return work.address.removeprefix(f"{_beside()}/")
+
+
+def _absolute(address: str) -> str:
+    return address if "://" in address or address.startswith("/") else f"{_beside()}/{address}"
 
 
 def _reachable(address: str) -> str:
