@@ -41,8 +41,8 @@ def follow(database: Path, home: Path, in_use: Path) -> None:
             return
         if locks.is_held(in_use):
             raise ServiceError(
-                f"{home} is in use under another path ({_path(left[0])}): its addresses can lead to one of them only. "
-                "Wait for who is using it, or give it the same path on both sides."
+                f"{home} is in use under another path ({path_of(left[0])}): its addresses can lead to one of them "
+                "only. Wait for who is using it, or give it the same path on both sides."
             )
         connection.execute("begin immediate")
         for old in _left(connection, home):
@@ -65,13 +65,14 @@ def _left(connection: sqlite3.Connection, home: Path) -> list[str]:
 
 def _has_left(old: str, name: str, home: Path) -> bool:
     """Tells whether artifacts are here, not where they were: who moves the file alone has left them there."""
-    before = _path(old)
+    before = path_of(old)
     if before is None or before == home or _same(before, home):
         return False
     return _exists(home, name) or not _exists(before, name)
 
 
-def _path(address: str) -> Path | None:
+def path_of(address: str) -> Path | None:
+    """Returns the path that an address of artifacts names on this machine; None of any other store."""
     if "://" not in address:
         return Path(address) if address.startswith("/") else None
     parsed = urlparse(address)

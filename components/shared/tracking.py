@@ -103,6 +103,8 @@ def make_ready() -> None:
 def prepare() -> None:
     """Sets what MLflow reads from the environment: bounded retries where the user set none; no pickles, no chatter."""
     _insist()
+    if patience():  # then MLflow is asked again by us, and that is said
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"

@@ -195,7 +195,7 @@ def test_a_name_that_leads_elsewhere_meanwhile_is_not_kept(
     answers = iter(["files 1", "files 2"])
     monkeypatch.setattr(cache, "identity", lambda *_: next(answers))
     desk.run()
-    assert "not kept: what the backbone's name leads to changed meanwhile" in capsys.readouterr().out
+    assert "not kept: what it was made of changed meanwhile" in capsys.readouterr().out
     assert not (desk.folder / "cache").exists()
 
 
