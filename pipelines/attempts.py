@@ -3,13 +3,15 @@
 import contextlib
 import datetime
 import json
+import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.shared import locks, storage
-from components.shared.errors import InputError, did_you_mean
+from components.shared import embedded, locks, storage
+from components.shared.errors import GraftError, InputError, did_you_mean
 from components.shared.step import LOCK
 
 RUNS, STEPS, FILE = "runs", "steps", "run.json"
@@ -64,12 +66,34 @@ def _read(folder: Path) -> Attempt:
 
 
 @contextlib.contextmanager
-def begun(root: Path, model: str, pipeline: str) -> Iterator[Path]:
-    """Gives a new run its folder, locks it for the length of a block, and writes down how that ends."""
-    folder = root.absolute() / RUNS / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S-%f}-{model}"
-    folder.mkdir(parents=True)
+def begun(root: Path, model: str, pipeline: str, before: Path | None = None) -> Iterator[Path]:
+    """Gives a new run its folder, and writes down how it ends; while it lives, nothing that it needs is cleared.
+
+    Of one model only one retraining works at a time, as on a cluster: a schedule may fire while the last still works.
+
+    Args:
+        root: Where it is to be.
+        model: What it makes.
+        pipeline: Which one it runs.
+        before: The folder of the run that it goes on from.
+
+    Raises:
+        ServiceError: A retraining of the model is at work.
+    """
+    runs = root.absolute() / RUNS
+    folder = runs / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S-%f}-{model}"
     told = {"model": model, "pipeline": pipeline, "began": datetime.datetime.now(datetime.UTC).isoformat()}
-    with locks.held(folder / LOCK, shared=True):
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    runs.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        if pipeline == "retrain":
+            stack.enter_context(locks.held(runs / f"{model}.retrain.lock", doing=f"retraining {model!r} already"))
+        folder.mkdir()
+        for needed in (folder, before):
+            if needed:
+                stack.enter_context(locks.held(needed / LOCK, shared=True))
+        if uri.startswith(embedded.SQLITE):
+            stack.enter_context(embedded.using(embedded.file_of(uri)))
         _write(folder, {**told, "state": WORKING})
         try:
             yield folder
@@ -77,6 +101,29 @@ def begun(root: Path, model: str, pipeline: str) -> Iterator[Path]:
             _write(folder, {**told, "state": FAILED})
             raise
         _write(folder, {**told, "state": DONE})
+
+
+@contextlib.contextmanager
+def told_how_to_go_on(folder: Path, before: Path | None, hint: str) -> Iterator[None]:
+    """Ends a failure with the command that goes on from it, where a step has left something.
+
+    Args:
+        folder: Of the run.
+        before: Of the run that it went on from.
+        hint: The command, up to the run's name; "": it is not told.
+    """
+
+    def told() -> str:
+        of = folder if any((folder / STEPS).glob("*.json")) else before
+        return f"To go on from there: {hint} {of.name}" if hint and of else ""
+
+    try:
+        yield
+    except GraftError as error:
+        raise type(error)(f"{error}\n{told()}".rstrip()) from error
+    except KeyboardInterrupt:
+        print(told(), file=sys.stderr)
+        raise
 
 
 def _write(folder: Path, told: dict[str, str]) -> None:

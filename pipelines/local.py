@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from components.notify.webhook import ADDRESS as NOTIFY_ADDRESS
-from components.shared import embedded, locks, records, tracking
+from components.shared import records, tracking
 from components.shared.artifact import MANIFEST, open_artifact
 from components.shared.backbones import pinned
 from components.shared.cache import CACHE
@@ -28,7 +27,7 @@ from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.patience import OF_A_RUN, PATIENCE
 from components.shared.promotions import actor
 from components.shared.resume import RESUME, STEPS
-from components.shared.step import FAILURE, LOCK, NOTE, PROGRESS
+from components.shared.step import FAILURE, NOTE, PROGRESS
 from pipelines import attempts, containers
 from pipelines.checks.address import reach
 from pipelines.job import Job
@@ -117,12 +116,7 @@ def run(
     if runner == "docker":
         containers.check()
         arguments = containers.expand(arguments)
-    with (
-        _kept(before),
-        attempts.begun(root, job.model, pipeline) as folder,
-        _in_use(),
-        _told_how_to_go_on(folder, before, hint),
-    ):
+    with attempts.begun(root, job.model, pipeline, before) as folder, attempts.told_how_to_go_on(folder, before, hint):
         os.environ |= {STEPS: str(folder / attempts.STEPS), RESUME: str(before / attempts.STEPS) if before else ""}
         if os.environ.get(NOTIFY_ADDRESS):  # the steps leave for the notice why one of them failed
             os.environ |= {records.RUN: folder.name, records.MODEL: job.model}
@@ -131,34 +125,6 @@ def run(
         seconds = {**log.seconds, "total": round(time.perf_counter() - began, 3)}
         paths = _artifacts(folder)
         return _result(job, root, paths, seconds) if "version" in paths else _unchanged(job, paths, seconds)
-
-
-def _in_use() -> contextlib.AbstractContextManager[None]:
-    """Holds that the embedded store is used: nobody clears it meanwhile, or leads it to another path."""
-    uri = os.environ["MLFLOW_TRACKING_URI"]
-    return embedded.using(embedded.file_of(uri)) if uri.startswith(embedded.SQLITE) else contextlib.nullcontext()
-
-
-def _kept(before: Path | None) -> contextlib.AbstractContextManager[None]:
-    """Keeps the run that is gone on from from being cleared."""
-    return locks.held(before / LOCK, shared=True) if before else contextlib.nullcontext()
-
-
-@contextlib.contextmanager
-def _told_how_to_go_on(folder: Path, before: Path | None, hint: str) -> Iterator[None]:
-    """Ends a failure with the command that goes on from it, where a step has left something."""
-
-    def told() -> str:
-        of = folder if any((folder / attempts.STEPS).glob("*.json")) else before
-        return f"To go on from there: {hint} {of.name}" if hint and of else ""
-
-    try:
-        yield
-    except GraftError as error:
-        raise type(error)(f"{error}\n{told()}".rstrip()) from error
-    except KeyboardInterrupt:
-        print(told(), file=sys.stderr)
-        raise
 
 
 def _run_pipeline(pipeline: str, arguments: dict[str, Any], folder: Path, log: "_Log", runner: str) -> None:

@@ -47,6 +47,6 @@ def packages(root: Path) -> list[Path]:
 
 
 def files_below(folder: Path) -> set[str]:
-    """Returns the files below a folder, but locks."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".lock", ".use")]
-    return {path.relative_to(folder).as_posix() for path in paths}
+    """Returns the files below a folder, but locks, and what SQLite keeps beside a file."""
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return {path.as_posix() for path in paths if not path.name.endswith(("lock", ".use", "-journal"))}

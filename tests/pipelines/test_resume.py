@@ -1,5 +1,6 @@
 """Going on from a run that failed or was killed: what its steps made of the same is taken, all else is made again."""
 
+import contextlib
 import json
 import os
 import re
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from components.shared.artifact import open_artifact
+from components.shared.errors import InputError, ServiceError
+from pipelines import attempts
 from tests.backbones import make_broken_bert
 from tests.conftest import NUMBERS
 from tests.pipelines.test_run import graft, sample_csv, write_job
@@ -115,3 +118,33 @@ def test_without_anything_made_there_is_nothing_to_go_on_from(tmp_path: Path) ->
     done = graft("run", "job.yaml", folder=tmp_path)
     assert done.returncode == 2
     assert "--resume" not in done.stderr
+
+
+def test_of_two_retrainings_at_once_the_second_does_not_begin(tmp_path: Path) -> None:
+    """A schedule fired while the last one still works; other models, and runs, are not in its way."""
+    with attempts.begun(tmp_path, "topics", "retrain"):
+        with pytest.raises(ServiceError, match="Another process is retraining 'topics' already"):
+            attempts.begun(tmp_path, "topics", "retrain").__enter__()
+        with attempts.begun(tmp_path, "topics", "finetune"), attempts.begun(tmp_path, "ships", "retrain"):
+            pass
+    with attempts.begun(tmp_path, "topics", "retrain"):
+        pass
+
+
+def test_the_newest_that_did_not_come_to_its_end_is_gone_on_from(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no run of 'topics'"):
+        attempts.to_resume(tmp_path, "topics", "")
+    made = []
+    for ending in (RuntimeError, RuntimeError, None):
+        with contextlib.suppress(RuntimeError), attempts.begun(tmp_path, "topics", "finetune") as folder:
+            made.append(folder)
+            if ending:
+                raise ending
+    assert attempts.to_resume(tmp_path, "topics", "") == made[1]
+    assert attempts.to_resume(tmp_path, "topics", made[2].name) == made[2]
+    with pytest.raises(InputError, match=f"Did you mean '{made[0].name}'"):
+        attempts.to_resume(tmp_path, "topics", made[0].name[:-1])
+    with attempts.begun(tmp_path, "topics", "finetune") as live:
+        with pytest.raises(InputError, match="is at work still"):
+            attempts.to_resume(tmp_path, "topics", live.name)
+        assert attempts.to_resume(tmp_path, "topics", "") == made[1]
