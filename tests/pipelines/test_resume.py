@@ -35,7 +35,7 @@ def killed(folder: Path, after: str) -> Path:
         [sys.executable, "-m", "pipelines.cli", "run", "job.yaml"],
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while not (left := list(folder.glob(f".graft/runs/*/steps/{after}.json"))):
         assert process.poll() is None
         assert time.monotonic() < end, f"{after} never ended"
@@ -74,12 +74,6 @@ def test_all_that_a_killed_run_made_is_taken_from_it(folder: Path, resumed: tupl
         assert open_artifact(made, kind).digest == open_artifact(Path(result["artifacts"][kind]), kind).digest
     page = (folder / result["report"]).read_text()
     assert page == next(before.glob("*/*/evaluation")).joinpath("notes/report.html").read_text()
-
-
-def test_there_is_nothing_to_go_on_from_once_it_came_to_its_end(folder: Path, resumed: tuple[Path, Any]) -> None:
-    done = graft("run", "job.yaml", "--resume", "2026-01-01T00-00-00-000000-topics", folder=folder)
-    assert done.returncode == 2
-    assert "There is no run '2026-01-01T00-00-00-000000-topics' of 'topics'" in done.stderr
 
 
 @pytest.mark.slow  # a whole run
