@@ -50,11 +50,16 @@ def backup(arguments: argparse.Namespace) -> None:
         raise InputError(f"{file} lies within the root {root}. Name a file elsewhere, on another disk if you can.")
     database = root / DATABASE
     held = embedded.using(database) if database.exists() else contextlib.nullcontext()
-    with held, _whole(file) as partial, partial.open("wb") as stream:
+    with held, _whole(file) as partial, partial.open("xb", opener=_private) as stream:
         count, size = _write(root, stream)
         stream.flush()
         os.fsync(stream.fileno())
     print(f"wrote {arguments.file}: {count} files, {readable(size)}")
+
+
+def _private(name: str, flags: int) -> int:
+    """Opens a file that others may not read: the data are in it."""
+    return os.open(name, flags, 0o600)
 
 
 def _write(root: Path, stream: IO[bytes]) -> tuple[int, int]:
@@ -112,7 +117,7 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> dict[str, Any]:
         size = os.fstat(file.fileno()).st_size
         reader = _Hashed(file)
         try:
-            _add_member(archive, name, size, reader)
+            _add_member(archive, name, size, reader, os.fstat(file.fileno()).st_mode & 0o777)
         except OSError as error:
             if "unexpected end of data" not in str(error):
                 raise
@@ -120,9 +125,9 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> dict[str, Any]:
     return {"size": size, "sha256": reader.digest.hexdigest()}
 
 
-def _add_member(archive: tarfile.TarFile, name: str, size: int, content: Any) -> None:
+def _add_member(archive: tarfile.TarFile, name: str, size: int, content: Any, mode: int = 0o644) -> None:
     member = tarfile.TarInfo(name)
-    member.size, member.mode = size, 0o644
+    member.size, member.mode = size, mode
     archive.addfile(member, content)
 
 
@@ -224,6 +229,7 @@ def _extract(file: Path, root: Path, listed: Mapping[str, Mapping[str, Any]]) ->
             content = archive.extractfile(member)
             assert content is not None
             _write_file(content, root / member.name, entry)
+            (root / member.name).chmod(0o600 | member.mode & 0o777)
             found.add(member.name)
     for name, entry in listed.items():
         if (same := entry.get("same_as")) is not None:

@@ -6,9 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from components.shared import embedded, tracking
 from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.redaction import in_short
@@ -65,11 +62,10 @@ def _tell(found: list[Leftover], removes: bool) -> None:
     if not found:
         print("There is nothing to clean.")
         return
-    table = Table("what", "", "size", "why", box=None, header_style="bold")
-    for leftover in found:
-        size = leftovers.freed([leftover.path]) if leftover.path else 0
-        table.add_row(leftover.kind, leftover.what, readable(size) if leftover.path else "", leftover.why)
-    Console(soft_wrap=True).print(table)
+    sizes = [readable(leftovers.freed([each.path])) if each.path else "" for each in found]
+    kinds, names = (max(len(getattr(each, name)) for each in found) for name in ("kind", "what"))
+    for each, size in zip(found, sizes, strict=True):
+        print(f"{each.kind:<{kinds}}  {each.what:<{names}}  {size:>9}  {each.why}")
     total = readable(leftovers.freed([leftover.path for leftover in found if leftover.path]))
     if not removes:
         print(f"Nothing was removed. graft clean --yes removes all of this, {total}.")

@@ -58,6 +58,8 @@ def test_a_root_that_is_written_to_comes_back_elsewhere(root: Path, tmp_path: Pa
     assert files_below(new) == files_below(root) - of_live
     (package,), (weights,) = packages(new), new.glob(f"runs/*/*/*/model/{WEIGHTS}")
     assert (package / "artifacts/model" / WEIGHTS).samefile(weights)
+    assert file.stat().st_mode & 0o077 == 0
+    assert weights.stat().st_mode == next(root.glob(f"runs/*/*/*/model/{WEIGHTS}")).stat().st_mode
     assert file.stat().st_size < weights.stat().st_size * 2 + (root / "mlflow.db").stat().st_size
     tracking.use_embedded(new)
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{new}/mlflow.db"

@@ -14,6 +14,7 @@ import pytest
 from components.shared import embedded, tracking
 from components.shared.errors import InputError, ServiceError
 from tests.components.shared.promoters import FORKED, Starter
+from tests.components.shared.stores import half_made
 from tests.disks import remount, small_disk
 
 
@@ -91,24 +92,6 @@ def test_a_disk_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{disk}/mlflow.db")
         with pytest.raises(InputError, match="may not be written"):
             tracking.client()
-
-
-def half_made(path: Path, revision: str = "0a8213491aaa") -> Path:
-    """Leaves a store as an older graft did that was killed: some migrations are done, one is half-done."""
-    from alembic import command
-    from mlflow.store.db.utils import _get_alembic_config
-    from mlflow.store.tracking.dbmodels.initial_models import Base
-    from sqlalchemy import create_engine, text
-
-    engine = create_engine(f"sqlite:///{path}")
-    Base.metadata.create_all(engine)
-    with engine.begin() as connection:
-        config = _get_alembic_config(f"sqlite:///{path}")
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-        connection.execute(text("create table _alembic_tmp_experiments (experiment_id integer)"))
-    engine.dispose()
-    return path
 
 
 def test_what_was_left_half_made_and_holds_nothing_is_made_anew(
