@@ -50,16 +50,16 @@ def backup(arguments: argparse.Namespace) -> None:
         raise InputError(f"{file} lies within the root {root}. Name a file elsewhere, on another disk if you can.")
     database = root / DATABASE
     held = embedded.using(database) if database.exists() else contextlib.nullcontext()
-    with held, _whole(file) as partial, partial.open("xb", opener=_private) as stream:
+    with held, _whole(file) as partial, _private(partial) as stream:
         count, size = _write(root, stream)
         stream.flush()
         os.fsync(stream.fileno())
     print(f"wrote {arguments.file}: {count} files, {readable(size)}")
 
 
-def _private(name: str, flags: int) -> int:
-    """Opens a file that others may not read: the data are in it."""
-    return os.open(name, flags, 0o600)
+def _private(path: Path) -> IO[bytes]:
+    """Makes a file that others may not read: the data are in it."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _write(root: Path, stream: IO[bytes]) -> tuple[int, int]:
