@@ -15,8 +15,8 @@ from components.shared.backbones import Backbone
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
 from components.shared.inventory import open_inventory
+from components.shared.modalities import Encoding
 from components.shared.selection import rank
-from components.shared.tasks import Encoding
 
 
 def better_of(runs: Mapping[str, tuple[Study, Trained]]) -> tuple[Study, Trained]:

@@ -14,9 +14,9 @@ from components.shared import backbones, tasks
 from components.shared.ahead import map_ahead
 from components.shared.artifact import Artifact, Draft, open_artifact, write_artifact
 from components.shared.errors import InputError
+from components.shared.modalities import Encoder, Encoding
 from components.shared.snapshot import SPLITS, read_batches
 from components.shared.step import Progress, option, required
-from components.shared.tasks import Encoder, Encoding
 from components.transform.sizes import arguments_for
 
 

@@ -12,6 +12,7 @@ from components.shared import tasks
 from components.shared.ahead import cores, map_ahead
 from components.shared.backbones.pixels import decoded_bytes
 from components.shared.errors import InputError, quote_all
+from components.shared.modalities import Limits
 from components.shared.snapshot import SPLITS
 from components.shared.sources.buckets import Buckets, Example, identity
 from components.shared.sources.checked import Checked, gathered
@@ -111,7 +112,7 @@ class Source:
             raise InputError(f"data.splits leads to {quote_all(wrong)}; only {quote_all(SPLITS)} are splits.")
         self.binary = self.task.input_type == pa.binary()
         self.input_types = [self.task.input_type] * len(settings.inputs)
-        self._limits = tasks.Limits(settings.max_characters, settings.max_pixels)
+        self._limits = Limits(settings.max_characters, settings.max_pixels)
         self._label = settings.label_reader()
         told = [column for column in (settings.group, settings.time) if column]
         self._columns = list(dict.fromkeys([*settings.inputs, settings.label, *settings.slices, *told]))

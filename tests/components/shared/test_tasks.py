@@ -14,7 +14,7 @@ from components.shared.artifact import open_artifact
 from components.shared.baselines import Labelled, Terms
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
-from components.shared.tasks import Limits
+from components.shared.modalities import Limits
 from components.transform.transform import TransformSettings, transform
 from tests.backbones import TIMM
 from tests.cases import sample_snapshot
@@ -78,8 +78,9 @@ def test_an_unknown_task_is_refused_with_the_nearest_name() -> None:
         tasks.get("text-clasification")
 
 
-def test_a_task_is_one_file_that_registers_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "made_up_task.py").write_text(
+def test_a_task_is_one_folder_that_registers_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "made_up_task").mkdir()
+    (tmp_path / "made_up_task" / "__init__.py").write_text(
         "from types import SimpleNamespace\n"
         "from components.shared.tasks import register\n"
         "register(SimpleNamespace(name='made-up', input_counts=(1,)))\n"
@@ -88,6 +89,22 @@ def test_a_task_is_one_file_that_registers_itself(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(tasks, "_TASKS", dict(tasks._TASKS))
     assert "made-up" in tasks.names()
     assert tasks.get("made-up").input_counts == (1,)
+
+
+def test_a_task_of_somebody_else_is_found_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "somebodys_task.py").write_text(
+        "from types import SimpleNamespace\n"
+        "from components.shared.tasks import register\n"
+        "register(SimpleNamespace(name='somebodys', input_counts=(1,)))\n"
+    )
+    (tmp_path / "somebodys-1.0.dist-info").mkdir()
+    (tmp_path / "somebodys-1.0.dist-info" / "METADATA").write_text("Name: somebodys\nVersion: 1.0\n")
+    (tmp_path / "somebodys-1.0.dist-info" / "entry_points.txt").write_text(
+        "[graft.tasks]\nsomebodys = somebodys_task\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(tasks, "_TASKS", dict(tasks._TASKS))
+    assert "somebodys" in tasks.names()
 
 
 def test_light_steps_import_no_torch() -> None:

@@ -263,7 +263,7 @@ def test_a_picture_that_cannot_be_decoded_is_named(
     def read(file: bytes, max_pixels: int) -> Image.Image:
         return open_image(file[:-40] if file == data else file, max_pixels)
 
-    monkeypatch.setattr("components.shared.tasks.image_classification.open_image", read)
+    monkeypatch.setattr("components.shared.modalities.image.open_image", read)
     with pytest.raises(InputError, match=rf"Example {damaged} of the snapshot cannot be encoded: truncated"):
         transform(pictures, tmp_path / "f", TransformSettings(str(timm_backbone)))
     assert not (tmp_path / "f").exists()

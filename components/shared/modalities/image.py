@@ -1,34 +1,30 @@
-"""image-classification: a picture belongs to one of several classes."""
+"""Pictures: checked, and turned into squares of the size that a backbone works at."""
 
 import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import PIL.Image
 import pyarrow as pa
-from PIL import Image, ImageDraw
 
 from components.shared.backbones import Backbone
 from components.shared.backbones.pixels import check_image, open_image
 from components.shared.backbones.preprocessing import FILE, Preprocessing, prepare, preprocessing_of
-from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.errors import InputError
-from components.shared.tasks import Encoding, Limits, register
+from components.shared.modalities.modality import Encoding, Limits
 
 _QUALITY = 95  # of JPEG
 
 
-class ImageClassification:
-    """A picture (the bytes of its file) into one of two or more classes."""
+class Image:
+    """A picture: the bytes of its file."""
 
-    name = "image-classification"
-    input_counts = (1,)
-    input_type = pa.binary()
-    columns: Mapping[str, Any] = {"inputs": ["image"], "label": "label"}
+    name = "image"
+    type = pa.binary()
 
     def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
         """Rejects what cannot be decoded whole, or is no single picture."""
@@ -41,44 +37,17 @@ class ImageClassification:
                 return reason
         return None
 
-    def encoder(self, backbone: Backbone, encoding: Encoding) -> "ImageEncoder":
+    def encoder(self, backbone: Backbone, encoding: Encoding, task: str) -> "ImageEncoder":
         """Returns an encoder with the backbone's own preprocessing."""
         files = [backbone.read_json(name) for name in ("config.json", "preprocessor_config.json", FILE)]
         try:
             preprocessing = preprocessing_of(files[0], files[1], files[2], backbone.args)
         except ValueError as error:
             raise InputError(
-                f"The backbone {backbone.name!r} cannot be fed with pictures: {error}. image-classification needs a "
+                f"The backbone {backbone.name!r} cannot be fed with pictures: {error}. {task} needs a "
                 "timm model (timm/NAME), or a vision model of transformers with its preprocessor_config.json."
             ) from error
         return ImageEncoder(preprocessing, encoding)
-
-    def baselines(
-        self, train: Labelled, validation: Labelled, test: Sequence[Sequence[bytes]], terms: Terms
-    ) -> Iterator[Baseline]:
-        """Gradients, colours, pixels, and the nearest class mean. See `components.shared.baselines`."""
-        from components.shared.baselines.pictures import picture_baselines  # scikit-learn
-
-        return picture_baselines(train, validation, test, terms)
-
-    def sample(self, count: int, seed: int) -> list[dict[str, Any]]:
-        """PNG pictures of 32 x 32 pixels: a disc or a cross of any colour, anywhere on a noisy background."""
-        draw = np.random.default_rng(seed)
-        rows = []
-        for number in range(count):
-            label = ("cross", "disc")[number % 2]
-            image = Image.fromarray(draw.integers(0, 110, (32, 32, 3), np.uint8))
-            radius = int(draw.integers(6, 10))
-            x, y = draw.integers(radius, 32 - radius, 2).tolist()
-            red, green, blue = draw.integers(150, 256, 3).tolist()
-            boxes = [(radius, radius)] if label == "disc" else [(radius, 2), (2, radius)]
-            shape = ImageDraw.Draw(image).ellipse if label == "disc" else ImageDraw.Draw(image).rectangle
-            for wide, high in boxes:
-                shape((x - wide, y - high, x + wide, y + high), fill=(red, green, blue))
-            file = io.BytesIO()
-            image.save(file, "PNG")
-            rows.append({"input_1": file.getvalue(), "label": label})
-        return rows
 
 
 class ImageEncoder:
@@ -124,8 +93,8 @@ class ImageEncoder:
 def _to_jpeg(square: np.ndarray) -> bytes:
     """The colours at full resolution, too: the square is small already."""
     file = io.BytesIO()
-    Image.fromarray(square).save(file, "JPEG", quality=_QUALITY, subsampling=0)
+    PIL.Image.fromarray(square).save(file, "JPEG", quality=_QUALITY, subsampling=0)
     return file.getvalue()
 
 
-register(ImageClassification())
+IMAGE = Image()

@@ -1,8 +1,8 @@
-"""text-classification: one text, or a pair of texts, belongs to one of several classes."""
+"""Texts: checked, and turned into the token ids of a backbone's own tokenizer."""
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,15 @@ import pyarrow as pa
 
 from components.shared.backbones import Backbone
 from components.shared.backbones.tokenizer import load_tokenizer, max_length_of
-from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.errors import InputError
-from components.shared.tasks import Encoding, Limits, register
+from components.shared.modalities.modality import Encoding, Limits
 
 
-class TextClassification:
-    """One text, or a pair (entailment, paraphrase, does-this-answer-that), into one of two or more classes."""
+class Text:
+    """A text; some tasks take two of them."""
 
-    name = "text-classification"
-    input_counts = (1, 2)
-    input_type = pa.string()
-    columns: Mapping[str, Any] = {}
+    name = "text"
+    type = pa.string()
 
     def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
         """Rejects what is no text, is empty, is no valid UTF-8, or is longer than a text can be."""
@@ -39,34 +36,14 @@ class TextClassification:
                 return "invalid UTF-8"
         return None
 
-    def encoder(self, backbone: Backbone, encoding: Encoding) -> "TextEncoder":
+    def encoder(self, backbone: Backbone, encoding: Encoding, task: str) -> "TextEncoder":
         """Returns an encoder with the backbone's own tokenizer."""
         if backbone.family != "transformers":
             raise InputError(
                 f"The backbone {backbone.name!r} is a vision model of {backbone.family}: it has no tokenizer. "
-                f"{self.name} needs a language model of transformers, such as google-bert/bert-base-uncased."
+                f"{task} needs a language model of transformers, such as google-bert/bert-base-uncased."
             )
         return TextEncoder(backbone.folder, encoding.inputs, encoding.max_length)
-
-    def baselines(
-        self, train: Labelled, validation: Labelled, test: Sequence[Sequence[str]], terms: Terms
-    ) -> Iterator[Baseline]:
-        """TF-IDF of words and of characters; for pairs what they share beside it. See `components.shared.baselines`."""
-        from components.shared.baselines.texts import text_baselines  # scikit-learn
-
-        return text_baselines(train, validation, test, terms)
-
-    def sample(self, count: int, seed: int) -> list[dict[str, Any]]:
-        """Short sentences about kitchens or ships: the class is told by two words out of eight."""
-        words = {"kitchen": "pan oven salt knife soup flour", "ship": "sail mast deck anchor harbour tide"}
-        filler = ["the", "a", "small", "old", "red", "then", "near", "under", "with", "by", "some", "this"]
-        draw = np.random.default_rng(seed)
-        rows = []
-        for number in range(count):
-            label = ("kitchen", "ship")[number % 2]
-            text = [*draw.choice(filler, 6), *draw.choice(words[label].split(), 2)]
-            rows.append({"input_1": " ".join(draw.permutation(text)) + f" {number}", "label": label})
-        return rows
 
 
 class TextEncoder:
@@ -120,4 +97,4 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-register(TextClassification())
+TEXT = Text()
