@@ -122,7 +122,8 @@ def told_how_to_go_on(folder: Path, before: Path | None, hint: str) -> Iterator[
     except GraftError as error:
         raise type(error)(f"{error}\n{told()}".rstrip()) from error
     except KeyboardInterrupt:
-        print(told(), file=sys.stderr)
+        if line := told():
+            print(line, file=sys.stderr)
         raise
 
 
