@@ -104,13 +104,13 @@ def run(
     began = time.perf_counter()
     tracking.use_embedded(root)
     tracking.make_ready()
+    if (address := os.environ["MLFLOW_TRACKING_URI"]).startswith("http"):
+        reach("MLflow", address, "MLFLOW_TRACKING_URI")  # a slip of the pen is told at once; after that, there is time
     os.environ.setdefault("GRAFT_ACTOR", actor())
     os.environ[CACHE] = str(root.absolute() / "cache") if cache else ""
     arguments = {**job.arguments(pipeline), "backbone": pinned(job.backbone)}
     if pipeline == "retrain":
         arguments["force"] = force
-    if (address := os.environ["MLFLOW_TRACKING_URI"]).startswith("http"):
-        reach("MLflow", address, "MLFLOW_TRACKING_URI")  # a slip of the pen is told at once; after that, there is time
     os.environ.setdefault(PATIENCE, OF_A_RUN)
     before = None if resume is None else attempts.to_resume(root, job.model, resume)
     if runner == "docker":

@@ -83,10 +83,13 @@ def through(work: Work[Report], make: Callable[[], Report]) -> tuple[Report, dic
         return make(), {}
     key = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
     place = f"{_reachable(store).rstrip('/')}/{work.step}/{key}.json" if store else ""
-    for entry in (_of_run(work, of), _find(work, place, key)):
+    before = _of_run(work, of)
+    for entry in (before, _find(work, place, key)):
         if entry and (report := _take(work, entry)) is not None:
             _keep(work, resume.place_of(work.step), entry)
             return report, {"taken_from": entry.address, "made_by": entry.run}
+    if before:
+        tell(f"{work.step} is done again: what run {before.run} made is damaged, or gone")
     report = make()
     if _content(work) != of:  # the name led elsewhere while the work was done: to what, nobody knows
         _tell(work, "not kept: what it was made of changed meanwhile")
