@@ -237,13 +237,18 @@ def find_version(client: "MlflowClient", name: str, version: str) -> "ModelVersi
 
 def versions_of(client: "MlflowClient", name: str) -> "list[ModelVersion]":
     """Returns all versions of a registered model, the newest first."""
+    return sorted(all_versions(client, f"name='{name}'"), key=lambda entry: int(entry.version), reverse=True)
+
+
+def all_versions(client: "MlflowClient", criterion: str = "") -> "list[ModelVersion]":
+    """Returns the versions of all registered models."""
     found: list[ModelVersion] = []
     token = None
     while token is None or token:
-        page = client.search_model_versions(f"name='{name}'", max_results=1000, page_token=token)
+        page = client.search_model_versions(criterion, max_results=1000, page_token=token)
         found += page
         token = page.token or ""
-    return sorted(found, key=lambda entry: int(entry.version), reverse=True)
+    return found
 
 
 def _digest(uri: str) -> str:

@@ -1,6 +1,7 @@
 import dataclasses
 import http.server
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -140,6 +141,31 @@ def test_the_same_model_twice_is_one_version(model: Path, evaluation: Path, tmp_
     second = register(model, better, tmp_path / "second", DEMO)
     assert (second.version, second.run_id, second.created) == (first.version, first.run_id, False)
     assert [version.metrics["accuracy"] for version in models.show_model("demo")] == [0.95]
+
+
+def test_a_model_and_its_version_are_one_copy_on_the_disk(
+    model: Path, evaluation: Path, registry: str, tmp_path: Path
+) -> None:
+    register(model, evaluation, tmp_path / "version", RegisterSettings("topics"))
+    (weights,) = tmp_path.glob("mlflow-artifacts/*/*/artifacts/model/artifacts/model/model.safetensors")
+    assert weights.samefile(model / "model.safetensors")
+
+
+def test_a_model_that_is_trained_once_more_leaves_no_second_copy(
+    model: Path, evaluation: Path, registry: str, tmp_path: Path
+) -> None:
+    register(model, evaluation, tmp_path / "version", RegisterSettings("topics"))
+    client = tracking.client()
+    again = Path(shutil.copytree(model, tmp_path / "again"))
+    manifest = json.loads((again / "manifest.json").read_text())
+    run = client.create_run(tracking.experiment_id(client, "topics"))
+    manifest["producer"]["mlflow_run_id"] = run.info.run_id
+    (again / "manifest.json").write_text(json.dumps(manifest))
+    report = register(again, evaluation, tmp_path / "second", RegisterSettings("topics"))
+    assert (report.version, report.created, report.run_id) == ("1", False, run.info.run_id)
+    assert len(list(tmp_path.glob("mlflow-artifacts/*/*/artifacts/model"))) == 1
+    kept = {entry.path for entry in client.list_artifacts(run.info.run_id)}
+    assert kept == {"evaluation.json", "report.html"}  # what the run found out is kept with it
 
 
 @pytest.mark.usefixtures("registry")
