@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: setup demo demo-images demo-retrain images test test-containers test-environment lint lock clean
+.PHONY: setup demo demo-images demo-retrain images test test-containers test-environment test-faults sbom lint lock clean
 
 setup: $(VENV)/.ready
 
@@ -52,6 +52,10 @@ demo-retrain: setup
 test: setup
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
+# What is broken on purpose: stores that fail, disks that are full, steps that are killed, models and data by strangers.
+test-faults: setup
+	@$(BIN)/python -m pytest --numprocesses 0 -p tests.faults.table -m '(case or faults) and not slow and not containers'
+
 # What takes minutes: the registered model in a fresh environment made from its own requirements.
 test-environment: setup
 	@$(BIN)/python -m pytest -m slow
@@ -61,6 +65,10 @@ test-environment: setup
 #   BASE=python:3.12-slim@sha256:… make images                           starts from another Python
 images:
 	@$(PYTHON) images/build.py $(if $(PUSH),--push $(PUSH)) $(if $(DEPLOYMENT),--deployment $(DEPLOYMENT))
+
+# What the images hold, as bills of materials in sbom/: scanners read them.
+sbom:
+	@$(PYTHON) images/sbom.py
 
 # The images, the steps' tests inside of them, and whole runs with every step in its container.
 test-containers: setup

@@ -1,6 +1,6 @@
 """A million rows into a checked snapshot: Graft beside pandas and datasets, on the same file, in one run.
 
-python benchmarks/ingest_formats.py [ROWS]      (default: 1000000)
+python benchmarks/ingest_formats.py [ROWS [FORMAT …]]      (default: 1000000 csv jsonl parquet)
 
 "read" is the time until the rows are in memory (of Graft: have gone by, in bounded memory), "snapshot" the time until
 they are checked, deduplicated, split and written. pandas and datasets have no such step: there it is the shortest code
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from ingest_memory import write
@@ -22,13 +23,13 @@ from ingest_memory import write
 FORMATS = ("csv", "jsonl", "parquet")
 
 
-def main(rows: int) -> None:
+def main(rows: int, formats: Sequence[str]) -> None:
     """Prints seconds, rows a second and peak memory of each side and format."""
     with tempfile.TemporaryDirectory() as scratch:
         subprocess.run([sys.executable, __file__, "make", str(rows), scratch, ""], check=True)  # else its memory counts
         files = {kind: Path(scratch) / f"data.{kind}" for kind in FORMATS}
         print(f"{rows:,} rows; seconds (of the CPU; rows/s; peak MiB)")
-        for kind, path in files.items():
+        for kind, path in ((kind, files[kind]) for kind in formats):
             for what in ("read", "snapshot"):
                 told = []
                 for side in ("graft", "pandas", "datasets"):
@@ -118,4 +119,4 @@ if __name__ == "__main__":
     elif sys.argv[1:] and sys.argv[1] in ("graft", "pandas", "datasets"):
         work(sys.argv[1], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
     else:
-        main(int(sys.argv[1]) if sys.argv[1:] else 1_000_000)
+        main(int(sys.argv[1]) if sys.argv[1:] else 1_000_000, sys.argv[2:] or FORMATS)

@@ -14,10 +14,8 @@ from rich.table import Table
 from components.shared import tasks, tracking
 from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.step import INTERRUPTED, terminable
-from pipelines import models
+from pipelines import models, upkeep
 from pipelines.job import load_job
-
-ROOT = Path(".graft")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -26,8 +24,8 @@ def run(arguments: argparse.Namespace) -> None:
     from pipelines.result import tell_result
 
     job, console = load_job(arguments.job, arguments.set), Console(file=sys.stderr)
-    how = (arguments.runner, arguments.pipeline, arguments.force, arguments.cache)
-    result = local.run(job, arguments.root, console, *how)
+    how = (arguments.runner, arguments.pipeline, arguments.force, arguments.cache, arguments.resume)
+    result = local.run(job, arguments.root, console, *how, hint=upkeep.going_on(arguments))
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(dataclasses.asdict(result), indent=1) + "\n", "utf-8")
@@ -178,12 +176,6 @@ def _job_arguments(parser: argparse.ArgumentParser, required: bool = True) -> No
     )
 
 
-def _root_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--root", type=Path, default=ROOT, metavar="DIR", help="artifacts, MLflow store, pages (default: .graft)"
-    )
-
-
 def _cache_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-cache",
@@ -195,13 +187,14 @@ def _cache_argument(parser: argparse.ArgumentParser) -> None:
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     _job_arguments(parser)
-    _root_argument(parser)
+    upkeep.root_argument(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON, too")
     parser.add_argument(
         "--runner", choices=["subprocess", "docker"], default="subprocess",
         help="what a step is: a process, or a container of its image, which make images builds (default: subprocess)",
     )  # fmt: skip
     _cache_argument(parser)
+    upkeep.resume_argument(parser)
     parser.set_defaults(pipeline="finetune", force=False)
 
 
@@ -233,7 +226,7 @@ def _init_arguments(parser: argparse.ArgumentParser) -> None:
     _data_arguments(parser)
     parser.add_argument("--name", default="", metavar="MODEL", help="of the model (default: as the data's)")
     parser.add_argument("--force", action="store_true", help="write over a file that is there")
-    _root_argument(parser)
+    upkeep.root_argument(parser)
 
 
 def _pipeline_argument(parser: argparse.ArgumentParser) -> None:
@@ -297,14 +290,14 @@ def _change_arguments(change: str) -> Callable[[argparse.ArgumentParser], None]:
 
 def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
     _job_arguments(parser, required=False)
-    _root_argument(parser)
+    upkeep.root_argument(parser)
     parser.add_argument("--deployment", type=Path, metavar="FILE", help="look at the cluster that it describes, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found as JSON, too")
 
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="its name in the registry")
-    _root_argument(parser)
+    upkeep.root_argument(parser)
 
 
 def _promote_arguments(parser: argparse.ArgumentParser) -> None:
@@ -313,14 +306,14 @@ def _promote_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force", action="store_true", help="even if it was refused, or another is champion than it was compared with"
     )
-    _root_argument(parser)
+    upkeep.root_argument(parser)
 
 
 def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="its name in the registry")
     parser.add_argument("--to", default="", metavar="VERSION", help="another version than the previous champion")
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the history")
-    _root_argument(parser)
+    upkeep.root_argument(parser)
 
 
 def _predict_arguments(parser: argparse.ArgumentParser) -> None:
@@ -330,7 +323,7 @@ def _predict_arguments(parser: argparse.ArgumentParser) -> None:
         help="one text for each input, or a file (.csv, .tsv, .jsonl, .parquet); for a model of images: image files, "
         "folders of them, or a .parquet",
     )  # fmt: skip
-    _root_argument(parser)
+    upkeep.root_argument(parser)
 
 
 _GROUPS = {"schedule": "keep a job on a schedule on its cluster", "models": "look at models, and say which is champion"}
@@ -347,11 +340,14 @@ VERBS = {
     "schedule pause": Verb(change_schedule, "pause a job's schedule", _change_arguments("pause")),
     "schedule resume": Verb(change_schedule, "resume a job's schedule", _change_arguments("resume")),
     "schedule delete": Verb(change_schedule, "take a job's schedule off its cluster", _change_arguments("delete")),
-    "models list": Verb(models.list_models, "list the models of the registry", _root_argument),
+    "models list": Verb(models.list_models, "list the models of the registry", upkeep.root_argument),
     "models show": Verb(models.show_model, "show a model's versions, and its champions so far", _show_arguments),
     "models promote": Verb(models.promote, "make a version champion: a person approves it", _promote_arguments),
     "models rollback": Verb(models.roll_back, "make the previous champion champion again", _rollback_arguments),
     "doctor": Verb(doctor, "tell what would fail, before it does", _doctor_arguments),
+    "clean": Verb(upkeep.clean, "remove what no version, alias or run needs any more", upkeep.clean_arguments),
+    "backup": Verb(upkeep.backup, "write a root into one file, also while it is used", upkeep.backup_arguments),
+    "restore": Verb(upkeep.restore, "make a root of a backup", upkeep.backup_arguments),
     "predict": Verb(predict, "predict from raw input with a registered model", _predict_arguments),
 }
 

@@ -12,7 +12,7 @@ from components.notify.webhook import ADDRESS as NOTIFY_ADDRESS
 from components.shared import records, tracking
 from components.shared.cache import CACHE
 from components.shared.errors import InputError, did_you_mean, quote_all
-from components.shared.patience import PATIENCE
+from components.shared.patience import OF_A_RUN, PATIENCE
 from components.shared.producer import IMAGE
 from pipelines.deployment import Deployment
 from pipelines.finetune import finetune_pipeline
@@ -27,7 +27,6 @@ PIPELINES = {"finetune": finetune_pipeline, "retrain": retrain_pipeline}
 _SCRATCH = "/tmp"  # the home of the images, too: what comes from the hub is kept below it
 _SHARED_MEMORY = "/dev/shm"
 _CACHED = ("transform", "finetune")
-_PATIENCE = "300"  # seconds for which a step tries on where MLflow or the store is away
 _RUN_LABEL = "metadata.labels['pipeline/runid']"  # of each pod of a run; a parameter would be part of the cache's key
 
 
@@ -98,7 +97,7 @@ def _pull(deployment: Deployment, task: dsl.PipelineTask) -> None:
 
 
 def _set_environment(deployment: Deployment, step: Step, task: dsl.PipelineTask, model: str) -> None:
-    for name, value in {**_threads(step), PATIENCE: _PATIENCE, **deployment.environment}.items():
+    for name, value in {**_threads(step), PATIENCE: OF_A_RUN, **deployment.environment}.items():
         task.set_env_variable(name, value)
     # Every step: one that fails leaves its reason there.
     own = {"MLFLOW_TRACKING_URI": deployment.mlflow, tracking.DEPLOYED: deployment.mlflow}
@@ -108,7 +107,7 @@ def _set_environment(deployment: Deployment, step: Step, task: dsl.PipelineTask,
     if task.component_spec.name in _CACHED and step.cache and deployment.cache:
         task.set_env_variable(CACHE, deployment.cache)
         task.set_env_variable(IMAGE, task.container_spec.image)
-    for name, source in deployment.secrets.items():
+    for name, source in deployment.secrets_of(task.component_spec.name).items():
         kubernetes.use_secret_as_env(task, source.secret, {source.key: name})
     if deployment.notify and task.component_spec.name == "notify":
         url = deployment.notify.url

@@ -17,6 +17,7 @@ from components.shared.cache import CACHE
 from components.shared.errors import InputError, ServiceError
 from components.shared.images import LIGHT, TRAINER
 from components.shared.producer import IMAGE
+from components.shared.resume import RESUME, STEPS
 
 if TYPE_CHECKING:
     from docker import DockerClient  # type: ignore[import-untyped]
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 _PREFIXES = ("AWS_", "HF_", "MLFLOW_", "OMP_")
 _NAMES = {
     "CUDA_VISIBLE_DEVICES", "TMPDIR", "TOKENIZERS_PARALLELISM", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
-    "GRAFT_ACTOR", "GRAFT_NOTIFY_URL", "GRAFT_PIPELINE_RUN", "GRAFT_MODEL", "GRAFT_PATIENCE", CACHE,
+    "GRAFT_ACTOR", "GRAFT_NOTIFY_URL", "GRAFT_PIPELINE_RUN", "GRAFT_MODEL", "GRAFT_PATIENCE", CACHE, STEPS, RESUME,
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 }  # fmt: skip
-_WRITTEN = {"HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE", "TMPDIR"}
+_WRITTEN = {"HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE", "TMPDIR", STEPS}
 _AWS_FILES = {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials", "AWS_CONFIG_FILE": "~/.aws/config"}
 _SQLITE = "sqlite:///"
 _PATIENCE = 20  # seconds until an interrupted step is killed
@@ -114,6 +115,8 @@ def mounts(arguments: Mapping[str, Any], given: Mapping[str, str]) -> dict[Path,
     named_there = {name: Path(value) for name, value in given.items() if value.startswith("/")}
     readable += [path for path in named_there.values() if path.exists()]
     writable = [path for name, path in named_there.items() if name in _WRITTEN]
+    if given.get(RESUME):
+        readable.append(Path(given[RESUME]).parents[1])  # what its entries tell of lies there
     if given.get(CACHE):
         readable.append(Path(given[CACHE]).parent / "runs")  # what it tells of lies there
         writable.append(Path(given[CACHE]))

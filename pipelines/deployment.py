@@ -1,5 +1,6 @@
 """The deployment file: what a cluster has, and what each step gets of it."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,18 @@ from pipelines.kubernetes_fields import (
     looks_secret,
 )
 from pipelines.steps import Steps
+
+_STEPS = [name for name in Steps.model_fields if name != "all"]
+_USERS = (
+    (re.compile("AWS_"), [name for name in _STEPS if name not in ("promote", "notify")]),  # a few words with MLflow
+    (re.compile("HF_|HUGGING_?FACE_"), ["detect", "ingest", "transform", "finetune"]),
+    (re.compile("GRAFT_SQL_"), ["detect", "ingest"]),
+)
+"""Which steps have a use for secret variables, by their names; every step has one for all others, such as MLFLOW_*."""
+
+
+def _users_of(variable: str) -> list[str]:
+    return next((steps for pattern, steps in _USERS if pattern.match(variable)), _STEPS)
 
 
 class _Section(BaseModel):
@@ -68,6 +81,16 @@ class SecretKey(_Section):
 
     secret: Name
     key: Key
+
+
+class StepSecret(SecretKey):
+    """One value of a Kubernetes secret, as a variable of steps.
+
+    Attributes:
+        steps: Those that get it; None: those that have a use for a variable of that name.
+    """
+
+    steps: Annotated[list[Annotated[str, one_of(_STEPS)]], Field(min_length=1)] | None = None
 
 
 class Security(_Section):
@@ -127,7 +150,7 @@ class Deployment(_Section):
         pipeline_root: Where Kubeflow puts artifacts.
         mlflow: Address of the MLflow server, as the steps reach it.
         environment: Variables of every step.
-        secrets: Variables of every step whose values come from Kubernetes secrets.
+        secrets: Variables whose values come from Kubernetes secrets, of the steps that need them (`secrets_of`).
         labels: Of every pod.
         notify: Who is told what a run came to; None: nobody.
     """
@@ -137,7 +160,7 @@ class Deployment(_Section):
     pipeline_root: Root
     mlflow: Address
     environment: dict[PlainVariable, PlainValue] = {}
-    secrets: dict[Variable, SecretKey] = {}
+    secrets: dict[Variable, StepSecret] = {}
     labels: dict[LabelKey, LabelValue] = {}
     security: Security = Security()
     steps: Steps = Steps()
@@ -146,6 +169,10 @@ class Deployment(_Section):
     def image(self, name: str) -> str:
         """Returns what the cluster has in place of one of the project's images (`LIGHT`, `TRAINER`)."""
         return {LIGHT: self.images.light, TRAINER: self.images.trainer}[name]
+
+    def secrets_of(self, step: str) -> dict[str, SecretKey]:
+        """Returns the secret variables of a step: whoever reads strangers' files holds no password for nothing."""
+        return {name: source for name, source in self.secrets.items() if step in (source.steps or _users_of(name))}
 
     @property
     def cache(self) -> str:

@@ -1,7 +1,6 @@
 """Runs a pipeline here, through `kfp.local`: the very components that are compiled for a cluster."""
 
 import contextlib
-import datetime
 import io
 import json
 import os
@@ -25,9 +24,12 @@ from components.shared.artifact import MANIFEST, open_artifact
 from components.shared.backbones import pinned
 from components.shared.cache import CACHE
 from components.shared.errors import GraftError, InputError, ServiceError
+from components.shared.patience import OF_A_RUN, PATIENCE
 from components.shared.promotions import actor
+from components.shared.resume import RESUME, STEPS
 from components.shared.step import FAILURE, NOTE, PROGRESS
-from pipelines import containers
+from pipelines import attempts, containers
+from pipelines.checks.address import reach
 from pipelines.job import Job
 
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
@@ -79,6 +81,8 @@ def run(
     pipeline: str = "finetune",
     force: bool = False,
     cache: bool = True,
+    resume: str | None = None,
+    hint: str = "",
 ) -> Result:
     """Runs a pipeline of a job on this machine.
 
@@ -90,6 +94,8 @@ def run(
         pipeline: "finetune" or "retrain".
         force: Retrain even if the data has not changed.
         cache: Whether steps may take what an earlier run below this root made of the same content.
+        resume: The run to go on from; "": the newest that did not come to its end; None: none.
+        hint: The command that goes on from a run, up to its name.
 
     Raises:
         InputError: There is no such backbone in the registry, or a step found something else that the user can mend.
@@ -97,23 +103,28 @@ def run(
     """
     began = time.perf_counter()
     tracking.use_embedded(root)
+    tracking.make_ready()
+    if (address := os.environ["MLFLOW_TRACKING_URI"]).startswith("http"):
+        reach("MLflow", address, "MLFLOW_TRACKING_URI")  # a slip of the pen is told at once; after that, there is time
     os.environ.setdefault("GRAFT_ACTOR", actor())
     os.environ[CACHE] = str(root.absolute() / "cache") if cache else ""
     arguments = {**job.arguments(pipeline), "backbone": pinned(job.backbone)}
     if pipeline == "retrain":
         arguments["force"] = force
+    os.environ.setdefault(PATIENCE, OF_A_RUN)
+    before = None if resume is None else attempts.to_resume(root, job.model, resume)
     if runner == "docker":
         containers.check()
         arguments = containers.expand(arguments)
-    folder = root.absolute() / "runs" / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S-%f}-{job.model}"
-    folder.mkdir(parents=True)
-    if os.environ.get(NOTIFY_ADDRESS):  # the steps leave for the notice why one of them failed
-        os.environ |= {records.RUN: folder.name, records.MODEL: job.model}
-    with _Log(folder / "log.txt", console) as log:
-        _run_pipeline(pipeline, arguments, folder, log, runner)
-    seconds = {**log.seconds, "total": round(time.perf_counter() - began, 3)}
-    paths = _artifacts(folder)
-    return _result(job, root, paths, seconds) if "version" in paths else _unchanged(job, paths, seconds)
+    with attempts.begun(root, job.model, pipeline, before) as folder, attempts.told_how_to_go_on(folder, before, hint):
+        os.environ |= {STEPS: str(folder / attempts.STEPS), RESUME: str(before / attempts.STEPS) if before else ""}
+        if os.environ.get(NOTIFY_ADDRESS):  # the steps leave for the notice why one of them failed
+            os.environ |= {records.RUN: folder.name, records.MODEL: job.model}
+        with _Log(folder / "log.txt", console) as log:
+            _run_pipeline(pipeline, arguments, folder, log, runner)
+        seconds = {**log.seconds, "total": round(time.perf_counter() - began, 3)}
+        paths = _artifacts(folder)
+        return _result(job, root, paths, seconds) if "version" in paths else _unchanged(job, paths, seconds)
 
 
 def _run_pipeline(pipeline: str, arguments: dict[str, Any], folder: Path, log: "_Log", runner: str) -> None:

@@ -28,6 +28,7 @@ import hypothesis
 import pytest
 
 from components.ingest.ingest import IngestSettings, ingest
+from components.shared import s3 as store
 from components.shared import tasks
 from components.transform.transform import TransformSettings, transform
 from tests.backbones import make_bert
@@ -35,6 +36,8 @@ from tests.servers import s3_server
 
 NUMBERS = {"epochs": 4, "learning_rate": 2e-3, "batch_size": 16, "seed": 7, "precision": "float32", "layer_decay": 1.0}
 TRAINING: dict[str, Any] = {"strategy": "full", **NUMBERS}
+
+store._LONGEST_PAUSE = 0.02  # as many tries as ever, but no test waits for them
 
 # The same examples each time; none are kept.
 hypothesis.settings.register_profile("graft", database=None, derandomize=True, deadline=None)

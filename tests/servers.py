@@ -131,9 +131,10 @@ def serving(
     health: str = "/health",
     python: str = sys.executable,
     environment: Mapping[str, str] | None = None,
+    port: int = 0,
 ) -> Iterator[str]:
     """Runs `python -m mlflow ARGUMENTS --host … --port …` in a folder; gives its address once `health` answers."""
-    port = free_port()
+    port = port or free_port()
     command = [python, "-m", "mlflow", *arguments, "--host", "127.0.0.1", "--port", str(port)]
     log = folder / f"server-{port}.log"
     with log.open("wb") as output:

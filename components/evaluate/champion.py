@@ -43,6 +43,13 @@ class Forecast:
     test_digest: str
 
 
+def champion_now(name: str) -> dict[str, str]:
+    """Returns what an evaluation depends on besides its artifacts: which model the champion is, "" for none."""
+    found = registry.holder(name, registry.CHAMPION) if name else None
+    digest = found.tags.get("model_digest") or found.created if found else ""
+    return {"champion": f"version {found.version}, model {digest}" if found else ""}
+
+
 def load_champion(version: Version, folder: Path, snapshot: Artifact) -> Loaded:
     """Downloads the model of a version into a folder and loads it; nothing that the registry holds is executed.
 

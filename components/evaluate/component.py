@@ -32,15 +32,19 @@ def evaluate(
     given = {"title": title, "champion": champion, "promotion": promotion, "changes": changes, "seed": seed}
 
     def step() -> None:
-        from components.evaluate.evaluate import EvaluateSettings, evaluate
+        from components.evaluate.champion import champion_now
+        from components.evaluate.evaluate import PAGE, EvaluateReport, EvaluateSettings, evaluate
+        from components.shared import cache
 
-        report = evaluate(
-            snapshot=Path(snapshot.path),
-            features=Path(features.path),
-            model=Path(model.path),
-            evaluation=Path(evaluation.path),
-            settings=EvaluateSettings(**restore(given)),
-        )
+        settings = EvaluateSettings(**restore(given))
+        sources = {"snapshot": Path(snapshot.path), "features": Path(features.path), "model": Path(model.path)}
+        target = Path(evaluation.path)
+        ways = (sources, ("evaluation", target), evaluation.uri)
+        work = cache.Work(
+            "evaluate", *ways, settings, weights=False, report=EvaluateReport, besides=lambda: champion_now(champion),
+            cached=False,
+        )  # fmt: skip
+        report, taken = cache.through(work, lambda: evaluate(**sources, evaluation=target, settings=settings))
         evaluation.metadata.update(digest=report.digest, verdict=report.verdict, transfer=report.transfer or "")
         evaluation.metadata.update(decision=report.decision, reasons=" ".join(report.reasons), champion=report.champion)
         for name, value in report.metrics.items():
@@ -49,6 +53,7 @@ def evaluate(
             classification.log_confusion_matrix(report.labels, report.confusion)
         if report.roc:
             classification.log_roc_curve(**report.roc)
-        shutil.copyfile(report.report, page.path)
+        evaluation.metadata.update(taken)
+        shutil.copyfile(target / PAGE, page.path)
 
     run_step(step, "evaluate")

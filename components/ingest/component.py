@@ -44,8 +44,17 @@ def ingest(
     from pathlib import Path
 
     from components.ingest import ingest as step
+    from components.shared import cache
+    from components.shared.sources.state import state_of
     from components.shared.step import run_step
 
-    target = Path(given.pop("snapshot").path)
-    report = run_step(lambda: step.ingest(target, step.IngestSettings(**given)), "ingest")
-    snapshot.metadata.update(digest=report.digest, rows=report.rows, rejected=report.rejected)
+    def read() -> tuple[step.IngestReport, dict[str, str]]:
+        target, settings = Path(given.pop("snapshot").path), step.IngestSettings(**given)
+        work = cache.Work(
+            "ingest", {}, ("snapshot", target), snapshot.uri, settings, weights=False, report=step.IngestReport,
+            besides=lambda: {"data": state_of(settings.source)}, cached=False,
+        )  # fmt: skip
+        return cache.through(work, lambda: step.ingest(target, settings))
+
+    report, taken = run_step(read, "ingest")
+    snapshot.metadata.update(digest=report.digest, rows=report.rows, rejected=report.rejected, **taken)

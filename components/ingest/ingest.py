@@ -21,13 +21,15 @@ from components.ingest.settling import Settling
 from components.ingest.shards import ShardWriter
 from components.ingest.splits import Fractions
 from components.ingest.telling import warnings_of
+from components.shared.ahead import map_ahead, taking_turns
 from components.shared.artifact import Draft, write_artifact
+from components.shared.cores import cores
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.inventory import FOLDER, Dealt, InventoryWriter, open_inventory
 from components.shared.profile.profile import NOTE, profile_snapshot
 from components.shared.profile.reading import explained, resolve
 from components.shared.snapshot import COUNTS, CROSS_VALIDATION, FOLDS, HOLDOUT, SPLITS
-from components.shared.sources.buckets import Buckets
+from components.shared.sources.buckets import AHEAD, Buckets, held
 from components.shared.sources.rows import Row
 from components.shared.sources.source import Source, SourceSettings
 from components.shared.step import Progress, option
@@ -119,9 +121,11 @@ class _Ingestion:
         self.census = self.target.census(settings.asked())
         self.folds: list[tuple[str, int]] = []
         self.read = self.duplicates = self.unlabelled = 0
+        self.progress = Progress("ingest", 3.0)
 
     def run(self) -> dict[str, Any]:
         with contextlib.ExitStack() as stack:
+            stack.enter_context(taking_turns())
             for file in (self.rejects, self.held):
                 stack.enter_context(contextlib.closing(file))
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="graft-ingest-")))
@@ -138,7 +142,7 @@ class _Ingestion:
 
     def _collect(self, files: Sequence[File], scratch: Path) -> Buckets:
         buckets = self.source.buckets(files, scratch)
-        progress, told, due = Progress("ingest", 2.0), 0, 0
+        progress, told, due = self.progress, 0, 0
         for checked in self.source.checked(files):
             self.read += checked.read
             if checked.examples:
@@ -150,11 +154,15 @@ class _Ingestion:
                 progress.line(f"ingest: {self.source.told[told]}")
                 told += 1
             if self.read >= due:
-                progress.update(min(1.0, self.read / 1e6), f"{self.read:,} rows read, {self.rejects.total:,} rejected")
+                progress.update(self.read / (self.read + 1e6), self._told_rows())
                 due = self.read + 10_000
         self.census.check(self.read)
-        progress.update(2.0, f"{self.read:,} rows read, {self.rejects.total:,} rejected")
+        progress.update(1.0, self._told_rows())
         return buckets
+
+    def _told_rows(self) -> str:
+        rate = self.progress.rate(self.read)
+        return f"{self.read:,} rows read ({rate:,.0f} a second), {self.rejects.total:,} rejected"
 
     def _refuse(self, row: Row, reason: str) -> None:
         if reason == _MISSING and self.settings.unlabelled == "hold":
@@ -178,13 +186,19 @@ class _Ingestion:
             _refuse_empty(empty, counts, sum(rows.values()))
 
     def _plan(self, buckets: Buckets, scratch: Path) -> Plan:
-        settings, near = self.settings, None
-        if settings.near_duplicates < 1:
-            near = NearDuplicates(scratch / "near", self.source.task.input_type, settings.near_duplicates)
+        settings = self.settings
         fractions = Fractions(validation=settings.validation_fraction, test=settings.test_fraction)
-        known = _known(settings, scratch / "known") if settings.known else iter(())
         terms = Terms(fractions, bool(settings.time), settings.max_overlap)
-        return make_plan(buckets, near, Remembered(known), terms, self.target)
+        remembered = Remembered(_known(settings, scratch / "known") if settings.known else iter(()))
+        with contextlib.ExitStack() as stack:
+            near = None
+            if settings.near_duplicates < 1:
+                found = NearDuplicates(scratch / "near", self.source.task.input_type, settings.near_duplicates)
+                near = stack.enter_context(found)
+            return make_plan(buckets, near, remembered, terms, self.target, self._looked)
+
+    def _looked(self, count: int) -> None:
+        self.progress.update(1 + min(1.0, count / max(self.read, 1)), f"{count:,} examples compared")
 
     def _write(self, files: Sequence[File], buckets: Buckets, plan: Plan, rare: RareClasses) -> None:
         types, slices = self.source.input_types, len(self.settings.slices)
@@ -195,8 +209,8 @@ class _Ingestion:
             stack.enter_context(contextlib.closing(inventory))
             shards = (ShardWriter(self.draft.path, split, types, slices, self.target.type) for split in SPLITS)
             writers = [stack.enter_context(writer) for writer in shards]
-            settling = Settling(rare, self.rejects, self.target, self.source.answers)
-            for bucket in buckets.taken():
+            settling, paths = Settling(rare, self.rejects, self.target, self.source.answers), buckets.paths()
+            for path, bucket in zip(paths, map_ahead(buckets.open, paths, cores(), held, AHEAD), strict=True):
                 kept = bucket.kept >= 0
                 here = slice(number, number + int(kept.sum()))
                 number = here.stop
@@ -209,6 +223,8 @@ class _Ingestion:
                 for split, writer in enumerate(writers):
                     groups = np.flatnonzero(settled.written & (dealt == split))
                     writer.add(groups, settled.room(groups), settled.read)
+                path.unlink()
+                self.progress.update(2 + number / max(plan.splits.size, 1), f"{number:,} examples written")
                 if plan.folds is not None:
                     self.folds += zip(settled.ids(settled.written), folds[settled.written].tolist(), strict=True)
             self.duplicates = settling.duplicates

@@ -2,14 +2,15 @@
 
 import itertools
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from components.ingest.near import NearDuplicates, united
+from components.ingest.near import NearDuplicates, Sketch, sketch, united
 from components.ingest.splits import (
     MANY,
     TEST,
@@ -18,21 +19,23 @@ from components.ingest.splits import (
     VALIDATION,
     Fractions,
     Units,
+    counts,
     deal,
     deal_by_time,
     deal_folds,
 )
+from components.shared.ahead import map_ahead
+from components.shared.cores import cores
 from components.shared.errors import InputError, quote_all
 from components.shared.inventory import Dealt
-from components.shared.snapshot import SPLITS, draw_of
-from components.shared.sources.buckets import Bucket, Buckets, codes_of
+from components.shared.snapshot import SPLITS, draw_of, draws_of
+from components.shared.sources.buckets import AHEAD, Bucket, Buckets, held
 from components.shared.tasks.strata import Memberships, Stratification
 from components.shared.tasks.target import Target
 
 SMALL = 200
 """Fewer examples are better measured by cross-validation."""
 
-_AT_ONCE = 2048  # inputs that are compared at a time
 _LEAST_UNITS = 3  # of a class: below, its near-duplicates are its nature, and do not stay together
 
 
@@ -80,11 +83,11 @@ class Remembered:
         self._rows = rows
         self._next = next(rows, None)
 
-    def among(self, ids: pa.ChunkedArray) -> list[tuple[int, int]]:
-        """Returns `of` each of some examples, that come in turn."""
+    def among(self, ids: pa.Array) -> np.ndarray:
+        """Returns split and fold, as `of` does, of some examples that come in turn: int8 [2, examples]."""
         if self._next is None:
-            return [(UNKNOWN, UNKNOWN)] * len(ids)
-        return [self.of(id_) for id_ in ids.to_pylist()]
+            return np.full((2, len(ids)), UNKNOWN, np.int8)
+        return np.array([self.of(id_) for id_ in ids.to_pylist()], np.int8).reshape(-1, 2).T
 
     def of(self, id_: str) -> tuple[int, int]:
         """Returns the split, into `SPLITS`, and the fold of an example; `UNKNOWN` where it has none."""
@@ -98,55 +101,72 @@ class Remembered:
 
 @dataclass
 class Examples:
-    """What is known of all examples that are kept, 40 bytes each, in the order of their identities."""
+    """What is known of all examples that are kept, in the order of identities: 11 bytes each, with groups or times 23.
+
+    Attributes:
+        strata: Collects what they count as.
+        draws: See `draw_of`; of a group its own.
+        given: The splits that they are given for, into `SPLITS`, or `UNKNOWN`; likewise `known`, where they were.
+        folds: Where they were in a cross-validation.
+        groups: Whose each is, or `UNKNOWN`, and `times`, when it was made: both empty where nobody asks.
+        bridges: Groups that have an example in common.
+    """
 
     strata: Stratification
     draws: "array[float]" = field(default_factory=lambda: array("d"))
     given: "array[int]" = field(default_factory=lambda: array("b"))
     known: "array[int]" = field(default_factory=lambda: array("b"))
     folds: "array[int]" = field(default_factory=lambda: array("b"))
-    groups: "array[int]" = field(default_factory=lambda: array("q"))
+    groups: "array[int]" = field(default_factory=lambda: array("i"))
     times: "array[float]" = field(default_factory=lambda: array("d"))
     group_names: dict[str, int] = field(default_factory=dict)
-    bridges: list[tuple[int, int]] = field(default_factory=list)  # groups that have an example in common
+    bridges: list[tuple[int, int]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.draws)
 
-    def add(self, bucket: Bucket, known: Sequence[tuple[int, int]]) -> None:
+    def add(self, bucket: Bucket, remembered: Remembered) -> None:
         """Adds the examples of a bucket that are kept, and where each was before."""
-        kept = pa.array(bucket.kept[bucket.kept >= 0])
-        ids, splits = (bucket.column(name).take(kept) for name in ("id", "split"))
+        kept = bucket.kept[bucket.kept >= 0]
+        ids = bucket.ids(kept)
+        known, folds = remembered.among(ids)
+        splits = np.array([_split_number(split) for split in bucket.names("split")], np.int8)
+        given = splits[bucket.numbers("split")[kept]] if len(splits) else splits
         codes, answers = bucket.labels()
         self.strata.add(codes[bucket.kept >= 0], answers)
-        codes, given = codes_of(splits)
-        self.given.frombytes(np.array([_split_number(split) for split in given], np.int8)[codes].tobytes())
-        self.known.extend([split for split, _ in known])
-        self.folds.extend([fold for _, fold in known])
-        if all(bucket.column(name).null_count == len(bucket.column(name)) for name in ("group", "time")):
-            self.draws.extend(map(draw_of, ids.to_pylist()))
-            self.groups.frombytes(np.full(len(kept), UNKNOWN, np.int64).tobytes())
-            self.times.frombytes(np.zeros(len(kept)).tobytes())
-        else:
-            self._relate(bucket)
+        for told, values in ((self.given, given), (self.known, known), (self.folds, folds)):
+            told.frombytes(values.tobytes())
+        if not self.groups and bucket.is_null("group") and bucket.is_null("time"):
+            self.draws.frombytes(draws_of(ids.cast(pa.binary()).to_numpy(zero_copy_only=False).tolist()).tobytes())
+            return
+        before = len(self) - len(self.groups)
+        self.groups.frombytes(np.full(before, UNKNOWN, np.int32).tobytes())
+        self.times.frombytes(np.zeros(before).tobytes())
+        self._relate(bucket)
 
     def _relate(self, bucket: Bucket) -> None:
         """Adds whose examples are and when they were made: of equal rows, the first time and all groups."""
-        ids, owners, times = (bucket.column(name).to_pylist() for name in ("id", "group", "time"))
-        for start, size, kept in zip(bucket.starts, bucket.sizes, bucket.kept, strict=True):
+        owners, times = (bucket.column(name).to_pylist() for name in ("group", "time"))
+        ids = bucket.ids(np.maximum(bucket.kept, 0)).to_pylist()
+        for start, size, kept, id_ in zip(bucket.starts, bucket.sizes, bucket.kept, ids, strict=True):
             if kept < 0:
                 continue
             rows = slice(start, start + size)
             groups = sorted({group for group in owners[rows] if group is not None})
             numbers = [self.group_names.setdefault(name, len(self.group_names)) for name in groups]
             self.bridges += itertools.pairwise(numbers)
-            self.draws.append(max(map(draw_of, groups)) if groups else draw_of(ids[kept]))
+            self.draws.append(max(map(draw_of, groups)) if groups else draw_of(id_))
             self.groups.append(numbers[0] if numbers else UNKNOWN)
             self.times.append(min(float(time) for time in times[rows] if time) if times[kept] else 0.0)
 
 
 def make_plan(
-    buckets: Buckets, near: NearDuplicates | None, remembered: Remembered, terms: Terms, target: Target
+    buckets: Buckets,
+    near: NearDuplicates | None,
+    remembered: Remembered,
+    terms: Terms,
+    target: Target,
+    tell: Callable[[int], None],
 ) -> Plan:
     """Looks at all examples and decides where each goes.
 
@@ -156,22 +176,24 @@ def make_plan(
         remembered: Where an earlier snapshot had them.
         terms: How they are dealt.
         target: What their labels are.
+        tell: Takes how many examples were looked at.
 
     Raises:
         InputError: Splits are given that contradict the terms, or too much of the test stands in training, too.
     """
     examples = Examples(target.stratification())
-    for bucket in buckets.look():
-        _add(bucket, examples, near, remembered)
+
+    def look(path: Path) -> tuple[Bucket, Sketch | None]:
+        bucket = buckets.open(path)
+        kept = bucket.kept[bucket.kept >= 0]
+        return bucket, sketch(bucket.inputs(kept)) if near and len(kept) else None
+
+    for bucket, found in map_ahead(look, buckets.paths(), cores(), held, AHEAD):
+        examples.add(bucket, remembered)
+        tell(len(examples))
+        if near and found:
+            near.add(found)
     return _Planning(examples, near, terms, target).plan()
-
-
-def _add(bucket: Bucket, examples: Examples, near: NearDuplicates | None, remembered: Remembered) -> None:
-    kept = bucket.kept[bucket.kept >= 0]
-    examples.add(bucket, remembered.among(bucket.column("id").take(pa.array(kept))))
-    for start in range(0, len(kept) if near else 0, _AT_ONCE):
-        assert near is not None
-        near.add(bucket.inputs(kept[start : start + _AT_ONCE]))
 
 
 def _split_number(split: str) -> int:
@@ -184,20 +206,24 @@ class _Planning:
     def __init__(self, examples: Examples, near: NearDuplicates | None, terms: Terms, target: Target) -> None:
         self.terms = terms
         self.group_names = list(examples.group_names)
-        self.bridges = np.array(examples.bridges, np.int64).reshape(-1, 2)
+        self.bridges = np.array(examples.bridges, np.int32).reshape(-1, 2)
         self.count = len(examples)
+        self.numbers = np.arange(self.count, dtype=np.int32)
         self.collected, self.strata = examples.strata, examples.strata.memberships()
         # What may be near-duplicates of one another: inputs of one class, or where there are none, all.
-        self.kinds = self.strata.strata if target.exclusive else np.zeros(self.count, np.int64)
-        self.draws, self.times = np.array(examples.draws), np.array(examples.times)
-        self.given, self.known, self.folds, self.groups = (
-            np.array(values, np.int64) for values in (examples.given, examples.known, examples.folds, examples.groups)
+        self.kinds = self.strata.strata if target.exclusive else np.zeros(self.count, np.int32)
+        self.draws = np.frombuffer(examples.draws, np.float64)
+        self.given, self.known, self.folds = (
+            np.frombuffer(values, np.int8) for values in (examples.given, examples.known, examples.folds)
         )
-        self.near = _joined(near.pairs(self.kinds) if near else iter(()))
+        related = len(examples.groups) > 0
+        self.groups = np.frombuffer(examples.groups, np.int32) if related else np.zeros(0, np.int32)
+        self.times = np.frombuffer(examples.times, np.float64) if related else np.broadcast_to(0.0, self.count)
+        self.near = near
 
     def plan(self) -> Plan:
         self._check_given()
-        alike = united(self.count, iter([self.near]))
+        alike = united(self.count, self.near.pairs(self.kinds) if self.near else iter(()))
         splits = self.given.copy()
         dealt = (self.given == UNKNOWN) | (self.given == TRAIN)
         units, folds = self._units(self._whole(alike), dealt), None
@@ -219,7 +245,7 @@ class _Planning:
 
     def _open(self) -> Fractions:
         """Returns the parts for those splits that are not given."""
-        given, fractions = set(self.given.tolist()), self.terms.fractions
+        given, fractions = set(np.unique(self.given).tolist()), self.terms.fractions
         return Fractions(
             validation=0.0 if VALIDATION in given else fractions.validation,
             test=0.0 if TEST in given else fractions.test,
@@ -227,27 +253,43 @@ class _Planning:
 
     def _whole(self, alike: np.ndarray) -> np.ndarray:
         """Returns the near-duplicates that stay together; a class that would have too few units is left in pieces."""
-        pairs = np.unique(self.kinds * self.count + alike)
-        sizes = np.bincount(self.kinds)
-        template = (np.bincount(pairs // max(self.count, 1), minlength=len(sizes)) < _LEAST_UNITS) & (sizes >= MANY)
-        return np.where(template[self.kinds], np.arange(self.count), alike)
+        kinds = int(self.kinds.max(initial=-1)) + 1
+        units = counts(self.kinds[alike == self.numbers], kinds)  # near-duplicates are of one kind
+        template = (units < _LEAST_UNITS) & (counts(self.kinds, kinds) >= MANY)
+        return np.where(template[self.kinds], self.numbers, alike) if template.any() else alike
 
     def _units(self, alike: np.ndarray, dealt: np.ndarray) -> Units:
-        own = np.where(self.groups == UNKNOWN, np.arange(self.count) + len(self.group_names), self.groups)
-        together = np.stack([own[alike], own], 1)[(alike != np.arange(self.count)) & dealt & dealt[alike]]
-        edges = np.concatenate([together, self.bridges])
-        clusters = united(self.count + len(self.group_names), iter([edges]))[own]
-        numbers, of = np.unique(clusters[dealt], return_inverse=True)
-        draws = np.zeros(len(numbers))
-        np.maximum.at(draws, of, self.draws[dealt])
-        own = dealt[self.strata.examples]
-        members = (np.cumsum(dealt) - 1)[self.strata.examples[own]]
-        units = Units(of, self.strata.strata[own], draws, np.full(len(numbers), UNKNOWN), members)
-        units.known = _of_units(units, self.known[dealt])
+        owners = len(self.group_names)
+        own = self.numbers
+        if len(self.groups):
+            own = np.where(self.groups == UNKNOWN, own + np.int32(owners), self.groups)
+        chosen = slice(None) if dealt.all() else dealt  # no copy where all are dealt, as mostly
+        apart = np.flatnonzero((alike != self.numbers) & dealt & dealt[alike])
+        of, draws = own[chosen], self.draws[chosen]
+        if owners or len(apart) or len(draws) < self.count:
+            together = np.stack([own[alike[apart]], own[apart]], 1)
+            clusters = united(self.count + owners, iter([together, self.bridges]))[of]
+            there = np.zeros(self.count + owners, bool)
+            there[clusters] = True
+            of = (np.cumsum(there, dtype=np.int32) - 1)[clusters]
+            each, draws = draws, np.zeros(int(np.count_nonzero(there)))
+            np.maximum.at(draws, of, each)
+        strata, members = self._strata_of(dealt)
+        units = Units(of, strata, draws, np.full(len(draws), UNKNOWN, np.int8), members)
+        units.known = _of_units(units, self.known[chosen])
         return units
 
+    def _strata_of(self, dealt: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns the strata of the examples that are dealt, and whose each is; None: each has one."""
+        strata = self.strata.strata
+        if self.strata.is_single:
+            return (strata if dealt.all() else strata[dealt]), None
+        own = dealt[self.strata.examples]
+        return strata[own], (np.cumsum(dealt, dtype=np.int32) - 1)[self.strata.examples[own]]
+
     def _overlap(self, alike: np.ndarray, splits: np.ndarray) -> dict[str, int]:
-        sizes = np.bincount(alike, minlength=self.count)
+        shared = alike != self.numbers
+        shared[alike[shared]] = True
         learned = np.zeros((len(SPLITS), self.count), bool)
         for split in (TRAIN, VALIDATION):
             learned[split, alike[splits == split]] = True
@@ -263,20 +305,20 @@ class _Planning:
                 "would be that of a memory. Remove them from one side, let graft split (give no split), or allow more "
                 "with data.max_overlap."
             )
-        return {"examples": int((sizes[alike] > 1).sum()), **seen}
+        return {"examples": int(shared.sum()), **seen}
 
     def _check_given(self) -> None:
         """Refuses what given splits contradict."""
-        given = set(self.given.tolist())
+        given = set(np.unique(self.given).tolist())
         if self.terms.by_time and {VALIDATION, TEST} <= given:
             raise InputError(
                 "data.time has no effect: both the validation and the test split are given. Remove it, or give one "
                 "split, or none."
             )
-        sides = self.given[self.groups != UNKNOWN]
-        if len(set(sides.tolist())) < 2:
+        if not len(self.groups) or len(given) < 2:
             return
-        pairs = np.unique(np.stack([self.groups[self.groups != UNKNOWN], sides], 1), axis=0)
+        owned = self.groups != UNKNOWN
+        pairs = np.unique(np.stack([self.groups[owned], self.given[owned]], 1), axis=0)
         parted = np.flatnonzero(np.bincount(pairs[:, 0]) > 1)
         if len(parted):
             raise InputError(
@@ -284,10 +326,6 @@ class _Planning:
                 f"{quote_all([self.group_names[number] for number in parted[:5]])}. Put each into one of them, let "
                 "graft split (give no split), or remove data.group."
             )
-
-
-def _joined(pairs: Iterator[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.zeros((0, 2), np.int64), *pairs])
 
 
 def _of_units(units: Units, values: np.ndarray) -> np.ndarray:

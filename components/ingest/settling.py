@@ -26,9 +26,8 @@ class Settling:
     def settle(self, bucket: Bucket, slices: int) -> "Settled":
         """Returns what is written of a bucket that has so many slices."""
         codes, names = bucket.labels()
-        becomes = np.array([self._becomes(name) for name in names], object)
-        labels: np.ndarray = np.where(bucket.kept >= 0, becomes[codes], np.array(None))
-        written = np.array([label is not None for label in labels.tolist()], bool)
+        becomes = [self._becomes(name) for name in names]
+        written = (bucket.kept >= 0) & np.array([label is not None for label in becomes], bool)[codes]
         by_row = ~written
         by_row[bucket.odd] = True
         self.duplicates += int((bucket.sizes - 1)[~by_row].sum())
@@ -37,7 +36,10 @@ class Settling:
             if kept is not None and not written[number]:
                 cells = self._answers.cells(kept.label)
                 self._rejects.add(kept.place, self._rare.reason, kept.inputs, cells, asked_for=True)
-        return Settled(bucket, labels, written, slices, self._target)
+        labels = pa.array(
+            [None if label is None else self._target.value(label) for label in becomes], self._target.type
+        )
+        return Settled(bucket, labels, codes, written, slices)
 
     def _becomes(self, label: str) -> str | None:
         return self._target.rename(label, self._rare.label_of) if self._target.named else label
@@ -56,33 +58,38 @@ class Settled:
         written: bool [groups], of which groups an example is.
     """
 
-    def __init__(self, bucket: Bucket, labels: np.ndarray, written: np.ndarray, slices: int, target: Target) -> None:
-        self.written, self._labels, self._bucket, self._target = written, labels, bucket, target
+    def __init__(self, bucket: Bucket, labels: pa.Array, codes: np.ndarray, written: np.ndarray, slices: int) -> None:
+        self.written, self._labels, self._codes, self._bucket = written, labels, codes, bucket
         self._slices = [_slice(bucket, f"slice_{number}") for number in range(1, slices + 1)]
-        self._room = bucket.room()
+        self._room = bucket.lengths(bucket.starts)
 
     def ids(self, groups: np.ndarray) -> list[str]:
         """Returns the identities of some groups."""
-        ids: list[str] = self._bucket.column("id").take(pa.array(self._bucket.starts[groups])).to_pylist()
+        ids: list[str] = self._bucket.ids(self._bucket.starts[groups]).to_pylist()
         return ids
 
     def room(self, groups: np.ndarray) -> np.ndarray:
         """Returns how much room the inputs of some groups take: int64 [groups]."""
-        room: np.ndarray = self._room[self._bucket.starts[groups]]
+        room: np.ndarray = self._room[groups]
         return room
 
     def read(self, groups: np.ndarray) -> list[pa.Array]:
         """Returns the columns of a shard, of some groups."""
         rows = self._bucket.starts[groups]
-        ids, inputs = self._bucket.column("id").take(pa.array(rows)), self._bucket.inputs(rows)
-        slices = [pa.array(values[groups], pa.string()) for values in self._slices]
-        labels = pa.array([self._target.value(label) for label in self._labels[groups].tolist()], self._target.type)
-        return [ids, *inputs, *slices, labels]
+        labels = self._labels.take(pa.array(self._codes[groups]))
+        slices = (values.take(pa.array(groups)) for values in self._slices)
+        return [self._bucket.ids(rows), *self._bucket.inputs(rows), *slices, labels]
 
 
-def _slice(bucket: Bucket, column: str) -> np.ndarray:
+def _slice(bucket: Bucket, column: str) -> pa.Array:
     """Returns a slice of each input: where its rows differ, the first in the alphabet, whatever their order was."""
-    values = bucket.column(column).to_pylist()
-    ends = zip(bucket.starts.tolist(), (bucket.starts + bucket.sizes).tolist(), strict=True)
-    found = [min((value for value in values[start:end] if value is not None), default=None) for start, end in ends]
-    return np.array(found, object)
+    values = bucket.column(column)
+    found = values.take(pa.array(bucket.starts))
+    several = np.flatnonzero(bucket.sizes > 1)
+    if not len(several):
+        return found
+    texts = found.to_pylist()
+    for number, start in zip(several.tolist(), bucket.starts[several].tolist(), strict=True):
+        own = values[start : start + int(bucket.sizes[number])].to_pylist()
+        texts[number] = min((value for value in own if value is not None), default=None)
+    return pa.array(texts, pa.string())

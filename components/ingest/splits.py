@@ -10,6 +10,7 @@ side: an example moves from the test towards training, never from training to th
 `MANY` units. So a model never meets an example in the test that it was trained on.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,8 @@ MANY = 8
 """Units of a class from which the floors are whole: 2 for the test, 2 for validation."""
 
 FOLDS = 5
+
+_COUNTED = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -52,31 +55,46 @@ class Units:
     members: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        self.sizes = np.bincount(self.of, minlength=len(self.draws))
         of = self.of if self.members is None else self.of[self.members]
+        if self.members is None and len(self.draws) == len(self.of):  # each is a unit by itself, of one class
+            self.sizes = np.broadcast_to(np.int32(1), len(self.of))
+            self.pair_labels, self.pair_units = self.labels, self.of
+            return
+        self.sizes = np.bincount(self.of, minlength=len(self.draws)).astype(np.int32)
         pairs = np.unique(self.labels.astype(np.int64) * max(len(self.draws), 1) + of)
-        self.pair_labels, self.pair_units = np.divmod(pairs, max(len(self.draws), 1))
-        order = np.argsort(self.pair_units, kind="stable")
-        self._by_unit, self._starts = self.pair_labels[order], np.searchsorted(self.pair_units[order], self._range())
+        self.pair_labels = (pairs // max(len(self.draws), 1)).astype(np.int32)
+        self.pair_units = (pairs % max(len(self.draws), 1)).astype(np.int32)
 
     def classes_of(self, unit: int) -> np.ndarray:
         """Returns the classes that a unit has examples of."""
-        return self._by_unit[self._starts[unit] : self._starts[unit + 1]]
+        classes, starts = self._by_unit
+        return classes[starts[unit] : starts[unit + 1]]
+
+    @functools.cached_property
+    def _by_unit(self) -> tuple[np.ndarray, np.ndarray]:
+        """The classes of all units, and where those of each begin."""
+        order = np.lexsort((self.pair_labels, self.pair_units))
+        starts = np.searchsorted(self.pair_units[order], np.arange(len(self.draws) + 1))
+        return self.pair_labels[order], starts
 
     def count(self, splits: np.ndarray, classes: int) -> np.ndarray:
         """Returns how many units of each class each split has: int [splits, classes]."""
-        found = np.zeros((len(SPLITS), classes), np.int64)
-        np.add.at(found, (splits[self.pair_units], self.pair_labels), 1)
-        return found
+        of = splits[self.pair_units]
+        return np.stack([counts(self.pair_labels[of == split], classes) for split in range(len(SPLITS))])
 
-    def _range(self) -> np.ndarray:
-        return np.arange(len(self.draws) + 1)
+
+def counts(numbers: np.ndarray, length: int) -> np.ndarray:
+    """Returns how often each number below a length is there: int64 [length]; some at a time, numpy makes them wide."""
+    parts = (np.bincount(numbers[at : at + _COUNTED], minlength=length) for at in range(0, len(numbers), _COUNTED))
+    return sum(parts, np.zeros(length, np.int64))
 
 
 def deal(units: Units, fractions: Fractions) -> np.ndarray:
     """Returns the split of each unit, int8 [units]: `TRAIN`, `VALIDATION` or `TEST`."""
     test, both = fractions.test, fractions.test + fractions.validation
-    splits = np.where(units.draws < test, TEST, np.where(units.draws < both, VALIDATION, TRAIN)).astype(np.int8)
+    splits = np.full(len(units.draws), TRAIN, np.int8)
+    splits[units.draws < both] = VALIDATION
+    splits[units.draws < test] = TEST
     large = _too_large(units, fractions)
     splits[large] = TRAIN
     splits = _kept(splits, units.known, fractions)

@@ -3,10 +3,12 @@
 import dataclasses
 import re
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.register.delivery import LOGGED, PLACE, deliver, is_registered
 from components.register.package import requirements, write_package
 from components.register.tags import promotion_tags
 from components.register.versions import ensure_version
@@ -22,9 +24,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_FOLDER = "model"  # in the run's artifacts
 _NO_NAME = re.compile(r"[^\w\-. :]", re.ASCII)  # what MLflow does not take in the name of a metric
-_LOGGED = "graft.logged_model"  # tag of the run: digest of the model that was logged to it as a whole
 
 
 @dataclass(frozen=True)
@@ -90,15 +90,20 @@ def _publish(model: Artifact, evaluation: Artifact, settings: RegisterSettings) 
     client, name, progress = tracking.client(), settings.name, Progress("register", 3)
     with tracking.explained("logging the model"):
         run = _run(client, model, settings)
-        _log_model(client, run, model)
-        progress.update(1, "model logged")
+        if is_there := is_registered(client, name, model.digest):
+            progress.update(1, "the same model is registered already")
+        else:
+            _log_model(client, run, model)
+            progress.update(1, "model logged")
     with tracking.explained("logging the evaluation"):
         _log_evaluation(client, run, evaluation, model.read_json("model.json")["task"])
         progress.update(2, "evaluation logged")
     with tracking.explained("making a version"):
         tags = {**_tags(model, evaluation, run), **promotion_tags(evaluation), "pipeline_run": settings.pipeline_run}
         sentence = evaluation.read_json("evaluation.json")["sentence"]
-        number, created = ensure_version(client, name, f"{run.info.artifact_uri}/{_FOLDER}", tags, sentence)
+        number, created = ensure_version(client, name, f"{run.info.artifact_uri}/{PLACE}", tags, sentence)
+        if created and is_there:  # the version that had it was deleted meanwhile
+            _log_model(client, run, model)
         client.set_registered_model_alias(name, CHALLENGER, number)
         aliases = sorted(client.get_model_version(name, number).aliases)
     progress.update(3, f"{name} version {number}" + ("" if created else " was there already"))
@@ -145,13 +150,13 @@ def _run(client: "MlflowClient", model: Artifact, settings: RegisterSettings) ->
 
 def _log_model(client: "MlflowClient", run: "Run", model: Artifact) -> None:
     """Logs the model, unless it was: the tag is written after the last file."""
-    if run.data.tags.get(_LOGGED) == model.digest:
+    if run.data.tags.get(LOGGED) == model.digest:
         return
     with tempfile.TemporaryDirectory(prefix="graft-register-") as scratch:
-        folder = Path(scratch) / _FOLDER
+        folder = Path(scratch) / PLACE
         write_package(model, folder, run.info.run_id)
-        client.log_artifacts(run.info.run_id, str(folder), _FOLDER)
-    client.set_tag(run.info.run_id, _LOGGED, model.digest)
+        deliver(client, run, folder, model)
+    client.set_tag(run.info.run_id, LOGGED, model.digest)
 
 
 def _log_evaluation(client: "MlflowClient", run: "Run", evaluation: Artifact, task: str) -> None:
@@ -165,9 +170,10 @@ def _log_evaluation(client: "MlflowClient", run: "Run", evaluation: Artifact, ta
     for name, metrics in evaluation.read_json("evaluation.json")["baselines"].items():
         if metrics[primary] is not None:
             values[f"baseline/{_NO_NAME.sub('', name)}/{primary}"] = metrics[primary]
+    now = int(time.time() * 1000)
     for name, value in values.items():
         if name not in run.data.metrics:  # where the same model was registered before
-            client.log_metric(run.info.run_id, name, value)
+            client.log_metric(run.info.run_id, name, value, timestamp=now, step=0)  # sent twice, it is there once
 
 
 def _metrics(evaluation: Artifact) -> dict[str, float]:

@@ -30,12 +30,12 @@ def ensure_version(
     """
     _ensure_model(client, name)
     given = {key: value for key, value in tags.items() if value}
-    found = _first_of(client, name, tags["model_digest"])
+    found = first_of(client, name, tags["model_digest"])
     if found is None:
         # The tags go with it, so that a version without them is never seen.
         made = client.create_model_version(name, source, tags["run_id"], tags=given, description=description)
         number = str(made.version)
-        found = _first_of(client, name, tags["model_digest"]) or number
+        found = first_of(client, name, tags["model_digest"]) or number
         if found == number:
             return number, True
         client.delete_model_version(name, number)  # another process was faster, or the request was sent twice
@@ -60,6 +60,7 @@ def _ensure_model(client: "MlflowClient", name: str) -> None:
             raise
 
 
-def _first_of(client: "MlflowClient", name: str, digest: str) -> str | None:
+def first_of(client: "MlflowClient", name: str, digest: str) -> str | None:
+    """Returns the number of the oldest version of a model with a digest; None where there is none."""
     numbers = [int(entry.version) for entry in versions_of(client, name) if entry.tags.get("model_digest") == digest]
     return str(min(numbers)) if numbers else None

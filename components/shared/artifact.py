@@ -15,11 +15,15 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from components.shared.ahead import map_ahead
+from components.shared.cores import cores
+from components.shared.durable import publish, sync
 from components.shared.errors import InputError, ServiceError
 
 SCHEMA_VERSION = 1
@@ -101,7 +105,7 @@ def write_artifact(
         InputError: The folder holds something else.
         ServiceError: The disk is full.
     """
-    _claim(path)
+    claim(path)
     draft = Draft(path, {"graft": _version(), "git_commit": git_commit()})
     try:
         yield draft
@@ -116,47 +120,22 @@ def write_artifact(
         raise
 
 
-def open_artifact(path: Path, kind: str) -> Artifact:
-    """Opens an artifact and verifies every file of it.
+def open_artifact(path: Path, kind: str, verify: bool = True) -> Artifact:
+    """Opens an artifact and verifies every file of it, several at a time.
+
+    Args:
+        path: The folder.
+        kind: What it is expected to be.
+        verify: Not where that was done a moment ago.
 
     Raises:
         InputError: It is no artifact of that kind, or a file is missing, changed or of another size (named).
     """
     manifest = _read_manifest(path, kind)
-    for name, entry in manifest["files"].items():
-        _verify(path, name, entry)
+    for fault in (verify_all(path, manifest["files"]) if verify else {}).values():
+        raise fault
     told = (manifest[name] for name in ("inputs", "settings", "producer"))
     return Artifact(path, kind, manifest["digest"], tuple(manifest["files"]), *told)
-
-
-def copy_artifact(bring: Callable[[str, Path], None], path: Path, kind: str, digest: str) -> Artifact:
-    """Copies an artifact from elsewhere and verifies all of it, its digest too; whole, or not at all.
-
-    Args:
-        bring: Brings one of its files, by name, to a path.
-        path: The folder to write: absent, empty, or left over from a step that was killed.
-        kind: What it is expected to be.
-        digest: Likewise.
-
-    Raises:
-        InputError: It is another one, or damaged; or the folder holds something else.
-    """
-    _claim(path)
-    try:
-        (path / PARTIAL).unlink()
-        bring(MANIFEST, path / PARTIAL)
-        files = _parse_manifest(path / PARTIAL, kind)["files"]
-        for name in files:
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise InputError(f"A file of the {kind} is called {name!r}, which leads out of its folder.")
-            bring(name, path / name)
-        if _digest(kind, files) != digest:
-            raise InputError(f"Another {kind} was found ({_digest(kind, files)[:12]}) than expected ({digest[:12]}).")
-        (path / PARTIAL).replace(path / MANIFEST)
-        return open_artifact(path, kind)
-    except BaseException:
-        shutil.rmtree(path, ignore_errors=True)
-        raise
 
 
 def digest_of(path: Path, kind: str) -> str:
@@ -192,7 +171,12 @@ def _is_disk_full(error: BaseException) -> bool:
     return isinstance(error, Exception) and any(os.strerror(code) in str(error) for code in _DISK_FULL)
 
 
-def _claim(path: Path) -> None:
+def claim(path: Path) -> None:
+    """Makes a folder for an artifact, marked as not complete.
+
+    Raises:
+        InputError: It holds something else already.
+    """
     if path.is_file() or (path.is_dir() and any(path.iterdir()) and not (path / PARTIAL).exists()):
         raise InputError(f"{path} exists and holds something already. Name a new folder, or delete that one.")
     if path.exists():
@@ -203,8 +187,11 @@ def _claim(path: Path) -> None:
 
 def _complete(draft: Draft, kind: str, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
     paths = sorted(p for p in draft.path.rglob("*") if p.is_file() and p.name != PARTIAL)
-    files = {p.relative_to(draft.path).as_posix(): {"sha256": sha256(p), "size": p.stat().st_size} for p in paths}
-    draft.digest = _digest(kind, files)
+    with ThreadPoolExecutor(cores()) as pool:
+        digests = pool.map(sha256, paths)
+        entries = zip(paths, digests, strict=True)
+        files = {p.relative_to(draft.path).as_posix(): {"sha256": d, "size": p.stat().st_size} for p, d in entries}
+    draft.digest = content_digest(kind, files)
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
@@ -215,10 +202,12 @@ def _complete(draft: Draft, kind: str, settings: Mapping[str, Any], inputs: Mapp
         "producer": draft.producer,
     }
     draft.write_json(PARTIAL, manifest)
-    (draft.path / PARTIAL).replace(draft.path / MANIFEST)
+    sync([*paths, *{path.parent for path in paths}])
+    publish(draft.path / PARTIAL, draft.path / MANIFEST)
 
 
-def _digest(kind: str, files: Mapping[str, Mapping[str, Any]]) -> str:
+def content_digest(kind: str, files: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns the digest of an artifact with these files (`Artifact.digest`)."""
     told = {name: entry["sha256"] for name, entry in files.items() if not name.startswith(NOTES)}
     return hashlib.sha256(json.dumps([kind, told], sort_keys=True).encode()).hexdigest()
 
@@ -228,31 +217,71 @@ def _read_manifest(path: Path, kind: str) -> dict[str, Any]:
     if not file.exists():
         state = "was never completed" if (path / PARTIAL).exists() else f"has no {MANIFEST}"
         raise InputError(f"A {kind} was expected at {path}, but that folder {state}. Run the step that makes it again.")
-    return _parse_manifest(file, kind)
+    return parse_manifest(file, kind)
 
 
-def _parse_manifest(file: Path, kind: str) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads(file.read_text("utf-8"))
+def parse_manifest(file: Path, kind: str) -> dict[str, Any]:
+    """Reads a manifest; nothing in it is trusted: it may come from elsewhere.
+
+    Raises:
+        InputError: It is none, of another kind or schema, its digest is not that of what it lists, or a name in it
+            leads out of the artifact's folder.
+    """
+    manifest = _read_json(file)
     if manifest.get("schema_version") != SCHEMA_VERSION:
         raise InputError(
             f"{file} has schema version {manifest.get('schema_version')}; this graft reads {SCHEMA_VERSION}. "
             "Make the artifact again with this version."
         )
-    if manifest["kind"] != kind:
-        raise InputError(f"{file.parent} holds a {manifest['kind']}; a {kind} was expected here.")
+    if manifest.get("kind") != kind:
+        raise InputError(f"{file.parent} holds a {manifest.get('kind')}; a {kind} was expected here.")
+    try:
+        _check_names(kind, manifest["files"])
+        told, found = str(manifest["digest"]), content_digest(kind, manifest["files"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _damaged(file, f"what it says of its files cannot be read ({error!r})") from error
+    if told != found:
+        raise _damaged(file, f"its digest is {told[:12]}, and that of the files it lists {found[:12]}")
     return manifest
 
 
-def _verify(path: Path, name: str, entry: Mapping[str, Any]) -> None:
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(file.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(file, "it is no JSON") from error
+    if not isinstance(manifest, dict):
+        raise _damaged(file, "it is no JSON object")
+    return manifest
+
+
+def _damaged(file: Path, reason: str) -> InputError:
+    return InputError(f"{file} is damaged: {reason}. Run the step that makes it again.")
+
+
+def _check_names(kind: str, files: Mapping[str, Any]) -> None:
+    for name in files:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\0" in name:
+            raise InputError(f"A file of the {kind} is called {name!r}, which leads out of its folder.")
+
+
+def verify_all(path: Path, files: Mapping[str, Mapping[str, Any]]) -> dict[str, InputError]:
+    """Returns which files in an artifact's folder are not those that its manifest lists, in their order, and why."""
+    faults = map_ahead(lambda item: _fault(path, *item), files.items(), cores(), lambda _: 0)
+    return {name: fault for name, fault in zip(files, faults, strict=True) if fault}
+
+
+def _fault(path: Path, name: str, entry: Mapping[str, Any]) -> InputError | None:
     file = path / name
     if not file.is_file():
-        raise InputError(f"{file} is missing; {path / MANIFEST} lists it. Run the step that makes it again.")
+        return InputError(f"{file} is missing; {path / MANIFEST} lists it. Run the step that makes it again.")
     size = file.stat().st_size
-    if size != entry["size"] or sha256(file) != entry["sha256"]:
-        raise InputError(
-            f"{file} is not the file that was written ({size} bytes found, {entry['size']} bytes written, or other "
-            "content). Run the step that makes it again."
-        )
+    if size == entry["size"] and sha256(file) == entry["sha256"]:
+        return None
+    return InputError(
+        f"{file} is not the file that was written ({size} bytes found, {entry['size']} bytes written, or other "
+        "content). Run the step that makes it again."
+    )
 
 
 def _version() -> str:

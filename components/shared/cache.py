@@ -14,23 +14,24 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from components.shared import storage
-from components.shared.artifact import copy_artifact, digest_of
+from components.shared import resume, storage
+from components.shared.artifact import digest_of
 from components.shared.backbones import pinned
 from components.shared.backbones.identity import identity
+from components.shared.copies import copy_artifact
 from components.shared.errors import GraftError
 from components.shared.producer import producer_of
-from components.shared.step import Progress
+from components.shared.resume import RESUME, STEPS, Entry
+from components.shared.step import Progress, tell
 
 CACHE = "GRAFT_CACHE"
 """The variable that names the place of the cache, a folder or `s3://bucket/prefix`; without it there is none."""
 
-_SCHEMA_VERSION = 1
 _BACKBONES = ("backbone", "alternative", "known")
 """Settings that name what lies elsewhere: their content counts."""
 _RUN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d+-[^/]+")
@@ -52,6 +53,8 @@ class Work(Generic[Report]):
         settings: Of the step.
         weights: Whether it reads the backbone's weights.
         report: The class of what the step returns; its fields are JSON values.
+        besides: Tells what else it depends on: the state of the data, or who is champion.
+        cached: Whether it may be taken from any run; else only from the one that is gone on from.
     """
 
     step: str
@@ -61,19 +64,8 @@ class Work(Generic[Report]):
     settings: Any
     weights: bool
     report: type[Report]
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """What the cache knows of an artifact."""
-
-    key: str
-    of: Mapping[str, Any]
-    digest: str
-    address: str
-    run: str
-    report: Mapping[str, Any]
-    schema_version: int = _SCHEMA_VERSION
+    besides: Callable[[], Mapping[str, str]] = dict
+    cached: bool = True
 
 
 def through(work: Work[Report], make: Callable[[], Report]) -> tuple[Report, dict[str, str]]:
@@ -86,20 +78,46 @@ def through(work: Work[Report], make: Callable[[], Report]) -> tuple[Report, dic
     Returns:
         The step's report, and where the artifact was taken from; {} where it was made.
     """
-    store = os.environ.get(CACHE, "")
-    of = _content(work) if store else None
+    store = os.environ.get(CACHE, "") if work.cached else ""
+    of = _content(work) if store or os.environ.get(STEPS) else None
     if of is None:
         return make(), {}
     key = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
-    place = f"{_reachable(store).rstrip('/')}/{work.step}/{key}.json"
-    if (entry := _find(work, place, key)) and (report := _take(work, entry)) is not None:
-        return report, {"taken_from": entry.address, "made_by": entry.run}
+    place = f"{_reachable(store).rstrip('/')}/{work.step}/{key}.json" if store else ""
+    before = _of_run(work, of)
+    for entry in (before, _find(work, place, key)):
+        if entry and (report := _take(work, entry)) is not None:
+            _keep(work, resume.place_of(work.step), entry)
+            return report, {"taken_from": entry.address, "made_by": entry.run}
+    if before:
+        tell(f"{work.step} is done again: what run {before.run} made is damaged, or gone")
     report = make()
     if _content(work) != of:  # the name led elsewhere while the work was done: to what, nobody knows
-        _tell(work, "not kept: what the backbone's name leads to changed meanwhile")
+        _tell(work, "not kept: what it was made of changed meanwhile")
     else:
-        _keep(work, place, key, of, report)
+        for kept in (place, resume.place_of(work.step)):
+            _keep(work, kept, (key, of, report))
     return report, {}
+
+
+def _of_run(work: Work[Any], of: Mapping[str, Any]) -> Entry | None:
+    """Returns what the run made that is gone on from, if it was made of the same; else tells what is other now."""
+    place = resume.place_of(work.step, RESUME)
+    try:
+        entry = resume.read(place) if place else None
+    except _FAULTS as error:
+        _tell(work, f"{place} cannot be used: {error}")
+        return None
+    if entry is None:
+        return None
+    if other := resume.differences(entry.of, of):
+        tell(f"{work.step} is done again: {'; '.join(other)}")
+        return None
+    if resume.is_untold(of):
+        tell(f"{work.step}: whether the data has changed cannot be told: it is taken as run {entry.run} found it")
+    if entry.of.get("producer") != of.get("producer"):
+        tell(f"{work.step} was done by other code or packages than there are now; what it made is taken all the same")
+    return dataclasses.replace(entry, address=_absolute(entry.address))
 
 
 def _content(work: Work[Any]) -> dict[str, Any] | None:
@@ -108,13 +126,15 @@ def _content(work: Work[Any]) -> dict[str, Any] | None:
     settings = {field.name: getattr(work.settings, field.name) for field in fields}
     try:
         named = {name: pinned(settings[name]) for name in _BACKBONES if settings.get(name)}
-        return {
+        told = {
             "step": work.step,
             **{kind: digest_of(folder, kind) for kind, folder in work.sources.items()},
             "settings": {**settings, **named},
             "leads_to": {name: identity(address, work.weights) for name, address in named.items()},
             "producer": producer_of(work.step),
+            **work.besides(),
         }
+        return dict(json.loads(json.dumps(told)))  # as it will be read again
     except _FAULTS as error:
         _tell(work, f"left out: {error}")
         return None
@@ -125,26 +145,21 @@ def _is_keyed(field: "dataclasses.Field[Any]") -> bool:
     return bool(field.metadata.get("keyed", True)) and field.name != "pipeline_run"
 
 
-def _find(work: Work[Any], place: str, key: str) -> _Entry | None:
+def _find(work: Work[Any], place: str, key: str) -> Entry | None:
     try:
-        content = storage.read_if_there(place)
-        if content is None:
-            return None
-        entry = _Entry(**json.loads(content))
-        if (entry.schema_version, entry.key) != (_SCHEMA_VERSION, key):
-            raise ValueError("it is the entry of something else")
-        return entry
+        entry = resume.read(place, key) if place else None
     except _FAULTS as error:
         _tell(work, f"{place} cannot be used, and is written anew: {error}")
         return None
+    return entry and dataclasses.replace(entry, address=_absolute(entry.address))
 
 
-def _take(work: Work[Report], entry: _Entry) -> Report | None:
+def _take(work: Work[Report], entry: Entry) -> Report | None:
     """Copies the artifact of an entry to where the step is to write it."""
     kind, folder = work.target
 
-    def bring(name: str, path: Path) -> None:
-        storage.bring(f"{_reachable(entry.address)}/{name}", path)
+    def bring(wanted: Sequence[tuple[str, Path]]) -> None:
+        storage.bring_all((f"{_reachable(entry.address)}/{name}", path) for name, path in wanted)
 
     progress = Progress(work.step, 1)
     try:
@@ -157,20 +172,39 @@ def _take(work: Work[Report], entry: _Entry) -> Report | None:
     return report
 
 
-def _keep(work: Work[Any], place: str, key: str, of: Mapping[str, Any], report: Any) -> None:
+def _keep(work: Work[Any], place: str, made: Entry | tuple[str, Mapping[str, Any], Any]) -> None:
     """Writes an entry. Where several runs made the same at once, the last one's stays: each is whole."""
+    if not place:
+        return
     kind, folder = work.target
     try:
-        told = _Entry(key, of, digest_of(folder, kind), work.address, _run(work), dataclasses.asdict(report))
-        storage.write_whole(place, json.dumps(dataclasses.asdict(told), indent=1).encode())
+        if isinstance(made, Entry):
+            entry = dataclasses.replace(made, address=_relative(work))
+        else:
+            key, of, report = made
+            entry = Entry(key, of, digest_of(folder, kind), _relative(work), _run(work), dataclasses.asdict(report))
+        resume.write(place, entry)
     except _FAULTS as error:
         _tell(work, f"{place} cannot be written, so that the next run will not find this: {error}")
 
 
 def _run(work: Work[Any]) -> str:
-    beside = os.environ.get(CACHE, "").rpartition("/")[0]  # runs lie beside the cache, whatever the way there is called
-    found = _RUN.search(work.address.removeprefix(beside))
+    found = _RUN.search(_relative(work))  # whatever the way to that place is called
     return str(getattr(work.settings, "pipeline_run", "") or (found[0] if found else "of its own"))
+
+
+def _beside() -> str:
+    """Returns the place that the cache and the runs lie in."""
+    return os.environ.get(CACHE, "").rpartition("/")[0] or resume.home()
+
+
+def _relative(work: Work[Any]) -> str:
+    """Returns where an artifact lies, from that place on: it may be moved, or copied."""
+    return work.address.removeprefix(f"{_beside()}/")
+
+
+def _absolute(address: str) -> str:
+    return address if "://" in address or address.startswith("/") else f"{_beside()}/{address}"
 
 
 def _reachable(address: str) -> str:

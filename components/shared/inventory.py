@@ -5,7 +5,6 @@ compares today's source with it. It holds identities and labels (hashes, where a
 a sample of the inputs features that words and pixels were hashed or shrunk to: no text and no image.
 """
 
-import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,10 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.shared.ahead import Behind
 from components.shared.drift import input_features
 from components.shared.errors import InputError
 from components.shared.snapshot import SPLITS, draw_of
-from components.shared.sources.buckets import Bucket, codes_of
+from components.shared.sources.buckets import Bucket
 from components.shared.storage import File, printable
 from components.shared.tasks import Task
 
@@ -29,17 +29,22 @@ FOLDER = "notes/inventory"
 SAMPLE = 2_000
 """Examples whose features are kept: the first by identity, a hash, so that they are a fair sample."""
 
+_Named = tuple[np.ndarray, Sequence[str]]
+
 _GROUP = 65_536  # rows written or read at once
+_NAMES = pa.dictionary(pa.int32(), pa.string())
 _ROWS = pa.schema(
     [
         ("id", pa.string()),
         ("file", pa.int32()),
-        ("split", pa.string()),
-        ("label", pa.string()),
-        ("dealt", pa.string()),
+        ("split", _NAMES),
+        ("label", _NAMES),
+        ("dealt", _NAMES),
         ("fold", pa.int8()),
     ]
 )
+
+_FEW = [name for name in _ROWS.names if name != "id"]  # different values
 
 
 class Entry(NamedTuple):
@@ -82,7 +87,15 @@ class InventoryWriter:
         self._input_type, self._target = task.input_type, task.target
         self._numbers = {printable(file.name): number for number, file in enumerate(files)}
         _write_files(folder, files)
-        self._writer = pq.ParquetWriter(folder / "rows.parquet", _ROWS, compression="zstd")
+        self._writer = pq.ParquetWriter(
+            folder / "rows.parquet",
+            _ROWS,
+            compression="zstd",
+            use_dictionary=_FEW,
+            write_statistics=False,
+            store_schema=False,  # names are texts to whoever reads them
+        )
+        self._behind = Behind()
         self._waiting: list[pa.Table] = []
         self._content = Content()
         self._sample: list[np.ndarray] = []
@@ -96,16 +109,18 @@ class InventoryWriter:
             folds: int8 [groups], the fold that each went to, or -1.
         """
         group = np.repeat(np.arange(len(dealt)), bucket.sizes)
-        numbers, names = codes_of(bucket.column("file"))
-        files = np.array([self._numbers[name] for name in names], np.int32)[numbers]
-        splits = pa.array(["", *SPLITS]).take(pa.array(dealt[group] + 1))
-        ids, given = bucket.column("id"), bucket.column("split")
-        columns = [ids, files, given, self._told(*codes_of(bucket.column("label"))), splits]
-        self._waiting.append(pa.table([*columns, folds[group].astype(np.int8)], schema=_ROWS))
-        kept = bucket.kept[bucket.kept >= 0]
-        codes, answers = bucket.labels()
-        labels = self._told(codes[bucket.kept >= 0], answers)
-        self._content.extend(ids.take(pa.array(kept)), given.take(pa.array(kept)), labels)
+        files = np.array([self._numbers[name] for name in bucket.names("file")], np.int32)
+        ids = bucket.ids(np.arange(len(group)))
+        given = (bucket.numbers("split"), bucket.names("split"))
+        named = (given, self._told(*bucket.coded("label")), ((dealt[group] + 1).astype(np.int32), ["", *SPLITS]))
+        told = [pa.DictionaryArray.from_arrays(numbers, pa.array(names, pa.string())) for numbers, names in named]
+        columns = [ids, files[bucket.numbers("file")], *told, folds[group].astype(np.int8)]
+        self._waiting.append(pa.table(columns, schema=_ROWS))
+        there = bucket.kept >= 0
+        kept = bucket.kept[there]
+        some = ids if len(kept) == len(ids) else ids.take(pa.array(kept))
+        codes, labels = self._told(*bucket.labels())
+        self._content.extend(some, (given[0][kept], given[1]), (codes[there], labels))
         if first := SAMPLE - len(self._sample):
             inputs = (column.to_pylist() for column in bucket.inputs(kept[:first]))
             self._sample += [input_features(values, self._input_type) for values in zip(*inputs, strict=True)]
@@ -114,7 +129,8 @@ class InventoryWriter:
 
     def close(self) -> str:
         """Completes the inventory; returns the digest of the content."""
-        self._flush()
+        with self._behind:
+            self._flush()
         self._writer.close()
         sample = pa.array(self._sample, pa.list_(pa.float32()))
         pq.write_table(pa.table({"features": sample}), self._folder / "sample.parquet", compression="zstd")
@@ -124,15 +140,17 @@ class InventoryWriter:
         (self._folder / "inventory.json").write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", "utf-8")
         return self._content.digest
 
-    def _told(self, codes: np.ndarray, answers: Sequence[str]) -> pa.Array:
-        """Returns what is kept of the label of each row."""
-        told = [self._target.told(answer) for answer in answers] if self._target.private else answers
-        return pa.array(told, pa.string()).take(pa.array(codes))
+    def _told(self, codes: np.ndarray, answers: Sequence[str]) -> _Named:
+        """Returns what is kept of labels, given as numbers of the different ones."""
+        return codes, [self._target.told(answer) for answer in answers] if self._target.private else list(answers)
 
     def _flush(self) -> None:
         if self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting))
+            self._behind.do(self._write, self._waiting)
         self._waiting = []
+
+    def _write(self, waiting: Sequence[pa.Table]) -> None:
+        self._writer.write_table(pa.concat_tables(waiting).unify_dictionaries())
 
 
 class Content:
@@ -147,11 +165,18 @@ class Content:
         self._digest.update(json.dumps([id_, split, label]).encode())
         self.examples += 1
 
-    def extend(self, ids: pa.ChunkedArray, splits: pa.ChunkedArray, labels: pa.Array) -> None:
-        """Adds many, as `add` does each."""
-        rests = functools.cache(lambda split, label: json.dumps([split, label])[1:])
-        rows = zip(*(column.to_pylist() for column in (ids, splits, labels)), strict=True)
-        self._digest.update("".join([f'["{id_}", {rests(split, label)}' for id_, split, label in rows]).encode())
+    def extend(self, ids: pa.Array, splits: _Named, labels: _Named) -> None:
+        """Adds many, as `add` does each: their ids, splits and labels, each as numbers into names."""
+        (split, split_names), (label, label_names) = splits, labels
+        pairs = pa.array(split.astype(np.int64) * len(label_names) + label).dictionary_encode()
+        named = (
+            (split_names[pair // len(label_names)], label_names[pair % len(label_names)])
+            for pair in pairs.dictionary.to_pylist()
+        )
+        rests = pa.array([json.dumps(names)[1:] for names in named], pa.string()).take(pairs.indices)
+        told = pc.binary_join_element_wise('["', ids, '", ', rests, "")
+        begin, end = (np.frombuffer(told.buffers()[1], np.int32)[place] for place in (told.offset, len(told)))
+        self._digest.update(told.buffers()[2][begin:end] if len(ids) else b"")
         self.examples += len(ids)
 
     @property

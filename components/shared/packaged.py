@@ -1,6 +1,5 @@
 """A model that is there to be used: a version as `register` packed it, or a model artifact."""
 
-import fnmatch
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,10 +11,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from yaml import YAMLError
 
 from components.shared import backbones, tasks
 from components.shared.artifact import open_artifact
+from components.shared.backbones.panic import TokenizerError
 from components.shared.backbones.pixels import ImageError
+from components.shared.copies import copy_files
 from components.shared.errors import InputError
 
 Rows = Sequence[Sequence[str | bytes]]
@@ -66,12 +68,12 @@ def load_artifact(folder: Path) -> Loaded:
     predictor = _predictor(module, told, folder)
 
     def probabilities(rows: Rows) -> np.ndarray:
-        with _images_named():
+        with _told_of_rows():
             found: np.ndarray = predictor.probabilities(rows)
         return found
 
     def answers(rows: Rows) -> dict[str, list[Any]]:
-        with _images_named():
+        with _told_of_rows():
             found: dict[str, list[Any]] = predictor.predict(rows)
         return found
 
@@ -88,85 +90,76 @@ def _predictor(module: Any, told: dict[str, Any], folder: Path) -> Any:
 
 
 @contextmanager
-def _images_named() -> Iterator[None]:
+def _told_of_rows() -> Iterator[None]:
+    """Tells of rows that cannot be predicted as of wrong input."""
     try:
         yield
     except (ImageError, OSError) as error:
         raise InputError(f"A row is no image that can be read: {error}.") from error
+    except TokenizerError as error:
+        raise InputError(f"A row cannot be read: {error}.") from error
 
 
-def load_version(uri: str) -> Loaded:
-    """Loads a version ("models:/NAME/3") of the registry.
+def load_version(uri: str, digest: str) -> Loaded:
+    """Loads a version ("models:/NAME/3") of the registry with graft's own code; nothing that the registry holds is run.
+
+    Args:
+        uri: The version.
+        digest: Of its model, as the registry's database tells it (the tag `model_digest`).
 
     Raises:
-        InputError: It was not registered by graft, or torch is not installed.
+        InputError: It was not registered by graft, its files are not those that were registered, or torch is not
+            installed.
     """
-    import mlflow.pyfunc
-    from mlflow.exceptions import MlflowException
-
-    try:
-        with tempfile.TemporaryDirectory(prefix="graft-model-") as scratch:  # MLflow would leave its download behind
-            model = mlflow.pyfunc.load_model(uri, dst_path=scratch)
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
-    told, schema = model.metadata.metadata or {}, model.metadata.get_input_schema()
-    labels = told.get("labels")
-    if labels is None or "task" not in told or schema is None:
-        raise _foreign(uri)
-    inputs = [str(name) for name in schema.input_names()]
-
-    def answers(rows: Rows) -> dict[str, list[Any]]:
-        import pandas as pd  # type: ignore[import-untyped]
-
-        try:
-            found = model.predict(pd.DataFrame([list(row) for row in rows], columns=inputs, dtype=object))
-        except MlflowException as error:
-            raise InputError(error.message) from error
-        return {str(name): found[name].tolist() for name in found.columns}
-
-    def probabilities(rows: Rows) -> np.ndarray:
-        return np.array(answers(rows)["probabilities"], float).reshape(len(rows), len(labels))
-
-    return Loaded(list(labels), inputs, tasks.get(told["task"]).input_type, probabilities, answers)
+    with tempfile.TemporaryDirectory(prefix="graft-model-") as scratch:
+        download_version(uri, digest, Path(scratch), ["*"])
+        return load_artifact(Path(scratch))
 
 
-def download_version(uri: str, folder: Path, patterns: Sequence[str]) -> None:
+def download_version(uri: str, digest: str, folder: Path, patterns: Sequence[str]) -> None:
     """Copies the files of a version's model artifact that fit a pattern (`fnmatch`) into a folder.
 
+    Whoever can write to the artifact store can change a model's files, and its manifest with them, but not what the
+    registry's database tells: so the manifest must have the digest that is told there, and each file must be its.
+
+    Args:
+        uri: The version ("models:/NAME/3").
+        digest: Of its model, as the registry's database tells it (the tag `model_digest`).
+        folder: Where to.
+        patterns: Of the names that are wanted.
+
     Raises:
-        InputError: It was not registered by graft.
+        InputError: It was not registered by graft, or its files are not those that were registered.
     """
     from mlflow.artifacts import download_artifacts
     from mlflow.models import Model
 
     with tempfile.TemporaryDirectory(prefix="graft-model-") as scratch:
         # The MLmodel file tells where among the version's files the artifact lies: that is MLflow's choice.
-        flavors = Model.load(download_artifacts(f"{uri}/MLmodel", dst_path=scratch)).flavors
-        told = flavors.get("python_function", {}).get("artifacts", {}).get("model")
-        if told is None:
-            raise _foreign(uri)
-        for name in _files(uri, told["path"]):
-            if any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
-                found = Path(download_artifacts(f"{uri}/{told['path']}/{name}", dst_path=scratch))
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(found, folder / name)
+        try:
+            flavors = Model.load(download_artifacts(f"{uri}/MLmodel", dst_path=scratch)).flavors
+            place = flavors["python_function"]["artifacts"]["model"]["path"]
+        except (KeyError, TypeError, AttributeError, YAMLError):
+            raise _foreign(uri) from None
 
+        def bring(wanted: Sequence[tuple[str, Path]]) -> None:
+            for name, path in wanted:
+                found = Path(download_artifacts(f"{uri}/{place}/{name}", dst_path=scratch))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(found, path)
 
-def _files(uri: str, path: str) -> Iterator[str]:
-    """Yields the files of a folder in an MLflow model, named from that folder on."""
-    from mlflow.artifacts import list_artifacts
-
-    waiting = [path]
-    while waiting:
-        for entry in list_artifacts(f"{uri}/{waiting.pop()}"):
-            if entry.is_dir:
-                waiting.append(entry.path)
-            else:
-                yield entry.path.removeprefix(f"{path}/")
+        try:
+            copy_files(bring, folder, "model", digest, patterns)
+        except InputError as error:
+            raise InputError(
+                f"{uri} is not what was registered: its files in the artifact store were changed or damaged since. "
+                f"{error} Do not use it; train and register it again, or go back to another version "
+                "(graft models rollback)."
+            ) from None
 
 
 def _foreign(uri: str) -> InputError:
-    return InputError(f"{uri} was not registered by graft: its metadata does not tell its labels, or its files.")
+    return InputError(f"{uri} was not registered by graft: its files are not laid out as graft does it.")
 
 
 def _missing(error: ModuleNotFoundError) -> InputError:

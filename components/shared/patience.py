@@ -1,7 +1,8 @@
 """Trying again, for minutes and with a word in the log, what fails because a service is away for a while.
 
 On a cluster a container that exits with an error is not tried again, so a step has to wait itself. How long, the
-environment says (`GRAFT_PATIENCE`, seconds; a deployment sets 300): at a terminal nobody wants to wait so long.
+environment says (`GRAFT_PATIENCE`, seconds): a deployment and `graft run` set 300; who lists models at a terminal does
+not want to wait so long.
 """
 
 import contextlib
@@ -13,6 +14,8 @@ from typing import TypeVar
 from components.shared import network
 
 PATIENCE = "GRAFT_PATIENCE"
+OF_A_RUN = "300"
+"""Seconds that a step of a run has; minutes pass while a server is started anew."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 15.0  # seconds
 
@@ -50,11 +53,11 @@ def patiently(
                 raise
             if not waited:
                 told = network.reason(error) or "it failed"
-                print(f"graft: {service} does not answer ({told}): trying on for {left:.0f} s", flush=True)
+                print(f"graft: note: {service} does not answer ({told}): trying on for {left:.0f} s", flush=True)
             waited = True
             sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_PAUSE)
             continue
         if waited:
-            print(f"graft: {service} answers again, after {time.monotonic() - began:.0f} s", flush=True)
+            print(f"graft: note: {service} answers again, after {time.monotonic() - began:.0f} s", flush=True)
         return result

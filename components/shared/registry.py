@@ -110,7 +110,8 @@ def load(model: str) -> Loaded:
     """Loads a model to predict with: one of the registry ("NAME", "NAME@alias", "NAME/3"), or a model artifact's path.
 
     Raises:
-        InputError: There is no such model, alias, version or path; or torch is not installed.
+        InputError: There is no such model, alias, version or path; its files were changed since it was registered; or
+            torch is not installed.
         ServiceError: The registry or its artifact store did not answer.
     """
     folder = Path(model).expanduser()
@@ -119,7 +120,7 @@ def load(model: str) -> Loaded:
     uri = resolve(model)
     tracking.prepare()
     with tracking.explained(f"loading {uri}"):
-        return load_version(uri)
+        return load_version(uri, _digest(uri))
 
 
 def download(model: str, folder: Path, patterns: Sequence[str]) -> Path:
@@ -134,13 +135,15 @@ def download(model: str, folder: Path, patterns: Sequence[str]) -> Path:
         The folder.
 
     Raises:
-        InputError: There is no such model, alias or version, or it was not registered by graft.
+        InputError: There is no such model, alias or version, it was not registered by graft, or its files were changed
+            since.
         ServiceError: The registry or its artifact store did not answer.
     """
     uri = resolve(model)
     tracking.prepare()
     with tracking.explained(f"downloading {uri}"):
-        patiently(lambda: download_version(uri, folder, patterns), "MLflow, or its artifact store,")
+        digest = _digest(uri)
+        patiently(lambda: download_version(uri, digest, folder, patterns), "MLflow, or its artifact store,")
     return folder
 
 
@@ -235,13 +238,30 @@ def find_version(client: "MlflowClient", name: str, version: str) -> "ModelVersi
 
 def versions_of(client: "MlflowClient", name: str) -> "list[ModelVersion]":
     """Returns all versions of a registered model, the newest first."""
+    return sorted(all_versions(client, f"name='{name}'"), key=lambda entry: int(entry.version), reverse=True)
+
+
+def all_versions(client: "MlflowClient", criterion: str = "") -> "list[ModelVersion]":
+    """Returns the versions of all registered models."""
     found: list[ModelVersion] = []
     token = None
     while token is None or token:
-        page = client.search_model_versions(f"name='{name}'", max_results=1000, page_token=token)
+        page = client.search_model_versions(criterion, max_results=1000, page_token=token)
         found += page
         token = page.token or ""
-    return sorted(found, key=lambda entry: int(entry.version), reverse=True)
+    return found
+
+
+def _digest(uri: str) -> str:
+    """Returns the digest of a version's model as the database tells it: the artifact store may have been changed."""
+    name, _, number = uri.removeprefix("models:/").rpartition("/")
+    digest = tracking.client().get_model_version(name, number).tags.get("model_digest")
+    if not digest:
+        raise InputError(
+            f"{uri} was not registered by graft: it has no tag model_digest, so nobody can tell whether its files are "
+            "those that were trained. Name another version."
+        )
+    return str(digest)
 
 
 def _parse(model: str) -> tuple[str, str, str]:

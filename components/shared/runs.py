@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.shared import records, tracking
+from components.shared import process, records, tracking
 from components.shared.errors import GraftError
+from components.shared.patience import patience
 from components.shared.redaction import in_short, redact
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _PARENT, _NOTE = "mlflow.parentRunId", "mlflow.note.content"
 _PIPELINE_RUN, _OUTPUT, _CHILD = "graft.pipeline_run", "graft.output", "graft.run_id"
+PROCESS = "graft.process"
+"""Tag of a run: the process that opened it."""
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-")
 _SHOWN = 8  # characters of such an id in a name
 _LONGEST = 40
@@ -39,11 +42,13 @@ def open_run(
         tags: Further ones.
     """
     number = tracking.experiment_id(client, experiment)
-    given = {**_origin(), **_parent(client), **(tags or {})}
+    given = {**_origin(), **_parent(client), PROCESS: process.identity(), **(tags or {})}
     if output is not None:
         given[_OUTPUT] = _place(output)
         _end(client, number, f"tags.`{_OUTPUT}` = '{given[_OUTPUT]}'")
     made = client.create_run(number, run_name=_name(experiment), tags=given).info.run_id
+    if output is not None and patience():  # an answer may have been lost: what was asked for twice may be there twice
+        _end(client, number, f"tags.`{_OUTPUT}` = '{given[_OUTPUT]}'", but=made)
     _link(client, given.get(_PARENT, ""), made)
     return str(made)
 
@@ -69,6 +74,12 @@ def end_left_open(experiment: str, pipeline_run: str) -> None:
         print(f"graft: warning: {in_short(str(error))}", flush=True)
 
 
+def output_of(run: "Run") -> Path | None:
+    """Returns the path on this host that a run's step writes to; None where that is elsewhere, or not told."""
+    host, _, path = run.data.tags.get(_OUTPUT, "").partition(":")
+    return Path(path) if host == socket.gethostname() and path.startswith("/") else None
+
+
 def _name(experiment: str) -> str:
     """Returns the name of a run: the model's, and the run of the pipeline or, where there is none, the time."""
     run = records.current()
@@ -77,8 +88,10 @@ def _name(experiment: str) -> str:
     return f"{experiment} {run.id[:_SHOWN] if _UUID.match(run.id) else run.id[:_LONGEST]}"
 
 
-def _end(client: "MlflowClient", experiment: str, criterion: str) -> None:
+def _end(client: "MlflowClient", experiment: str, criterion: str, but: str = "") -> None:
     for left in _running(client, experiment, criterion):
+        if left.info.run_id == but:
+            continue
         client.set_terminated(left.info.run_id, "KILLED")
         print(f"graft: the MLflow run {left.info.run_id} was left open by a step that was killed: ended", flush=True)
 

@@ -15,9 +15,10 @@ model that says nothing learned from `train`, whatever its snapshot asks for.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -48,6 +49,17 @@ def spec_of(told: Mapping[str, Any]) -> dict[str, Any]:
         told: Content of `snapshot.json` or `features.json`.
     """
     return {"labels": told["labels"], **told.get("target", {})}
+
+
+def draws_of(identities: Sequence[bytes]) -> np.ndarray:
+    """Returns the numbers of many, as `draw_of` does of each, by their hex digits: float64 [identities]."""
+    begin, digests = _DRAW.copy, []
+    for one in identities:
+        digest = begin()
+        digest.update(one)
+        digests.append(digest.digest())
+    drawn: np.ndarray = np.frombuffer(b"".join(digests), ">u8") / 2**64
+    return drawn
 
 
 def read_folds(snapshot: Artifact) -> dict[str, int]:

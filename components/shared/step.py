@@ -20,13 +20,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.shared import records
+from components.shared import embedded, locks, records, resume
 from components.shared.errors import GraftError, InputError
 
 PROGRESS = re.compile(r"^\s*graft: (?P<step>\S+) +(?P<percent>\d+)% · (?P<message>.*)$")
 FAILURE = re.compile(r"^\s*graft: (?P<kind>wrong input|failure): (?P<line>.*)$")
 NOTE = re.compile(r"^\s*graft: note: (?P<line>.*)$")
 INTERRUPTED = 130
+LOCK = "lock"
+"""In a run's folder: held while a process of the run lives."""
 
 
 class Progress:
@@ -85,7 +87,7 @@ def run_step(step: Callable[[], Any], name: str = "") -> Any:
     """
     _quieten()
     try:
-        with terminable():
+        with terminable(), _at_work():
             result = step()
     except GraftError as error:
         kind = "wrong input" if isinstance(error, InputError) else "failure"
@@ -103,6 +105,19 @@ def run_step(step: Callable[[], Any], name: str = "") -> Any:
     if os.environ.get("KFP_RETRY_INDEX", "0") not in ("", "0") and (run := records.current()) and name:
         records.take_back(run, records.failure_of(name))
     return result
+
+
+@contextlib.contextmanager
+def _at_work() -> Iterator[None]:
+    """Holds that the run lives, and its store is used, even where `graft run` itself was killed: nothing is cleared."""
+    steps, uri = os.environ.get(resume.STEPS, ""), os.environ.get("MLFLOW_TRACKING_URI", "")
+    with contextlib.ExitStack() as stack:
+        if steps:
+            stack.enter_context(locks.held(Path(steps).parent / LOCK, shared=True))
+        if uri.startswith(embedded.SQLITE):
+            with contextlib.suppress(OSError):  # what is wrong with the place is told by who opens the store
+                stack.enter_context(embedded.using(embedded.file_of(uri)))
+        yield
 
 
 @contextlib.contextmanager

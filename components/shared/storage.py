@@ -9,31 +9,21 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from components.shared import network
+from components.shared import objects, s3
 from components.shared.ahead import map_ahead
-from components.shared.errors import GraftError, InputError, ServiceError
-from components.shared.patience import Result, patiently
-from components.shared.redaction import in_short
+from components.shared.durable import publish
+from components.shared.errors import InputError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-    from mypy_boto3_s3.client import S3Client
-
-_CREDENTIALS = {
-    "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
-    "ExpiredTokenException", "AllAccessDisabled", "AccountProblem", "RequestTimeTooSkewed",
-}  # fmt: skip
-
 
 _SHOWN = ("_annotations.coco.json", "_classes.csv")  # labels, as Roboflow exports them
-_THREADS = 16  # for reading: it waits more than it works
 _BLOCK = 16 << 20  # bytes of a stream that are fetched at once
-_ATTEMPTS = 5  # at a body that breaks off, which botocore's own retries leave out
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +77,14 @@ def read_all(files: Sequence[File]) -> Iterator[bytes]:
         InputError: A file is not there (any more), or may not be read.
         ServiceError: The store did not answer.
     """
-    client = _client() if any(is_s3(file.uri) for file in files) else None
 
     def read(file: File) -> bytes:
-        if client is not None:
-            return _get(client, *_split(file.uri))
+        if is_s3(file.uri):
+            return objects.content(file.uri, file.stamp)
         with _readable(file.uri):
             return Path(file.uri).read_bytes()
 
-    return map_ahead(read, files, _THREADS, lambda file: file.size)
+    return map_ahead(read, files, s3.THREADS, lambda file: file.size)
 
 
 @contextlib.contextmanager
@@ -121,9 +110,8 @@ def local_copy(uri: str) -> Iterator[Path]:
         yield Path(uri)
         return
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:
-        bucket, key = _split(uri)
-        path = Path(folder) / (key.rsplit("/", 1)[-1] or "object")
-        _download(bucket, key, path)
+        path = Path(folder) / (s3.split(uri)[1].rsplit("/", 1)[-1] or "object")
+        objects.download([(uri, path)])
         yield path
 
 
@@ -132,12 +120,8 @@ def download_folder(uri: str, folder: Path, patterns: Sequence[str]) -> None:
     files = list_files(uri)
     if not files:
         raise InputError(f"{uri} holds no object. Give the prefix that holds the files.")
-    for file in files:
-        if not any(fnmatch.fnmatch(file.name, pattern) for pattern in patterns):
-            continue
-        path = folder / file.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _download(*_split(file.uri), path)
+    wanted = [file for file in files if any(fnmatch.fnmatch(file.name, pattern) for pattern in patterns)]
+    objects.download((file.uri, folder / file.name) for file in wanted)
 
 
 def read_if_there(uri: str) -> bytes | None:
@@ -148,7 +132,7 @@ def read_if_there(uri: str) -> bytes | None:
         ServiceError: The store did not answer.
     """
     if is_s3(uri):
-        return next((_get(_client(), *_split(file.uri)) for file in _list_s3(uri) if file.uri == uri), None)
+        return next((objects.content(uri) for file in _list_s3(uri) if file.uri == uri), None)
     with _readable(uri):
         return Path(uri).read_bytes() if Path(uri).is_file() else None
 
@@ -162,9 +146,7 @@ def write_whole(uri: str, content: bytes) -> None:
         OSError: The disk took it not.
     """
     if is_s3(uri):
-        bucket, key = _split(uri)
-        with _explained(uri):
-            _client().put_object(Bucket=bucket, Key=key, Body=content)
+        objects.put(uri, content)
         return
     path = Path(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,27 +154,58 @@ def write_whole(uri: str, content: bytes) -> None:
         file.write(content)
     written = Path(file.name)
     written.chmod(0o644)  # others may read it, as they may any file of a run
-    written.replace(path)
+    publish(written, path)
 
 
-def bring(uri: str, path: Path) -> None:
-    """Brings a file here: from S3, or as a hard link (a copy where the disk is another): a second name, no more space.
+def bring_all(wanted: Iterable[tuple[str, Path]]) -> None:
+    """Brings files here: from S3, many at a time; or as hard links (a copy where the disk is another): a second name.
+
+    Args:
+        wanted: Address and path of each.
 
     Raises:
         InputError: There is no such file, or it may not be read.
         ServiceError: The store did not answer.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if is_s3(uri):
-        _download(*_split(uri), path)
-        return
-    with _readable(uri):
-        try:
-            os.link(uri, path)
-        except FileNotFoundError:
-            raise
-        except OSError:
-            shutil.copyfile(uri, path)
+    pairs = list(wanted)
+    objects.download(pair for pair in pairs if is_s3(pair[0]))
+    for uri, path in pairs:
+        if not is_s3(uri):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _readable(uri):
+                _link(uri, path)
+
+
+def send_all(given: Sequence[tuple[Path, str]]) -> None:
+    """Brings files elsewhere: each is there whole, or not at all. A manifest is sent after what it tells of.
+
+    Args:
+        given: Path and address of each.
+
+    Raises:
+        InputError: There is no such bucket, or these credentials may not write there.
+        ServiceError: The store did not answer.
+        OSError: The disk took it not.
+    """
+    objects.upload([(path, uri) for path, uri in given if is_s3(uri)])
+    for path, uri in given:
+        if not is_s3(uri):
+            target = Path(uri)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            scratch = tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", delete=False)  # noqa: SIM115
+            with scratch as file, path.open("rb") as source:
+                shutil.copyfileobj(source, file, _BLOCK)
+            Path(file.name).chmod(0o644)
+            publish(Path(file.name), target)
+
+
+def _link(uri: str, path: Path) -> None:
+    try:
+        os.link(uri, path)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(uri, path)
 
 
 def _list_local(uri: str) -> Iterator[File]:
@@ -224,32 +237,15 @@ def _local_file(path: Path, name: str) -> File:
 
 
 def _list_s3(uri: str) -> Iterator[File]:
-    bucket, key = _split(uri)
+    bucket, key = s3.split(uri)
     prefix = key if not key or key.endswith("/") else key + "/"
 
-    def listed() -> list[Any]:
-        with _explained(uri):
-            pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
-            return [item for page in pages for item in page.get("Contents", [])]
-
-    for item in _patiently(listed):
+    for item in objects.listed(uri):
         if item["Key"] == key:
             yield File(uri, key.rsplit("/", 1)[-1], item["Size"], item.get("ETag", ""))
         elif item["Key"].startswith(prefix) and not item["Key"].endswith("/"):
             name = item["Key"][len(prefix) :]
             yield File(f"s3://{bucket}/{item['Key']}", name, item["Size"], item.get("ETag", ""))
-
-
-def _download(bucket: str, key: str, path: Path) -> None:
-    from boto3.s3.transfer import TransferConfig
-
-    parts = TransferConfig(multipart_chunksize=32 << 20, multipart_threshold=32 << 20, max_concurrency=16)
-
-    def download() -> None:
-        with _explained(f"s3://{bucket}/{key}"):
-            _client().download_file(bucket, key, str(path), Config=parts)
-
-    _patiently(download)
 
 
 class _Stream(io.RawIOBase):
@@ -273,31 +269,12 @@ class _Stream(io.RawIOBase):
 
 def _blocks(file: File) -> Generator[bytes, None, None]:
     """Fetches an object in ranges, several at a time."""
-    client, (bucket, key) = _client(), _split(file.uri)
 
     def fetch(start: int) -> bytes:
-        return _get(client, bucket, key, Range=f"bytes={start}-{min(start + _BLOCK, file.size) - 1}")
+        end = min(start + _BLOCK, file.size)
+        return objects.content(file.uri, file.stamp, Range=f"bytes={start}-{end - 1}")
 
-    return map_ahead(fetch, range(0, file.size, _BLOCK), _THREADS, lambda _: _BLOCK)
-
-
-def _get(client: "S3Client", bucket: str, key: str, **options: Any) -> bytes:
-    """Returns the bytes of an object, or of a `Range`; a body that breaks off is asked for again."""
-    from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
-
-    def get() -> bytes:
-        with _explained(f"s3://{bucket}/{key}"):
-            for _ in range(_ATTEMPTS - 1):
-                with contextlib.suppress(IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
-                    return client.get_object(Bucket=bucket, Key=key, **options)["Body"].read()
-            return client.get_object(Bucket=bucket, Key=key, **options)["Body"].read()
-
-    return _patiently(get)
-
-
-def _patiently(call: Callable[[], Result]) -> Result:
-    """Tries a call on while the store is away, where there is patience; what is wrong stays wrong."""
-    return patiently(call, "the object store", lambda error: isinstance(error, ServiceError))
+    return map_ahead(fetch, range(0, file.size, _BLOCK), s3.THREADS, lambda _: _BLOCK)
 
 
 @contextlib.contextmanager
@@ -306,62 +283,3 @@ def _readable(path: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, PermissionError) as error:
         raise InputError(f"{path} cannot be read ({error.strerror}). Check its rights.") from error
-
-
-def _client() -> "S3Client":
-    import boto3
-    from botocore.config import Config
-
-    # Default checksum trailers break some compatible stores; what we store has its sha256 in a manifest.
-    config = Config(
-        retries={"mode": "standard", "max_attempts": 5},
-        max_pool_connections=_THREADS,
-        connect_timeout=10,
-        read_timeout=60,
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-    )
-    return boto3.client("s3", config=config)
-
-
-@contextlib.contextmanager
-def _explained(uri: str) -> Iterator[None]:
-    """Turns botocore's errors into ours: a credential that is refused is never told as "not found"."""
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
-
-    try:
-        yield
-    except ClientError as error:
-        raise _explain(uri, error.response) from error
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise InputError(
-            f"No credentials for {uri}: {error}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
-            "(or AWS_PROFILE), or run where a role gives them."
-        ) from error
-    except BotoCoreError as error:
-        raise ServiceError(
-            f"The object store did not answer for {uri}: {network.reason(error) or in_short(str(error))}. Check "
-            "AWS_ENDPOINT_URL_S3 and the network."
-        ) from error
-
-
-def _explain(uri: str, response: Any) -> GraftError:
-    code = str(response.get("Error", {}).get("Code", ""))
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    if code == "NoSuchBucket":
-        return InputError(f"The bucket of {uri} does not exist (as this endpoint sees it). Check the bucket's name.")
-    if code in _CREDENTIALS or status in (401, 403):
-        return InputError(
-            f"These credentials may not read {uri} ({code}). They are wrong or expired, or lack s3:ListBucket and "
-            "s3:GetObject. Whether the data exists cannot be told."
-        )
-    if code in ("404", "NoSuchKey"):
-        return InputError(f"{uri} does not exist. Check the address.")
-    return ServiceError(f"The object store failed on {uri}: {code} (HTTP {status}). Try again later.")
-
-
-def _split(uri: str) -> tuple[str, str]:
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not bucket:
-        raise InputError(f"{uri!r} names no bucket; an address such as s3://bucket/prefix was expected.")
-    return bucket, key

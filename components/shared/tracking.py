@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from components.shared import network
+from components.shared import embedded, network
 from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.patience import patience, patiently
 from components.shared.redaction import redact
@@ -30,7 +30,7 @@ _DEFAULTS = {
 }
 DEPLOYED = "GRAFT_MLFLOW"
 """Variable: the MLflow server of a deployment, which goes before what others put into `MLFLOW_TRACKING_URI`."""
-_SQLITE = "sqlite:///"
+_DRIVERS = {"MySQLdb": "mysqlclient", "pymysql": "pymysql", "psycopg2": "psycopg2-binary", "pyodbc": "pyodbc"}
 _LONGEST = 2000  # characters of what a server says
 _REFUSED = re.compile(
     r"UNAUTHENTICATED|PERMISSION_DENIED|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken"
@@ -48,20 +48,19 @@ def client(patient: bool = True) -> "MlflowClient":
 
     Raises:
         InputError: The variable is not set (MLflow would start a database in the working directory), or leads to a
-            SQLite file that cannot be written.
+            SQLite file that cannot be written, or is broken.
+        ServiceError: The disk is full.
     """
-    prepare()
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not uri:
+    if not uri and not os.environ.get(DEPLOYED):
         raise InputError(
             "MLFLOW_TRACKING_URI is not set, so there is no registry to speak to. Set it to the MLflow server "
             "(https://mlflow.example.com) or to a file (sqlite:////home/me/.graft/mlflow.db); `graft run` sets it."
         )
-    if uri.startswith(_SQLITE):
-        _check_database(uri)
+    make_ready()
     from mlflow import MlflowClient
 
-    made = MlflowClient()
+    made, uri = MlflowClient(), os.environ["MLFLOW_TRACKING_URI"]
     return cast("MlflowClient", _Patient(made)) if patient and patience() and uri.startswith("http") else made
 
 
@@ -84,12 +83,28 @@ class _Patient:
 
 def use_embedded(root: Path) -> None:
     """Leads MLflow to a SQLite file in `root`, unless `MLFLOW_TRACKING_URI` leads somewhere."""
-    os.environ.setdefault("MLFLOW_TRACKING_URI", f"{_SQLITE}{root.absolute() / 'mlflow.db'}")
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"{embedded.SQLITE}{root.absolute() / 'mlflow.db'}")
+
+
+def make_ready() -> None:
+    """Makes sure, where MLflow is a SQLite file, that it is there and whole, and leads to where its artifacts are now.
+
+    Raises:
+        InputError: It is broken, or cannot be written.
+        ServiceError: The disk is full.
+    """
+    prepare()
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if uri.startswith(embedded.SQLITE):
+        _check_database(uri)
+        embedded.ensure(embedded.file_of(uri))
 
 
 def prepare() -> None:
     """Sets what MLflow reads from the environment: bounded retries where the user set none; no pickles, no chatter."""
     _insist()
+    if patience():  # then MLflow is asked again by us, and that is said
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
@@ -156,9 +171,31 @@ def explained(doing: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise _explain(doing, error, str(error.error_code)) from error
+        raise _explain_database(error) or _explain(doing, error, str(error.error_code)) from error
     except (RequestException, BotoCoreError, ClientError, Boto3Error) as error:
         raise _explain(doing, error, "") from error
+    except Exception as error:
+        if (told := _explain_database(error)) is None:
+            raise
+        raise told from error
+
+
+def _explain_database(error: Exception) -> GraftError | None:
+    """Returns the error of a database, or of its driver, in our words; None of any other."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if (cause := embedded.sqlite_error(error)) is not None and uri.startswith(embedded.SQLITE):
+        return embedded.explain(embedded.file_of(uri), cause)
+    if isinstance(error, ImportError) and error.name in _DRIVERS:
+        return InputError(
+            f"MLFLOW_TRACKING_URI is {redact(uri)}, and the driver of that database, {error.name}, is not installed "
+            f"here: pip install {_DRIVERS[error.name]}. Or name an MLflow server (https://…), which needs none."
+        )
+    if type(error).__module__.startswith("sqlalchemy."):
+        return ServiceError(
+            f"The database at {redact(uri)} failed: {redact(str(error).partition(chr(10))[0])[:_LONGEST]}. Check "
+            "MLFLOW_TRACKING_URI, and whether it runs."
+        )
+    return None
 
 
 def _explain(doing: str, error: Exception, code: str) -> GraftError:
@@ -185,7 +222,7 @@ def _explain(doing: str, error: Exception, code: str) -> GraftError:
 
 def _check_database(uri: str) -> None:
     """MLflow itself would try for an hour to open a SQLite file in a folder that is not there."""
-    folder = _database(uri).parent
+    folder = embedded.file_of(uri).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -197,10 +234,6 @@ def _check_database(uri: str) -> None:
 def _artifact_location(experiment: str) -> str | None:
     """Beside a SQLite file go its artifacts: MLflow would put them into the working directory. A server decides."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not uri.startswith(_SQLITE):
+    if not uri.startswith(embedded.SQLITE):
         return None
-    return (_database(uri).parent / "mlflow-artifacts" / re.sub(r"[^\w.-]+", "-", experiment)).as_uri()
-
-
-def _database(uri: str) -> Path:
-    return Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
+    return (embedded.file_of(uri).parent / embedded.ARTIFACTS / re.sub(r"[^\w.-]+", "-", experiment)).as_uri()

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from components.shared import backbones, tasks
 from components.shared.ahead import map_ahead
 from components.shared.artifact import Artifact, Draft, open_artifact, write_artifact
+from components.shared.backbones.panic import TokenizerError
 from components.shared.errors import InputError
 from components.shared.modalities import Encoder, Encoding
 from components.shared.snapshot import SPLITS, read_batches, spec_of
@@ -155,6 +156,11 @@ def _encode(encoder: Encoder, batch: pa.RecordBatch) -> list[pa.Array]:
         for place, id_ in enumerate(batch.column("id").to_pylist()):
             try:
                 encoder.encode([column[place : place + 1] for column in inputs], batch.column("label").slice(place, 1))
+            except TokenizerError as reason:
+                raise InputError(
+                    f"Example {id_} of the snapshot cannot be encoded: {reason}. Its rules are at fault: name another "
+                    "backbone."
+                ) from error
             except ValueError as reason:
                 raise InputError(
                     f"Example {id_} of the snapshot cannot be encoded: {reason}. Ingest rejects such data: make the "

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from components.shared.cores import cores
 from components.shared.errors import InputError, ServiceError
 from pipelines.checks.finding import Finding, failed, passed, warning
 
@@ -91,9 +91,10 @@ def check_processor() -> Iterator[Finding]:
     if gpus := _gpus():
         yield _fit(gpus, _torch())
     else:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         memory = _size(psutil.virtual_memory().available)
-        yield passed("processor", f"no GPU: torch {version} trains on the CPU, {cores} cores, {memory} of memory free")
+        yield passed(
+            "processor", f"no GPU: torch {version} trains on the CPU, {cores()} cores, {memory} of memory free"
+        )
 
 
 def _gpus() -> list[Gpu]:

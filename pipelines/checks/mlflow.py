@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.shared import tracking
+from components.shared import embedded, tracking
 from components.shared.errors import InputError
 from components.shared.redaction import redact
 from pipelines.checks.address import TIMEOUT, inside, is_hidden, reach
@@ -78,13 +78,14 @@ def _file(address: str) -> Path:
 
 
 def _look_at_file(path: Path, model: str | None) -> Finding:
-    """Reads the file itself: MLflow would take seconds to be imported, and make a file that is not there."""
+    """Reads the file itself, all that MLflow looks at: to import that takes seconds, and it makes what is not there."""
     version = importlib.metadata.version("mlflow")
     there = next(place for place in (path, *path.parents) if place.exists())
     if not os.access(there, os.W_OK) or (there != path and not there.is_dir()):
         raise InputError(f"{path} cannot be written: {there} does not allow it. Set {ADDRESS} to another file.")
     if there != path:
         return passed("mlflow", f"{path} will be made, version {version}")
+    embedded.check(path)
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=1)) as database:
             names = {name for (name,) in database.execute("select name from registered_models")}

@@ -121,6 +121,23 @@ def test_outputs_that_cannot_be_written(tmp_path: Path) -> None:
 
 STEPS = {"ingest", "transform", "finetune", "evaluate", "register", "promote"}
 
+
+def secrets_of(step: str) -> dict[str, Any]:
+    """Returns the secrets of `FULL` that a step has a use for."""
+    users = {
+        "AWS_ACCESS_KEY_ID": {"detect", "ingest", "transform", "finetune", "evaluate", "register"},
+        "AWS_SECRET_ACCESS_KEY": {"detect", "ingest", "transform", "finetune", "evaluate", "register"},
+        "HF_TOKEN": {"detect", "ingest", "transform", "finetune"},
+        "GRAFT_SQL_PASSWORD": {"detect", "ingest"},
+        "LICENCE": {"ingest"},
+    }
+    return {
+        name: {"secret": source["secret"], "key": source["key"]}
+        for name, source in FULL["secrets"].items()
+        if step in users.get(name, {step})
+    }
+
+
 FULL: dict[str, Any] = {
     "images": {**DEPLOYMENT["images"], "pull_policy": "Always", "pull_secrets": ["registry"]},
     "environment": {"AWS_DEFAULT_REGION": "eu-central-1"},
@@ -128,6 +145,9 @@ FULL: dict[str, Any] = {
         "AWS_ACCESS_KEY_ID": {"secret": "s3", "key": "access"},
         "AWS_SECRET_ACCESS_KEY": {"secret": "s3", "key": "secret"},
         "ANOTHER_NAME": {"secret": "s3", "key": "secret"},
+        "HF_TOKEN": {"secret": "hub", "key": "token"},
+        "GRAFT_SQL_PASSWORD": {"secret": "database", "key": "password"},
+        "LICENCE": {"secret": "bought", "key": "data", "steps": ["ingest"]},
     },
     "labels": {"team": "a"},
     "security": {"run_as_user": 1000, "run_as_group": 1001},
@@ -211,7 +231,7 @@ class TestDeployment:
             assert not set(FULL["secrets"]).intersection(told["name"] for told in containers[name]["env"])
             sources = [(told["secretName"], pair) for told in pods[name]["secretAsEnv"] for pair in told["keyToEnv"]]
             named = {pair["envVar"]: {"secret": secret, "key": pair["secretKey"]} for secret, pair in sources}
-            assert named == FULL["secrets"]
+            assert named == secrets_of(name)
             assert len(sources) == len(named)
 
     def test_what_was_made_before_is_looked_for_unless_that_is_turned_off(self, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import yaml
 
 from pipelines.cluster import PIPELINES, compile_pipeline
 from pipelines.job import load_job
-from tests.pipelines.test_compile import FULL, JOB, STEPS, by_step, cached_in, compiled_for, tasks_of
+from tests.pipelines.test_compile import FULL, JOB, STEPS, by_step, cached_in, compiled_for, secrets_of, tasks_of
 from tests.pipelines.test_deployment import DEPLOYMENT
 
 NOTIFY = {"url": {"secret": "chat", "key": "webhook"}, "events": ["failure"], "template": {"text": "$verdict"}}
@@ -50,7 +50,7 @@ def test_the_webhooks_address_is_a_secret_of_the_notice_alone(package: tuple[set
             for told in pod["secretAsEnv"]
             for pair in told["keyToEnv"]
         }
-        assert named == FULL["secrets"] | ({"GRAFT_NOTIFY_URL": NOTIFY["url"]} if name == "notify" else {})
+        assert named == secrets_of(name) | ({"GRAFT_NOTIFY_URL": NOTIFY["url"]} if name == "notify" else {})
         # A pod that waits for a secret that is not there would keep the run from ending.
         optional = {told["secretName"] for told in pod["secretAsEnv"] if told.get("optional")}
         assert optional == ({"chat"} if name == "notify" else set())

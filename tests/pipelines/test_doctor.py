@@ -24,6 +24,7 @@ from pipelines import doctor
 from pipelines.checks.finding import Finding
 from pipelines.checks.image import parse
 from pipelines.cli import main
+from tests.components.shared.stores import half_made
 from tests.conftest import s3_environment, write_csv
 from tests.servers import WEBHOOK_TOKEN, file_server, free_port, http_server, webhook_server
 
@@ -114,6 +115,16 @@ def test_all_faults_are_told_at_once_each_with_its_mend(tmp_path: Path, capsys: 
     assert re.search(r"^✗ data +There is no file", told.out, re.MULTILINE)
     assert re.search(r"To mend(?s:.*)✗ data +Check the path", told.out)
     assert "4 of 7 checks failed" in told.err
+
+
+def test_a_store_that_was_left_half_made_is_told_and_not_touched(tmp_path: Path) -> None:
+    job = write_job(tmp_path, tmp_path / "nowhere", tmp_path / "no-backbone")
+    path = half_made(tmp_path / "root/mlflow.db")
+    before = path.read_bytes()
+    _, found = examine(tmp_path, job, "--root", tmp_path / "root")
+    assert found["mlflow"].level == "✗"
+    assert "was left half-made by a process that was killed" in found["mlflow"].found
+    assert path.read_bytes() == before
 
 
 def test_the_webhook_is_looked_at_and_told_nothing(

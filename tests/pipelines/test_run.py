@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -146,6 +147,25 @@ def test_the_same_job_trains_nothing_and_gives_the_same_digests_and_no_second_ve
     weights = [Path(result["artifacts"]["model"]) / "model.safetensors" for result in (first, second)]
     assert weights[0].samefile(weights[1])  # no second copy
     assert second["version"] == "1"
+
+
+@pytest.mark.slow  # a whole run once more
+def test_a_copied_root_works_by_itself_and_nothing_is_written_to_where_it_was(finished: tuple[Path, Any]) -> None:
+    folder, _ = finished
+    before = {path: path.lstat().st_mtime_ns for path in (folder / ".graft").rglob("*")}
+    shutil.copytree(folder / ".graft", folder / "copied")
+    asked = graft("predict", "topics", "salt in the soup and a knife by the pan", "--root", "copied", folder=folder)
+    assert json.loads(asked.stdout)["label"] == "kitchen"
+    changed = ("--root", "copied", "--set", "training.seed=8")
+    done = graft("run", "job.yaml", *changed, "--json", "copied.json", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert {line.split()[0] for line in done.stderr.splitlines() if ", taken from run 20" in line} == {"transform"}
+    shown = graft("models", "show", "topics", "--root", "copied", folder=folder)
+    assert "topics 2 @challenger" in shown.stdout
+    assert len(list((folder / "copied/mlflow-artifacts").glob("*/*/artifacts/model"))) == 2
+    assert {path: path.lstat().st_mtime_ns for path in (folder / ".graft").rglob("*")} == before
+    shutil.rmtree(folder / "copied")
+    (folder / "copied.json").unlink()
 
 
 def test_one_byte_of_one_row_is_enough_to_train_again(finished: tuple[Path, Any]) -> None:

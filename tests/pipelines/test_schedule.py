@@ -89,6 +89,13 @@ def test_apply_creates_leaves_alone_and_replaces(server: Kubeflow) -> None:
     assert len(server.recurring) == 1
 
 
+def test_a_schedule_that_fires_while_the_last_run_works_begins_none_and_makes_up_for_none(server: Kubeflow) -> None:
+    """Kubeflow begins none while `max_concurrency` are at work (its ScheduledWorkflow), as CronJob's Forbid."""
+    apply(server, make_job())
+    (made,) = server.recurring.values()
+    assert (int(made["max_concurrency"]), made["no_catchup"]) == (1, True)
+
+
 def test_retraining_is_what_a_schedule_is_for(server: Kubeflow) -> None:
     job = make_job(pipeline="retrain")
     apply(server, job)

@@ -15,6 +15,7 @@ import numpy as np
 
 from components.shared import storage
 from components.shared.artifact import MANIFEST, open_artifact
+from components.shared.backbones.inspection import INDEX, check
 from components.shared.errors import InputError, ServiceError, did_you_mean
 
 if TYPE_CHECKING:
@@ -29,13 +30,7 @@ _SMALL_FILES = [
     "modules.json", "sentence_bert_config.json", "1_Pooling/config.json",
     "preprocessor_config.json", "preprocessing.json", "model.json",
 ]  # fmt: skip
-_WEIGHTS = [
-    "lexical.json",
-    "gradients.json",
-    "model.safetensors",
-    "model-*.safetensors",
-    "model.safetensors.index.json",
-]
+_WEIGHTS = ["lexical.json", "gradients.json", "model.safetensors", "model-*.safetensors", INDEX]
 _WORDS, _EDGES = "lexical/vectorizer.py", "gradients/look.py"
 _LIGHT = ("mlflow", "numpy", "pandas", "safetensors", "scipy")
 _REQUIREMENTS = (*_LIGHT, "pillow", "tokenizers", "torch", "transformers")
@@ -170,7 +165,7 @@ def fetch(backbone: str, scratch: Path, weights: bool = True, args: Mapping[str,
         folder = _fetch_from_hub(name, patterns)
     if (below := _remembered(folder)) is not None:
         return _fetch_below(backbone, below, scratch / "below", weights, args)
-    _check(name, folder, weights)
+    check(name, folder, weights)
     return Backbone(backbone, folder, _family_of(folder), pretrained, args or {})
 
 
@@ -182,8 +177,11 @@ def wanted(weights: bool) -> list[str]:
 def _remembered(folder: Path) -> str | None:
     """Returns the backbone that a model without one would have had; None of anything else."""
     file = folder / "model.json"
-    told = json.loads(file.read_text("utf-8")) if file.exists() else {}
-    return str(told["backbone"]) if told.get("family") in WITHOUT_BACKBONE else None
+    try:
+        told = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    except ValueError:
+        return None  # what is wrong with it, `check` says
+    return str(told["backbone"]) if isinstance(told, dict) and told.get("family") in WITHOUT_BACKBONE else None
 
 
 def below(backbone: str, scratch: Path) -> str:
@@ -301,15 +299,3 @@ def _fetch_from_hub(name: str, patterns: list[str]) -> Path:
             f"The hub did not answer for {name!r}, and it is not in the local cache. Check the network (HF_ENDPOINT, "
             "proxy), or give the backbone as a path or s3:// address."
         ) from error
-
-
-def _check(backbone: str, folder: Path, weights: bool) -> None:
-    if not (folder / "config.json").exists():
-        raise InputError(
-            f"{backbone!r} is no backbone: it has no config.json. Give a folder in transformers' or timm's layout."
-        )
-    if weights and not list(folder.glob("*.safetensors")):
-        raise InputError(
-            f"{backbone!r} has no safetensors. Older formats are pickles, which graft does not open: convert it with "
-            "save_pretrained(), or name another backbone."
-        )

@@ -6,7 +6,6 @@ the registered model runs on them.
 
 import importlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,6 +18,7 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from ..columns import Columns, load_columns, save_columns
+from ..cores import cores
 from .head import Encoded, Head, LinearHead, Outputs
 from .pixels import open_image
 from .preprocessing import Preprocessing
@@ -321,5 +321,5 @@ def _squares(columns: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
         flat = np.stack(columns["pixels"])
         side = round((flat.shape[1] / 3) ** 0.5)
         return flat.reshape(-1, side, side, 3)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes without holding Python's lock
+    with ThreadPoolExecutor(cores()) as pool:  # PIL decodes without holding Python's lock
         return np.stack(list(pool.map(lambda row: np.asarray(open_image(row.tobytes())), columns["encoded"])))

@@ -11,6 +11,7 @@ import torch
 
 from .head import Head
 from .network import MakeHead, Network, outputs_of, predict, wide_columns
+from .panic import told_of_panic
 from .pixels import open_image
 from .preprocessing import Preprocessing, prepare
 
@@ -61,6 +62,7 @@ class RawPredictor:
 
         Raises:
             ImageError: An image cannot be read.
+            TokenizerError: The tokenizer broke down on a text.
         """
         found: dict[str, list[Any]] = self._decode({}, {"inputs": []})
         for part, used, extras in self._features(rows):
@@ -107,7 +109,8 @@ def _text_encoder(folder: Path, head: Head) -> Encode:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 
     def encode(rows: Rows) -> tuple[dict[str, list[np.ndarray]], dict[str, list[Any]]]:
-        encodings = tokenizer.encode_batch([row[0] if len(row) == 1 else tuple(row) for row in rows])
+        with told_of_panic():
+            encodings = tokenizer.encode_batch([row[0] if len(row) == 1 else tuple(row) for row in rows])
         pieces = [[encoding, *(encoding.overflowing if head.windows else ())] for encoding in encodings]
         every = [piece for of_one in pieces for piece in of_one]
         columns = {

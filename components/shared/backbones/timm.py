@@ -19,6 +19,7 @@ from .preprocessing import Preprocessing, preprocessing_of
 if TYPE_CHECKING:
     from . import Backbone
 
+_ELSEWHERE = {"checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"}
 _LUMA = (0.299, 0.587, 0.114)  # what red, green and blue add to the grey of a picture (ITU-R BT.601)
 _LOADED = 0.8  # the part of the matrices that must come from the file
 
@@ -131,7 +132,15 @@ def _check(encoder: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
 
 def _create(architecture: str, arguments: Mapping[str, Any], overlay: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Returns a model, and the arguments that made it: an architecture that takes any size takes no `img_size`."""
+    """Returns a model, and the arguments that made it: an architecture that takes any size takes no `img_size`.
+
+    Raises:
+        ValueError: An argument is none of the architecture, but has timm open files.
+    """
+    if wrong := _ELSEWHERE & set(arguments):
+        raise ValueError(f"{', '.join(sorted(wrong))} would have timm open other files: no argument of the network")
+    if not timm.is_model(architecture):
+        raise ValueError(f"timm knows no architecture {architecture!r}")
     chosen = dict(arguments)
     options: dict[str, Any] = {"pretrained": bool(overlay), "pretrained_cfg_overlay": overlay} if overlay else {}
     try:

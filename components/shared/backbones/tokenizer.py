@@ -6,10 +6,12 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from components.shared.backbones.panic import told_of_panic
 from components.shared.errors import InputError
 
 DEFAULT_MAX_LENGTH = 512
 _VOCABULARIES = ("vocab.txt", "vocab.json")
+_LARGEST = 512 << 20  # bytes of a tokenizer.json: the longest known have some thirty million
 _NO_LIMIT = 1_000_000  # tokenizer_config.json says 1e30 where there is no limit
 
 
@@ -22,7 +24,10 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     file = folder / "tokenizer.json"
     try:
         if file.exists():
-            return Tokenizer.from_file(str(file))
+            if (size := file.stat().st_size) > _LARGEST:
+                raise ValueError(f"tokenizer.json has {size:,} bytes")
+            with told_of_panic():
+                return Tokenizer.from_file(str(file))
         if not any((folder / name).exists() for name in _VOCABULARIES) and not list(folder.glob("*.model")):
             raise FileNotFoundError("neither a tokenizer.json nor a vocabulary is there")  # transformers makes one up
         from transformers import AutoTokenizer

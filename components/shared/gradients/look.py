@@ -1,6 +1,5 @@
 """Pictures into columns: gradients, colours and pixels, each picture looked at by its own size."""
 
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, vstack
 
 from ..backbones.pixels import open_image
+from ..cores import cores
 from .hog import colours, oriented_gradients
 
 GRADIENTS, COLOURS, PIXELS = "gradients", "colours", "pixels"
@@ -75,7 +75,7 @@ class Look:
         """Returns float32 [pictures, width], of few enough pictures to be decoded at once."""
         if not files:
             return np.zeros((0, self.width), np.float32)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes without holding Python's lock
+        with ThreadPoolExecutor(cores()) as pool:  # PIL decodes without holding Python's lock
             squares = np.stack(list(pool.map(self._square, files))).astype(np.float32) / 255
         makers = {GRADIENTS: self._gradients, COLOURS: self._colours, PIXELS: self._pixels}
         return np.column_stack([makers[name](squares) for name in self.seen]).astype(np.float32)

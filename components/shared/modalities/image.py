@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow as pa
 from components.shared.backbones import Backbone
 from components.shared.backbones.pixels import check_image, open_image
 from components.shared.backbones.preprocessing import FILE, Preprocessing, prepare, preprocessing_of
+from components.shared.cores import cores
 from components.shared.errors import InputError
 from components.shared.modalities.modality import Encoding, Limits
 
@@ -36,6 +36,10 @@ class Image:
             if reason := check_image(value, limits.max_pixels):
                 return reason
         return None
+
+    def surely_fit(self, columns: Sequence[pa.Array], limits: Limits) -> np.ndarray:
+        """Tells none: each is decoded."""
+        return np.zeros(len(columns[0]), bool)
 
     def encoder(self, backbone: Backbone, encoding: Encoding, task: str) -> "ImageEncoder":
         """Returns an encoder with the backbone's own preprocessing."""
@@ -61,7 +65,7 @@ class ImageEncoder:
 
     def __init__(self, preprocessing: Preprocessing, encoding: Encoding) -> None:
         self.preprocessing = preprocessing
-        self.threads = os.cpu_count() or 1
+        self.threads = cores()
         self.row_bytes = preprocessing.resize**2 * 3
         fits = encoding.examples * self.row_bytes <= encoding.max_gib * 2**30
         column = ("pixels", pa.list_(pa.uint8(), self.row_bytes)) if fits else ("encoded", pa.binary())

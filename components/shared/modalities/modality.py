@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from components.shared.backbones import Backbone
@@ -104,6 +105,14 @@ class Modality(Protocol):
 
     def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
         """Returns why a row's inputs cannot be used, or None where they can."""
+
+    def surely_fit(self, columns: Sequence[pa.Array], limits: Limits) -> np.ndarray:
+        """Tells at a glance which inputs `reason_to_reject` would not reject: bool [rows]; of the others each is asked.
+
+        Args:
+            columns: An array of `type` for each input column.
+            limits: What an input must not exceed.
+        """
 
     def encoder(self, backbone: Backbone, encoding: Encoding, task: str) -> InputEncoder:
         """Returns the encoder that goes with a backbone.

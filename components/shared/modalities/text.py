@@ -10,9 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from components.shared.backbones import Backbone
+from components.shared.backbones.panic import told_of_panic
 from components.shared.backbones.tokenizer import load_tokenizer, max_length_of
 from components.shared.errors import InputError
 from components.shared.modalities.modality import Encoding, Limits
+
+# First bytes of texts that may be blank: of ASCII's blanks, and of those that Unicode has beyond (U+0085, U+00A0,
+# U+1680, U+2000 and following, U+3000).
+_MAY_BE_BLANK = np.isin(np.arange(256), [*range(33), 0xC2, 0xE1, 0xE2, 0xE3])
 
 
 class Text:
@@ -35,6 +40,19 @@ class Text:
             if not _is_utf8(value):
                 return "invalid UTF-8"
         return None
+
+    def surely_fit(self, columns: Sequence[pa.Array], limits: Limits) -> np.ndarray:
+        """Tells texts that are there, begin with no blank, and are short in bytes, too."""
+        fit = np.ones(len(columns[0]), bool)
+        for column in columns:
+            ends = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
+            data = np.frombuffer(column.buffers()[2] or b" ", np.uint8)
+            lengths = np.diff(ends)
+            fit &= ~_MAY_BE_BLANK[data[np.minimum(ends[:-1], len(data) - 1)]]
+            fit &= (lengths > 0) & (lengths <= limits.max_characters)
+            if column.null_count:
+                fit &= column.is_valid().to_numpy(zero_copy_only=False)
+        return fit
 
     def encoder(self, backbone: Backbone, encoding: Encoding, task: str) -> "TextEncoder":
         """Returns an encoder with the backbone's own tokenizer."""
@@ -68,9 +86,14 @@ class TextEncoder:
         self.schema = pa.schema({**columns, "length": pa.int32()})
 
     def encode(self, inputs: Sequence[Sequence[str]]) -> list[pa.Array]:
-        """Encodes a batch of texts, or of pairs."""
+        """Encodes a batch of texts, or of pairs.
+
+        Raises:
+            TokenizerError: The tokenizer broke down on one.
+        """
         batch = list(inputs[0]) if len(inputs) == 1 else list(zip(*inputs, strict=True))
-        encodings = self.tokenizer.encode_batch_fast(batch)
+        with told_of_panic():
+            encodings = self.tokenizer.encode_batch_fast(batch)
         ids = [encoding.ids for encoding in encodings]
         arrays = [_lists(ids, np.int32)]
         if "token_type_ids" in self.schema.names:

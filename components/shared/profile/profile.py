@@ -24,7 +24,7 @@ NOTE = "notes/profile.json"
 ROWS, TEXT_FILES, PICTURES = 300_000, 20_000, 2_000  # that are looked at
 _CLASSES = 1_000  # that are told
 _SHOWN_CLASSES = 40
-_SNAPSHOT_ROWS, _SNAPSHOT_PICTURES = 20_000, 500  # of a split
+_SNAPSHOT_ROWS, _SNAPSHOT_PICTURES = 8_000, 500  # of a split
 
 
 def profile(settings: SourceSettings, ruler: Ruler | None = None, rows: int = 0) -> dict[str, Any]:

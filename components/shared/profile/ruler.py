@@ -6,7 +6,8 @@ from pathlib import Path
 
 from components.shared import backbones
 from components.shared.backbones import RANDOM, REGISTRY, TIMM
-from components.shared.errors import GraftError
+from components.shared.backbones.panic import TokenizerError, told_of_panic
+from components.shared.errors import GraftError, InputError
 from components.shared.profile.texts import Ruler
 from components.shared.storage import is_s3
 
@@ -36,7 +37,11 @@ def ruler_of(backbone: str, max_length: int = 0) -> Ruler:
 
     def count(examples: Sequence[tuple[str, ...]]) -> list[int]:
         batch = [texts[0] if len(texts) == 1 else texts for texts in examples]
-        return [len(encoding.ids) for encoding in tokenizer.encode_batch_fast(batch)]
+        try:
+            with told_of_panic():
+                return [len(encoding.ids) for encoding in tokenizer.encode_batch_fast(batch)]
+        except TokenizerError as error:
+            raise InputError(f"{backbone!r}: {error}. Name another backbone.") from error
 
     return Ruler(most, limit if limit < 1_000_000 else 0, f"the tokenizer of {backbone}", count)
 

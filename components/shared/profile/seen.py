@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from components.shared.profile.columns import shorten
 from components.shared.profile.pictures import Picture, picture_of
 from components.shared.profile.texts import skeleton
-from components.shared.sources.buckets import identity
+from components.shared.sources.identity import identity
 
 SAMPLE = 10_000  # examples
 SHOWN = 3  # examples of a class

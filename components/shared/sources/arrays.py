@@ -98,7 +98,7 @@ def batch_of(batch: pa.RecordBatch, roots: Mapping[str, str], names: Mapping[str
     return Batch(range(before + 1, before + 1 + batch.num_rows), found, {})
 
 
-def _values(array: pa.Array, names: Sequence[str] | None) -> list[Any]:
+def _values(array: pa.Array, names: Sequence[str] | None) -> list[Any] | pa.Array:
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     if pa.types.is_dictionary(array.type):
@@ -115,10 +115,10 @@ def _values(array: pa.Array, names: Sequence[str] | None) -> list[Any]:
     return values
 
 
-def _texts(array: pa.Array) -> list[str | None]:
+def _texts(array: pa.Array) -> list[str | None] | pa.Array:
     try:
-        values: list[str | None] = array.to_numpy(zero_copy_only=False).tolist()  # much faster than to_pylist
-    except (UnicodeDecodeError, pa.ArrowInvalid):
+        array.validate(full=True)
+    except pa.ArrowInvalid:  # no UTF-8
         raw = array.cast(pa.large_binary()).to_pylist()
         return [None if value is None else value.decode("utf-8", "surrogateescape") for value in raw]
-    return values
+    return array if pa.types.is_string(array.type) else array.cast(pa.string())

@@ -5,7 +5,6 @@ examples come out sorted by identity: the same content gives the same order, how
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_TOLD = ("id", "split", "label", "place", "file", "group", "time")
+from components.shared.ahead import Behind
+from components.shared.sources.identity import ID, halves_of, hex_of
+
+_TOLD = {
+    "id": ID, "split": pa.int32(), "label": pa.int32(), "place": pa.string(), "line": pa.int64(), "file": pa.int32(),
+    "group": pa.string(), "time": pa.string(),
+}  # fmt: skip
+_NAMED = ("split", "label", "file")  # of few different values: numbers stand for them
+AHEAD = 32 << 20
+"""Bytes that buckets may take that are opened ahead of their turn: see `held`."""
+
 _BUFFER = 32_768  # rows, or
-_BUFFER_BYTES = 32 << 20
-_IDENTITY = hashlib.blake2b(digest_size=16)
+_BUFFER_BYTES = 8 << 20
+_NO_LINE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,10 @@ class Merging(Protocol):
     """What is made of several labels of one input: what of a task's target is needed here."""
 
     @property
+    def exclusive(self) -> bool:
+        """Whether labels are few different ones."""
+
+    @property
     def contradiction(self) -> str:
         """Why rows are set aside that nothing is made of."""
 
@@ -68,14 +81,24 @@ class Merging(Protocol):
         """Returns the label of several rows; None: they contradict."""
 
 
-def identity(inputs: Sequence[str | bytes]) -> str:
-    """Returns the identity of an example, 32 hex digits: blake2b over its inputs and nothing else."""
-    digest = _IDENTITY.copy()  # faster than to begin anew
-    for value in inputs:
-        encoded = value.encode() if isinstance(value, str) else value
-        digest.update(len(encoded).to_bytes(8, "little"))
-        digest.update(encoded)
-    return digest.hexdigest()
+class Names:
+    """Numbers for names, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def numbers_of(self, column: Sequence[Any] | pa.Array) -> np.ndarray:
+        """Returns the number of each name in a column: int32."""
+        column = column if isinstance(column, pa.Array) else pa.array(column, pa.string())
+        codes, names = codes_of(column)
+        numbers = [self._numbers.setdefault(name, len(self._numbers)) for name in names]
+        found: np.ndarray = np.array(numbers, np.int32)[codes]
+        return found
+
+    @property
+    def names(self) -> list[str]:
+        """The names, each at its number."""
+        return list(self._numbers)
 
 
 class Buckets:
@@ -85,14 +108,18 @@ class Buckets:
         self, folder: Path, input_types: Sequence[pa.DataType], slices: int, bits: int, merging: Merging
     ) -> None:
         self._merging = merging
-        told = [(name, pa.string()) for name in told_columns(slices)]
-        self._schema = pa.schema([*told, *((f"input_{n}", kind) for n, kind in enumerate(input_types, 1))])
-        self._told = len(told)
+        told = {**_TOLD, **{name: pa.string() for name in told_columns(slices)[len(_TOLD) :]}}
+        named = [name for name in _NAMED if name != "label" or merging.exclusive]  # else there may be as many as rows
+        told["label"] = _TOLD["label"] if merging.exclusive else pa.string()
+        self._schema = pa.schema([*told.items(), *((f"input_{n}", kind) for n, kind in enumerate(input_types, 1))])
+        self._names = {name: Names() for name in named}
         self._bits = bits
         self._paths = [folder / f"bucket-{number:03d}.arrow" for number in range(1 << bits)]
         self._writers = [pa.ipc.new_stream(str(path), self._schema) for path in self._paths]
         self._waiting: list[pa.RecordBatch] = []
         self._count = self._bytes = 0
+        self._known: dict[str, list[str]] = {}
+        self._behind = Behind()
         self._closed = False
 
     def add(self, columns: Sequence[Sequence[Any] | pa.Array]) -> None:
@@ -101,8 +128,11 @@ class Buckets:
         Args:
             columns: Of each column, `told_columns` and then the inputs, the values of all these examples.
         """
-        typed = zip(columns, self._schema.types, strict=True)
-        arrays = [one if isinstance(one, pa.Array) else pa.array(one, kind) for one, kind in typed]
+        arrays = []
+        for column, field in zip(columns, self._schema, strict=True):
+            if field.name in self._names:
+                column = pa.array(self._names[field.name].numbers_of(column))
+            arrays.append(column if isinstance(column, pa.Array) else pa.array(column, field.type))
         batch = pa.record_batch(arrays, schema=self._schema)
         self._waiting.append(batch)
         self._count += batch.num_rows
@@ -112,44 +142,48 @@ class Buckets:
 
     def groups(self) -> Iterator[list[Example]]:
         """Yields the examples of one input together, the inputs sorted by identity. Nothing can be added any more."""
-        for bucket in self.taken():
-            yield from bucket.groups()
-
-    def taken(self) -> Iterator["Bucket"]:
-        """Yields bucket by bucket; each is gone after that."""
-        for path in self._closed_paths():
-            with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
-                yield Bucket(reader.read_all(), self._told, self._merging)
+        for path in self.paths():
+            yield from self.open(path).groups()
             path.unlink()
 
-    def look(self) -> Iterator["Bucket"]:
-        """Yields bucket by bucket: they can be asked for again after that."""
-        for path in self._closed_paths():
-            with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
-                yield Bucket(reader.read_all(), self._told, self._merging)
-
-    def _closed_paths(self) -> list[Path]:
+    def paths(self) -> list[Path]:
+        """Returns where the buckets lie, in turn. Nothing can be added any more."""
         if not self._closed:
-            self._flush()
+            with self._behind:
+                self._flush()
             for writer in self._writers:
                 writer.close()
+            self._known = {name: names.names for name, names in self._names.items()}
         self._closed = True
         return self._paths
+
+    def open(self, path: Path) -> "Bucket":
+        """Returns a bucket; its file may be deleted then."""
+        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+            return Bucket(reader.read_all(), self._known, self._merging)
 
     def _flush(self) -> None:
         if not self._waiting:
             return
-        batch = pa.concat_batches(self._waiting)
+        self._behind.do(self._part, self._waiting)
         self._waiting, self._count, self._bytes = [], 0, 0
+
+    def _part(self, waiting: Sequence[pa.RecordBatch]) -> None:
+        batch = pa.concat_batches(waiting)
         if self._bits == 0:
             self._writers[0].write_batch(batch)
             return
-        numbers = (_halves(batch.column(0))[:, 0] >> np.uint64(64 - self._bits)).astype(np.int64)
+        numbers = (halves_of(batch.column(0))[:, 0] >> np.uint64(64 - self._bits)).astype(np.uint8)
         counts = np.bincount(numbers, minlength=len(self._paths))
         batch = batch.take(pa.array(np.argsort(numbers, kind="stable")))
         for number, (end, count) in enumerate(zip(np.cumsum(counts), counts, strict=True)):
             if count:
                 self._writers[number].write_batch(batch.slice(end - count, count))
+
+
+def held(bucket: Path) -> int:
+    """Returns how much memory a bucket and what is made of it take, about."""
+    return 4 * bucket.stat().st_size
 
 
 class Bucket:
@@ -163,17 +197,19 @@ class Bucket:
         merged: Of groups whose rows differ in label, by their number, what is made of these.
     """
 
-    def __init__(self, table: pa.Table, told: int, merging: Merging) -> None:
-        halves = _halves(table.column(0))
-        order = np.lexsort((halves[:, 1], halves[:, 0]))  # equal ones stay in turn
+    def __init__(self, table: pa.Table, names: dict[str, list[str]], merging: Merging) -> None:
+        self._table = table.combine_chunks()  # `take` would, at each call
+        self._names = names
+        halves = halves_of(self._column("id"))
+        order = _order(halves)
         halves = halves[order]
         begins = np.flatnonzero((halves[1:] != halves[:-1]).any(1)) + 1
         self.starts = np.concatenate([np.zeros(min(1, len(order)), np.int64), begins])
         self.sizes = np.diff(self.starts, append=len(order))
-        self._order, self._names = order, table.column_names[:told]
-        self._table = table.combine_chunks()  # `take` would, at each call
-        self._sorted: dict[str, pa.ChunkedArray] = {}
-        self.odd = np.flatnonzero(self._differs("label") | self._differs("split"))
+        self._order = order
+        self._sorted: dict[str, pa.Array] = {}
+        several = np.flatnonzero(self.sizes > 1)
+        self.odd = several[self._differs("label", several) | self._differs("split", several)]
         self.kept = self.starts.copy()
         self.merged: dict[int, str] = {}
         for number in self.odd.tolist():
@@ -182,10 +218,10 @@ class Bucket:
             if found:
                 self.merged[number] = found[1]
 
-    def column(self, name: str) -> pa.ChunkedArray:
+    def column(self, name: str) -> pa.Array:
         """Returns what is told of each row, one of `told_columns`."""
         if name not in self._sorted:
-            self._sorted[name] = self._table[name].take(pa.array(self._order))
+            self._sorted[name] = _whole(self._table.column(name)).take(pa.array(self._order))
         return self._sorted[name]
 
     def labels(self) -> tuple[np.ndarray, list[str]]:
@@ -193,21 +229,51 @@ class Bucket:
 
         That of a group of which nothing is kept is one of its rows'.
         """
-        codes, names = codes_of(self.column("label").take(pa.array(np.where(self.kept < 0, self.starts, self.kept))))
+        numbers, names = self.coded("label")
+        codes: np.ndarray = numbers[np.where(self.kept < 0, self.starts, self.kept)]
         if not self.merged:
             return codes, names
         places = {name: place for place, name in enumerate(names)}
-        codes = codes.copy()
         for number, label in self.merged.items():
             codes[number] = places.setdefault(label, len(places))
         return codes, list(places)
 
+    def coded(self, name: str) -> tuple[np.ndarray, list[str]]:
+        """Returns a column as numbers, int32 [rows], of its different values, and these; there may be more of them."""
+        if name in self._names:
+            return self.numbers(name), self._names[name]
+        return codes_of(self.column(name))
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Returns split or file of each row as a number, int32 [rows], into `names`."""
+        numbers: np.ndarray = self.column(name).to_numpy()
+        return numbers
+
+    def names(self, name: str) -> list[str]:
+        """Returns the splits or files that there were up to now."""
+        return self._names[name]
+
+    def ids(self, rows: np.ndarray) -> pa.Array:
+        """Returns the identities of some rows as 32 hex digits."""
+        return hex_of(self.column("id").take(pa.array(rows)))
+
+    def is_null(self, name: str) -> bool:
+        """Tells whether nothing is told of any row."""
+        column = self._column(name)
+        return bool(column.null_count == len(column))
+
     def groups(self) -> Iterator[list[Example]]:
         """Yields the examples of each group; their inputs are read then, and once."""
-        told = [self.column(name).to_pylist() for name in self._names]
-        for start, size in zip(self.starts.tolist(), self.sizes.tolist(), strict=True):
-            inputs = tuple(column[self._order[start]].as_py() for column in self._inputs)
-            yield [_example([column[row] for column in told], inputs) for row in range(start, start + size)]
+        for start in range(0, len(self.starts), 1024):
+            some = slice(start, start + 1024)
+            inputs = [column.to_pylist() for column in self.inputs(self.starts[some])]
+            rows = slice(int(self.starts[start]), int(self.starts[some][-1] + self.sizes[some][-1]))
+            told = self._told(self._order[rows])
+            at = 0
+            for number, size in enumerate(self.sizes[some].tolist()):
+                one = tuple(column[number] for column in inputs)
+                yield [_example(row, one) for row in told[at : at + size]]
+                at += size
 
     def examples(self, number: int) -> list[Example]:
         """Returns the examples of a group."""
@@ -217,35 +283,49 @@ class Bucket:
     def inputs(self, rows: np.ndarray) -> list[pa.Array]:
         """Returns the inputs of some rows, an array for each column."""
         where = pa.array(self._order[rows])
-        return [column.take(where).combine_chunks() for column in self._inputs]
+        return [_whole(column.take(where)) for column in self._inputs]
 
-    def room(self) -> np.ndarray:
-        """Returns how much room the inputs of each row take, in characters or bytes: int64 [rows]."""
+    def lengths(self, rows: np.ndarray) -> np.ndarray:
+        """Returns how much room the inputs of some rows take, in characters or bytes: int64 [rows]."""
         sizes = np.zeros(len(self._order), np.int64)
         for column in self._inputs:
             length = pc.binary_length if column.type == pa.binary() else pc.utf8_length
             sizes += length(column).to_numpy()
-        return sizes[self._order]
+        room: np.ndarray = sizes[self._order[rows]]
+        return room
 
     @property
-    def _inputs(self) -> list[pa.ChunkedArray]:
-        return list(self._table.columns[len(self._names) :])
+    def _inputs(self) -> list[pa.Array]:
+        return [self._column(name) for name in self._table.column_names if name.startswith("input_")]
+
+    def _column(self, name: str) -> Any:
+        return _whole(self._table.column(name)) if name in _TOLD else self._table.column(name)
 
     def _examples(self, number: int, inputs: tuple[str | bytes, ...]) -> list[Example]:
-        rows = self._table.select(self._names).take(pa.array(self._order[self.starts[number] :][: self.sizes[number]]))
-        return [_example(told, inputs) for told in zip(*(column.to_pylist() for column in rows.columns), strict=True)]
+        rows = self._order[self.starts[number] :][: self.sizes[number]]
+        return [_example(told, inputs) for told in self._told(rows)]
 
-    def _differs(self, column: str) -> np.ndarray:
-        if not len(self.starts):
+    def _told(self, rows: np.ndarray) -> list[dict[str, Any]]:
+        """Returns what is told of some rows, by their places in the table."""
+        columns = [name for name in self._table.column_names if not name.startswith("input_")]
+        told: list[dict[str, Any]] = self._table.select(columns).take(pa.array(rows)).to_pylist()
+        for row in told:
+            row.update({name: names[row[name]] for name, names in self._names.items()})
+        return told
+
+    def _differs(self, name: str, groups: np.ndarray) -> np.ndarray:
+        """Tells which of some groups have rows that differ."""
+        if not len(groups):
             return np.zeros(0, bool)
-        codes = codes_of(self.column(column))[0]
-        differs: np.ndarray = np.minimum.reduceat(codes, self.starts) != np.maximum.reduceat(codes, self.starts)
+        numbers, _ = self.coded(name)
+        low, high = (of.reduceat(numbers, self.starts)[groups] for of in (np.minimum, np.maximum))
+        differs: np.ndarray = low != high
         return differs
 
 
-def codes_of(column: pa.ChunkedArray) -> tuple[np.ndarray, list[Any]]:
+def codes_of(column: pa.Array) -> tuple[np.ndarray, list[Any]]:
     """Returns a column as numbers, int32 [rows], of its different values, and these."""
-    found = column.combine_chunks().dictionary_encode("encode")
+    found = column if isinstance(column, pa.DictionaryArray) else column.dictionary_encode("encode")
     return found.indices.to_numpy(), found.dictionary.to_pylist()
 
 
@@ -257,24 +337,40 @@ def told_columns(slices: int) -> list[str]:
 def columns_of(examples: Sequence[Example]) -> list[Sequence[Any]]:
     """Returns examples as the columns that `Buckets.add` takes."""
     rows = (
-        (one.id, one.split, one.label, one.place, one.file, one.group, one.time, *one.slices, *one.inputs)
+        (
+            *(bytes.fromhex(one.id), one.split, one.label, *_parted(one.place), one.file, one.group, one.time),
+            *(*one.slices, *one.inputs),
+        )
         for one in examples
     )
     return list(zip(*rows, strict=True))
 
 
-def _halves(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """Returns identities as numbers, in the same order: uint64 [examples, 2]."""
-    digits = ids.cast(pa.binary()).cast(pa.binary(32))
-    chunks = digits.chunks if isinstance(digits, pa.ChunkedArray) else [digits]
-    parts = (chunk.buffers()[1][32 * chunk.offset : 32 * (chunk.offset + len(chunk))] for chunk in chunks if len(chunk))
-    packed = bytes.fromhex(b"".join(part.to_pybytes() for part in parts).decode())
-    return np.frombuffer(packed, ">u8").astype(np.uint64).reshape(-1, 2)
+def _order(halves: np.ndarray) -> np.ndarray:
+    """Returns the order of identities; equal ones stay in turn."""
+    order = np.argsort(halves[:, 0])
+    first = halves[order, 0]
+    if not (first[1:] == first[:-1]).any():
+        return order
+    return np.lexsort((halves[:, 1], halves[:, 0]))
 
 
-def _example(told: Sequence[Any], inputs: tuple[str | bytes, ...]) -> Example:
-    id_, split, label, place, file, group, time, *slices = told
-    return Example(id_, split, label, place, file, inputs, tuple(slices), group, time)
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _parted(place: str) -> tuple[str, int]:
+    """Returns a place as what stands in front of the line's number, and that number."""
+    file, colon, line = place.rpartition(":")
+    is_number = colon and line.isascii() and line.isdecimal() and len(line) < 19 and str(int(line)) == line
+    return (file, int(line)) if is_number else (place, _NO_LINE)
+
+
+def _example(told: dict[str, Any], inputs: tuple[str | bytes, ...]) -> Example:
+    place = told["place"] if told["line"] == _NO_LINE else f"{told['place']}:{told['line']}"
+    slices = tuple(value for name, value in told.items() if name.startswith("slice_"))
+    named = (told["split"], told["label"], place, told["file"])
+    return Example(told["id"].hex(), *named, inputs, slices, told["group"], told["time"])
 
 
 class Known(Protocol):

@@ -1,6 +1,7 @@
 """Rows that were checked, many at once: the examples among them by columns, and why the others are none."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -18,17 +19,13 @@ class Checked(NamedTuple):
         read: How many these are.
         examples: The columns that `Buckets.add` takes; none where none of the rows is an example.
         refused: The other rows, and why.
+        labels: How many of the examples have which label.
     """
 
     read: int
     examples: Sequence[Sequence[Any] | pa.Array]
     refused: Sequence[tuple[Row, str]]
-
-    @property
-    def labels(self) -> Sequence[str]:
-        """The labels of the examples."""
-        labels: Sequence[str] = self.examples[2] if self.examples else ()
-        return labels
+    labels: Mapping[str, int]
 
 
 def gathered(found: Iterator[tuple[Row, Example | str]]) -> Iterator[Checked]:
@@ -43,7 +40,12 @@ def gathered(found: Iterator[tuple[Row, Example | str]]) -> Iterator[Checked]:
         else:
             refused.append((row, one))
         if len(examples) + len(refused) >= _ROWS or size >= _BYTES:
-            yield Checked(len(examples) + len(refused), columns_of(examples), refused)
+            yield _checked(examples, refused)
             examples, refused, size = [], [], 0
     if examples or refused:
-        yield Checked(len(examples) + len(refused), columns_of(examples), refused)
+        yield _checked(examples, refused)
+
+
+def _checked(examples: Sequence[Example], refused: Sequence[tuple[Row, str]]) -> Checked:
+    labels = Counter(example.label for example in examples)
+    return Checked(len(examples) + len(refused), columns_of(examples), refused, labels)

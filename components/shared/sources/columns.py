@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import pyarrow as pa
+
 from components.shared.errors import InputError, did_you_mean, quote_all
 
 Values = dict[str, Any]
@@ -18,13 +21,14 @@ class Batch(NamedTuple):
 
     Attributes:
         numbers: Line or row number of each, for people.
-        columns: The values of each column that is needed, invalid bytes as surrogate escapes.
+        columns: The values of each column that is needed, invalid bytes as surrogate escapes; or an array of Arrow,
+            see `plain`.
         faults: Why a row cannot be used, by its position.
         part: The part of the file that they stand in, where it has several (a sheet, a list): it may give a split.
     """
 
-    numbers: Sequence[int]
-    columns: Mapping[str, Sequence[Any]]
+    numbers: "Sequence[int] | np.ndarray"
+    columns: Mapping[str, Sequence[Any] | pa.Array]
     faults: Mapping[int, str]
     part: str | None = None
 
@@ -66,6 +70,16 @@ def _batch(rows: Sequence[Record], columns: Sequence[str]) -> Batch:
         {name: [values.get(name) for _, values, _ in rows] for name in wanted},
         faults,
     )
+
+
+def plain(column: Sequence[Any] | pa.Array) -> Sequence[Any]:
+    """Returns a column as a sequence of values of Python."""
+    if not isinstance(column, pa.Array):
+        return column
+    if column.type == pa.string():
+        values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()  # much faster than to_pylist
+        return values
+    return column.to_pylist()  # type: ignore[no-any-return]
 
 
 def class_name(value: Any, names: Sequence[str]) -> str | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from components.shared import storage
 from components.shared.errors import InputError, quote_all
 from components.shared.sources import packed
+from components.shared.sources.columns import plain
 from components.shared.sources.layout import Layout, layout_of
 from components.shared.sources.listing import found, list_source, sources_of, splits_among
 from components.shared.sources.rows import is_data, is_stray, read_parts, unnamed
@@ -158,7 +159,7 @@ def _naming_images(tables: Sequence[storage.File]) -> list[storage.File]:
 def _names_images(file: storage.File) -> bool:
     for part in read_parts([file], [], {}):
         columns = part.batch.columns
-        values = [value for column in columns.values() for value in column[:20]]
+        values = [value for column in columns.values() for value in plain(column[:20])]
         return any(name.strip().lower() in PATHS for name in columns) or any(
             isinstance(value, bytes) or (isinstance(value, str) and value.lower().endswith(SUFFIXES))
             for value in values

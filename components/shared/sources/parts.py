@@ -1,9 +1,11 @@
 """Rows as they were read, one by one or many at once: where each stands, and which split it is given for."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
-from components.shared.sources.columns import Batch, Values
+import pyarrow as pa
+
+from components.shared.sources.columns import Batch, Values, plain
 
 
 class Row(NamedTuple):
@@ -41,10 +43,15 @@ class Part(NamedTuple):
 
     def rows(self) -> Iterator[Row]:
         """Yields the rows one by one."""
-        return map(self.row, range(len(self.batch.numbers)))
+        columns = {name: plain(column) for name, column in self.batch.columns.items()}
+        return map(self._replace(batch=self.batch._replace(columns=columns)).row, range(len(self.batch.numbers)))
 
     def row(self, at: int) -> Row:
         """Returns one of the rows, by its position."""
-        values = {name: column[at] for name, column in self.batch.columns.items()}
+        values = {name: _value(column, at) for name, column in self.batch.columns.items()}
         place = f"{self.place}:{self.batch.numbers[at]}"
         return Row(place, self.file, self.split, values, self.batch.faults.get(at))
+
+
+def _value(column: Sequence[Any] | pa.Array, at: int) -> Any:
+    return column[at].as_py() if isinstance(column, pa.Array) else column[at]

@@ -9,17 +9,18 @@ from typing import Any
 import pyarrow as pa
 
 from components.shared import tasks
-from components.shared.ahead import cores, map_ahead
+from components.shared.ahead import map_ahead, read_ahead
 from components.shared.backbones.pixels import decoded_bytes
+from components.shared.cores import cores
 from components.shared.errors import InputError, quote_all
 from components.shared.modalities import Limits
 from components.shared.snapshot import SPLITS
-from components.shared.sources.buckets import Buckets, Example, identity
+from components.shared.sources.buckets import Buckets, Example
 from components.shared.sources.checked import Checked, gathered
+from components.shared.sources.checking import Check
 from components.shared.sources.columns import check_columns
 from components.shared.sources.hub import PREFIX, read_hub, revision
 from components.shared.sources.images import Pictures, find_images
-from components.shared.sources.labels import LONGEST, text_of
 from components.shared.sources.layout import Layout
 from components.shared.sources.listing import links_out, list_source, sources_of, splits_among
 from components.shared.sources.packed import ARCHIVES, SUFFIXES
@@ -28,13 +29,12 @@ from components.shared.sources.readers import Dialect
 from components.shared.sources.rows import Part, Row, find_rows, given_split, read_parts, refuse_mixed
 from components.shared.sources.sql import check_sql, is_sql, read_sql, sql_file
 from components.shared.sources.texts import TextTree
-from components.shared.sources.times import time_of
 from components.shared.sources.trees import COLUMNS, read_archives, read_tree
 from components.shared.step import option, required
 from components.shared.storage import File
 from components.shared.tasks.target import Asked
 
-_BUCKET_BYTES = 16 << 20
+_BUCKET_BYTES = 8 << 20
 _HUB_BYTES = 4 << 30  # assumed where the size is not known
 
 
@@ -124,14 +124,15 @@ class Source:
             raise InputError(f"data.splits leads to {quote_all(wrong)}; only {quote_all(SPLITS)} are splits.")
         self.binary = self.task.input_type == pa.binary()
         self.input_types = [self.task.input_type] * len(settings.inputs)
-        self._limits = Limits(settings.max_characters, settings.max_pixels)
         self._labels = settings.label_columns()
         if len(self._labels) > 1 and not self.task.target.several:
             raise InputError(f"{settings.task} takes one label column; data.label names {quote_all(self._labels)}.")
         self.answers = self.task.target.reader(settings.asked())
-        told = [column for column in (settings.group, settings.time) if column]
-        self._columns = list(dict.fromkeys([*settings.inputs, *self._labels, *settings.slices, *told]))
-        self._kind_of_time = ""
+        limits = Limits(settings.max_characters, settings.max_pixels)
+        told = (settings.slices, settings.group, settings.time)
+        self._check = Check(self.task, limits, self.answers, self._labels, settings.inputs, *told)
+        named = [*settings.inputs, *self._labels, *settings.slices, settings.group, settings.time]
+        self._columns = [column for column in dict.fromkeys(named) if column]
 
     @property
     def is_hub(self) -> bool:
@@ -189,15 +190,14 @@ class Source:
         """
         rows = self._rows(files)
         if self.binary:  # files are decoded to be checked, on all cores
-            return map_ahead(self._check, rows, cores(), self._size)
-        return map(self._check, rows)
+            return map_ahead(self._check.row, rows, cores(), self._size)
+        return map(self._check.row, rows)
 
     def checked(self, files: Sequence[File]) -> Iterator[Checked]:
         """Reads files in turn, as `examples` does, many rows at once."""
-        asked = self.settings.slices or self.settings.group or self.settings.time or not self.task.target.exclusive
-        if self.binary or self.is_hub or self.is_sql or asked or not files:
+        if self.binary or self.is_hub or self.is_sql or not files or not self._check.sees_columns:
             return gathered(self.examples(files))
-        return map(self._check_part, self._parts(files))
+        return map(self._check.part, read_ahead(self._parts(files)))
 
     def inputs(self, row: Row) -> tuple[Any, ...]:
         """Returns a row's values of the input columns."""
@@ -243,75 +243,6 @@ class Source:
         """Keeps what was found out, each thing once."""
         if sentence not in self.told:
             self.told.append(sentence)
-
-    def _check(self, row: Row) -> tuple[Row, Example | str]:
-        values = self.inputs(row)
-        inputs = tuple(self.task.read_inputs(values))
-        if reason := row.fault or self.task.reason_to_reject(inputs, self._limits):
-            return row, reason
-        labels = self.labels(row)
-        label, reason = self.answers.read(labels[0] if len(labels) == 1 else labels, row.place, values)
-        told = self._told(row)
-        if reason or label is None or isinstance(told, str):
-            return row, reason or str(told)
-        *slices, group, time = told
-        if group is None and self.task.grouped_by is not None:
-            group = identity([inputs[self.task.grouped_by]])
-        place = (row.split or "", label, row.place, row.file)
-        return row, Example(identity(inputs), *place, inputs, tuple(slices), group, time)
-
-    def _check_part(self, part: Part) -> Checked:
-        """Does to many rows what `_check` does to one."""
-        batch, reject, read = part.batch, self.task.reason_to_reject, self.answers.read
-        columns = [batch.columns[name] for name in self.settings.inputs]
-        kept, labels, refused = list[int](), list[str](), list[tuple[int, str]]()
-        rows = list(zip(*columns, strict=True))
-        for at, (inputs, value) in enumerate(zip(rows, batch.columns[self._labels[0]], strict=True)):
-            reason = batch.faults.get(at) or reject(inputs, self._limits)
-            if reason is None:
-                label, reason = read(value, f"{part.place}:{batch.numbers[at]}")
-            if reason is None and label is not None:
-                kept.append(at)
-                labels.append(label)
-            else:
-                refused.append((at, str(reason)))
-        if refused:
-            columns = [[column[at] for at in kept] for column in columns]
-        ids = [identity(rows[at]) for at in kept]
-        places = [f"{part.place}:{batch.numbers[at]}" for at in kept]
-        split, file = pa.repeat(part.split or "", len(kept)), pa.repeat(part.file, len(kept))
-        none = pa.nulls(len(kept), pa.string())
-        examples: list[Sequence[Any] | pa.Array] = [ids, split, labels, places, file, none, none, *columns]
-        return Checked(len(rows), examples if kept else (), [(part.row(at), reason) for at, reason in refused])
-
-    def _told(self, row: Row) -> list[str | None] | str:
-        """Returns the slices, the group and the time of a row; or what is wrong with them."""
-        settings, found = self.settings, list[str | None]()
-        if not settings.slices and not settings.group and not settings.time:
-            return [None, None]
-        for column in (*settings.slices, settings.group):
-            value = text_of(row.values.get(column)) if column else None
-            if value is not None and len(value) > LONGEST:
-                return f"value longer than {LONGEST:,} characters in {column}"
-            if value is not None and value.encode("utf-8", "replace").decode() != value:
-                return f"invalid UTF-8 in {column}"
-            found.append(value)
-        return self._timed(row, found) if settings.time else [*found, None]
-
-    def _timed(self, row: Row, found: list[str | None]) -> list[str | None] | str:
-        column = self.settings.time
-        if text_of(value := row.values.get(column)) is None:
-            return f"no time in {column}"
-        time = time_of(value)
-        if time is None:
-            return f"time in {column} is neither a date in ISO form nor a number ({str(value)[:40]!r})"
-        self._kind_of_time = self._kind_of_time or time[1]
-        if time[1] != self._kind_of_time:
-            raise InputError(
-                f"{row.place}: the column {column!r} holds both dates and numbers ({str(value)[:40]!r} is one of "
-                f"{time[1]}). data.time needs one or the other: write them all alike."
-            )
-        return [*found, repr(time[0])]
 
     def _size(self, row: Row) -> int:
         """Returns what a row takes while it is checked: its files, and the largest of them decoded."""

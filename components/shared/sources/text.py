@@ -117,14 +117,28 @@ def lines_of(stream: BinaryIO, encoding: str) -> Iterator[list[str]]:
 
     Invalid bytes become surrogate escapes, NUL becomes U+FFFD; a line over `LINE_LIMIT` comes as `TOO_LONG`.
     """
-    for text in _whole_lines(texts_of(stream, encoding)):
-        if "\r" in text and re.search(r"\r(?!\n)", text):
-            yield io.StringIO(text, newline="").readlines()
-        else:
-            lines = text.split("\n")
-            last = lines.pop()
-            ended = [line + "\n" for line in lines]
-            yield [*ended, last] if last else ended
+    for text in blocks_of(stream, encoding):
+        yield lines_in(text)
+
+
+def lines_in(text: str) -> list[str]:
+    """Returns the lines of a text, each with its end."""
+    if has_old_ends(text):
+        return io.StringIO(text, newline="").readlines()
+    lines = text.split("\n")
+    last = lines.pop()
+    ended = [line + "\n" for line in lines]
+    return [*ended, last] if last else ended
+
+
+def has_old_ends(text: str) -> bool:
+    r"""Tells whether lines end in `\r` alone."""
+    return "\r" in text and re.search(r"\r(?!\n)", text) is not None
+
+
+def blocks_of(stream: BinaryIO, encoding: str) -> Iterator[str]:
+    """Yields a text in blocks of whole lines; for the rest see `lines_of`."""
+    return _whole_lines(texts_of(stream, encoding))
 
 
 def texts_of(stream: BinaryIO, encoding: str) -> Iterator[str]:

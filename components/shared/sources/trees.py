@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 from components.shared import storage
 from components.shared.errors import InputError
 from components.shared.sources import packed
-from components.shared.sources.columns import Batch
+from components.shared.sources.columns import Batch, plain
 from components.shared.sources.images import PATHS, SUFFIXES
 from components.shared.sources.layout import Layout, layout_of
 from components.shared.sources.packed import Packed
@@ -134,7 +134,7 @@ def _told_in(batch: Batch, table: str, label: str) -> dict[str, str]:
     if not path or column not in batch.columns:
         return {}
     folder = table.rpartition("/")[0]
-    pairs = zip(batch.columns[path], batch.columns[column], strict=True)
+    pairs = zip(plain(batch.columns[path]), plain(batch.columns[column]), strict=True)
     told = {str(name): str(value) for name, value in pairs if value is not None}
     found = {f"{folder}/{name}".strip("/"): value for name, value in told.items()}
     return found | {name.rpartition("/")[2]: value for name, value in told.items()}

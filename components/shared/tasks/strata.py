@@ -22,8 +22,8 @@ class Memberships:
     """Which example is of which stratum.
 
     Attributes:
-        examples: int64 [memberships], in the order in which they were added.
-        strata: int64 [memberships], into `names`.
+        examples: int32 [memberships], in the order in which they were added.
+        strata: int32 [memberships], into `names`.
         names: Of the strata, in order.
         count: How many examples there are.
     """
@@ -32,6 +32,11 @@ class Memberships:
     strata: np.ndarray
     names: list[str]
     count: int
+
+    @property
+    def is_single(self) -> bool:
+        """Whether each example is of one stratum."""
+        return len(self.examples) == self.count and bool((self.examples == np.arange(self.count)).all())
 
     def of_splits(self, splits: np.ndarray) -> dict[str, Counter[str]]:
         """Returns examples by stratum in each split.
@@ -58,14 +63,15 @@ class Memberships:
             return self
         names = sorted({NONE for _ in [0] if whole} | {name for name in becomes if name is not None})
         places = {name: place for place, name in enumerate(names)}
-        strata = np.array([-1 if name is None else places[name] for name in becomes], np.int64)[self.strata]
+        strata = np.array([-1 if name is None else places[name] for name in becomes], np.int32)[self.strata]
         examples, strata = self.examples[strata >= 0], strata[strata >= 0]
         if whole:
             lost = np.setdiff1d(np.arange(self.count), examples)
             examples = np.concatenate([examples, lost])
             strata = np.concatenate([strata, np.full(len(lost), places[NONE])])
-        pairs = np.unique(examples * len(names) + strata)
-        return Memberships(pairs // max(len(names), 1), pairs % max(len(names), 1), names, self.count)
+        pairs = np.unique(examples.astype(np.int64) * len(names) + strata)
+        examples, strata = (part.astype(np.int32) for part in np.divmod(pairs, max(len(names), 1)))
+        return Memberships(examples, strata, names, self.count)
 
     def rows(self, splits: np.ndarray) -> dict[str, int]:
         """Returns how many examples of some stratum each split has."""
@@ -118,10 +124,11 @@ class Named:
         """See `Stratification`; names are in the order of the alphabet, whatever came first."""
         names = list(self._numbers)
         order = np.argsort(np.array(names)) if names else np.zeros(0, np.int64)
-        ranks = np.argsort(order)
-        sizes, found = np.array(self._sizes, np.int64), np.array(self._found, np.int64)
+        ranks = np.argsort(order).astype(np.int32)
+        sizes, found = np.frombuffer(self._sizes, np.int32), np.frombuffer(self._found, np.int32)
         strata = ranks[found] if len(found) else found
-        return Memberships(np.repeat(np.arange(len(sizes)), sizes), strata, [names[n] for n in order], len(sizes))
+        numbers = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+        return Memberships(numbers, strata, [names[n] for n in order], len(sizes))
 
     def told(self, splits: np.ndarray) -> dict[str, Any]:
         """See `Stratification`: names tell it all."""

@@ -150,6 +150,7 @@ def test_new_relabelled_and_vanished_examples_are_counted(data: Path, look: Any)
     assert (found.backbone, found.known) == (f"models:/{NAME}/1", f"models:/{NAME}/1")
 
 
+@pytest.mark.case(12)
 def test_new_and_vanished_labels_and_the_balance_are_told(data: Path, look: Any) -> None:
     write_csv(data / "a.csv", [row for row in rows(200) if row["label"] == "sport"])
     write_csv(data / "b.csv", rows(100, seed=3, labels=("music", "sport")))
@@ -238,12 +239,12 @@ def test_of_object_storage_only_new_objects_are_read(tmp_path: Path, registry: s
     s3.upload_file(str(write_csv(tmp_path / "new.csv", rows(20, seed=9))), "bucket", "data/5.csv")
     read: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        from components.shared import storage
+        from components.shared import objects
 
-        download = storage._download
-        patch.setattr(storage, "_download", lambda bucket, key, path: (read.append(key), download(bucket, key, path)))
+        head = objects._head
+        patch.setattr(objects, "_head", lambda pair: (read.append(pair[0]), head(pair))[1])
         found = look("s3://bucket/data")
-    assert read == ["data/5.csv"]
+    assert read == ["s3://bucket/data/5.csv"]
     assert found.summary["examples"] == {"before": 200, "after": 220, "new": 20, "changed": 0, "vanished": 0}
 
 

@@ -144,6 +144,8 @@ def test_data_cannot_become_html(hostile_report: EvaluateReport) -> None:
     assert "<b>title</b>" in elements.text
     assert "ספנות & סירות" in elements.text
     assert "&lt;script&gt;" in text  # of the rejected row
+    assert "Content-Security-Policy" in text.partition("<style>")[0]
+    assert "default-src 'none'" in text
     assert "missing label" in elements.text
     assert "and more " * 70 not in elements.text  # long texts are cut
 

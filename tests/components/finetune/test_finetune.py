@@ -148,6 +148,7 @@ def test_training_stops_early_and_keeps_the_best_epoch(backbone: Path, tmp_path:
     assert (found.argmax(1) == split.labels).mean() == pytest.approx(report.validation["accuracy"])
 
 
+@pytest.mark.case(14)
 def test_a_loss_that_is_no_number_names_step_and_examples(features: Path, tmp_path: Path) -> None:
     folder = make_broken_bert(tmp_path / "backbone")
     with pytest.raises(InputError, match=r"The loss is no longer a number at step 1 \(epoch 1\)") as caught:

@@ -101,6 +101,7 @@ def test_everything_is_chosen_on_validation(digits: tuple[np.ndarray, np.ndarray
     assert probe.fits > len(probe.tried) > 5, "a dense grid near the best penalty"
 
 
+@pytest.mark.case(14)
 def test_vectors_that_are_no_numbers_are_refused(digits: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     values, labels = digits[0][:50].copy(), digits[1][:50]
     values[7, 3] = np.nan

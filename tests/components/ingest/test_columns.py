@@ -9,8 +9,9 @@ import pytest
 
 from components.ingest import shards
 from components.ingest.shards import ShardWriter
-from components.shared.sources.buckets import Buckets, Example, columns_of, identity
+from components.shared.sources.buckets import Buckets, Example, columns_of
 from components.shared.sources.checked import gathered
+from components.shared.sources.identity import identity
 from components.shared.sources.source import Source, SourceSettings
 from components.shared.tasks.classification.target import Classes
 
@@ -38,8 +39,12 @@ def buckets(folder: Path, bits: int) -> Buckets:
 @pytest.mark.parametrize("bits", [0, 8])
 def test_a_bucket_keeps_of_each_input_what_has_precedence(tmp_path: Path, bits: int) -> None:
     kept, groups = {}, 0
-    for bucket in buckets(tmp_path, bits).taken():
-        places = bucket.column("place").to_pylist()
+    found = buckets(tmp_path, bits)
+    for bucket in map(found.open, found.paths()):
+        places = [
+            f"{place}:{line}"
+            for place, line in zip(*(bucket.column(name).to_pylist() for name in ("place", "line")), strict=True)
+        ]
         for number in range(len(bucket.sizes)):
             rows = bucket.examples(number)
             kept[rows[0].inputs[0]] = places[bucket.kept[number]] if bucket.kept[number] >= 0 else None

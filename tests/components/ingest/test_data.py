@@ -82,6 +82,7 @@ class TestLittle:
         assert folder.ingest(rows(60), "train.csv").evaluation == "holdout"
         assert read_folds(open_artifact(folder.snapshot, "snapshot")) == {}
 
+    @pytest.mark.case(13)
     def test_one_example_a_class_is_refused_in_words(self, folder: Folder) -> None:
         with pytest.raises(InputError, match=r"No example is left for(?s:.*)'a' 1(?s:.*)needs 3 examples"):
             folder.ingest(rows(3, "abc"))
@@ -110,6 +111,7 @@ class TestNearDuplicates:
             assert sum({first["text"], second["text"]} <= part for part in folder.splits().values()) == 1
         assert sum(report.rows.values()) == 2000
 
+    @pytest.mark.case(11)
     def test_between_given_splits_they_are_counted_and_too_many_refused(self, folder: Folder) -> None:
         content = rows(300)
         write_csv(folder.path / "data/test.csv", [*rows(90), *self.doubled(content[:10])])
@@ -142,6 +144,7 @@ class TestGroupsAndTimes:
         assert all(sides)
         assert sum(map(len, sides)) == len(set().union(*sides))
 
+    @pytest.mark.case(11)
     def test_a_group_in_two_given_splits_is_refused(self, folder: Folder) -> None:
         write_csv(folder.path / "data/test.csv", rows(40, user=lambda n: f"user {n}"))
         with pytest.raises(InputError, match="1 groups of data.group stand in more than one(?s:.*)'user 7'"):
@@ -190,6 +193,7 @@ class TestAccounting:
         mended = folder.ingest([{**row, "label": "a"} for row in left], "mended.csv", max_rejects=0.02)
         assert sum(mended.rows.values()) == 403
 
+    @pytest.mark.case(16)
     def test_a_slice_that_is_no_utf_8_is_a_reject(self, folder: Folder) -> None:
         path = write_csv(folder.path / "data/data.csv", rows(200, lang=lambda n: "fr"))
         path.write_bytes(path.read_bytes() + "text,a,français\r\n".encode("latin-1"))
@@ -236,6 +240,7 @@ class TestKnown:
         assert json.loads((folder.snapshot / "notes/counts.json").read_text())["remembered"] == 60
         assert all(folder.told()["classes"]["test"][label] >= 2 for label in "abcd")
 
+    @pytest.mark.case(11)
     def test_a_near_duplicate_of_a_training_example_is_never_tested(self, folder: Folder, registry: str) -> None:
         first = rows(300)
         folder.ingest(first)

@@ -220,6 +220,7 @@ class TestRejects:
         }
 
     @pytest.mark.parametrize("kind", ["tree", "tar"])
+    @pytest.mark.case(17)
     def test_each_has_its_reason_and_place(self, kind: str, tree: Path, tmp_path: Path) -> None:
         source = WRITERS[kind](tmp_path / "data", {**pictures(240), **self.bad(), "cat/notes.txt": b"no image"})
         report = run(source, tmp_path / "s", max_rejects=0.1)
@@ -236,6 +237,7 @@ class TestRejects:
         stray = next(row for row in rejects(tmp_path / "s") if row["reason"] == "missing label")
         assert stray["image"] == f"{len(picture(5001))} bytes"
 
+    @pytest.mark.case(17)
     def test_too_many_end_the_step(self, tmp_path: Path) -> None:
         source = write_tree(tmp_path / "data", {**pictures(40), "cat/page.jpg": b"<html>404</html>"})
         with pytest.raises(InputError, match=r"1 of 41 rows cannot be used(?s:.*)1 no image; first: cat/page.jpg"):
@@ -248,6 +250,7 @@ class TestRejects:
         source = write_tree(tmp_path / "data", {**pictures(240), "cat/large.png": large.getvalue()})
         assert run(source, tmp_path / "s", max_pixels=64).rejected == {"more than 64 pixels": 1}
 
+    @pytest.mark.case(17)
     def test_a_file_that_is_too_large_is_not_even_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("components.shared.sources.trees.MOST", 10_000)
         files = {**pictures(240), "cat/large.tif": bytes(10_001)}
@@ -264,6 +267,7 @@ class TestRejects:
             run(tmp_path / "d.parquet", tmp_path / "s2")
 
 
+@pytest.mark.case(10, 11)
 def test_duplicates_contradictions_and_leaks(tmp_path: Path) -> None:
     train, test = pictures(400), pictures(40, first=1000)
     files = {f"train/{name}": data for name, data in train.items()} | {f"test/{name}": d for name, d in test.items()}
@@ -284,6 +288,7 @@ def test_duplicates_contradictions_and_leaks(tmp_path: Path) -> None:
 
 
 class TestArchives:
+    @pytest.mark.case(19)
     def test_links_and_paths_that_lead_out_are_left_out(self, tree: Path, tmp_path: Path) -> None:
         path = write_tar(
             tmp_path / "x.tar",
@@ -298,6 +303,7 @@ class TestArchives:
 
     @pytest.mark.parametrize("suffix", ["tar", "tgz"])
     @pytest.mark.parametrize("part", [0.0, 0.3, 0.9])
+    @pytest.mark.case(19)
     def test_truncated(self, suffix: str, part: float, tmp_path: Path) -> None:
         whole = write_tar(tmp_path / f"whole.{suffix}", pictures(100), "w:gz" if suffix == "tgz" else "w").read_bytes()
         path = tmp_path / f"cut.{suffix}"
@@ -315,6 +321,7 @@ class TestArchives:
             with pytest.raises(InputError, match=r"damaged or truncated archive \(it broke off after 20 files"):
                 run(path, tmp_path / "s")
 
+    @pytest.mark.case(13)
     def test_without_images(self, tmp_path: Path) -> None:
         path = write_tar(tmp_path / "x.tar", {"cat/1.txt": b"1"})
         with pytest.raises(InputError, match="x.tar holds no images"):

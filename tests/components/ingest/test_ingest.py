@@ -97,6 +97,7 @@ def test_splits_can_be_given_another_meaning_and_lie_in_folders(tmp_path: Path) 
     assert set(read(tmp_path / "s")["test"]) == {row["text"] for row in rows(50, seed=1)}
 
 
+@pytest.mark.case(16)
 def test_rows_that_cannot_be_used_are_set_aside_with_their_reason(tmp_path: Path) -> None:
     good = rows(2000)
     path = write_csv(tmp_path / "d.csv", good)
@@ -127,6 +128,7 @@ def test_rows_that_cannot_be_used_are_set_aside_with_their_reason(tmp_path: Path
     assert sum(len(part) for part in read(tmp_path / "s").values()) == 2000
 
 
+@pytest.mark.case(10, 11)
 def test_duplicates_contradictions_and_leaks(tmp_path: Path) -> None:
     train, test = rows(1000), rows(100, seed=1)
     contradiction = {**train[5], "label": "b" if train[5]["label"] == "a" else "a"}
@@ -141,6 +143,7 @@ def test_duplicates_contradictions_and_leaks(tmp_path: Path) -> None:
     assert not any(train[5]["text"] in part for part in found.values())
 
 
+@pytest.mark.case(16)
 def test_too_many_rejects_end_the_step_and_leave_nothing(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "d.csv", [*rows(100), *({"text": "", "label": "a"} for _ in range(5))])
     with pytest.raises(InputError, match=r"5 of 105 rows cannot be used \(4.8%; allowed: 1.0%\)(?s:.*)d.csv:102"):
@@ -149,6 +152,7 @@ def test_too_many_rejects_end_the_step_and_leave_nothing(tmp_path: Path) -> None
     assert run(path, tmp_path / "s", max_rejects=0.05).rejected == {"empty input": 5}
 
 
+@pytest.mark.case(12)
 def test_known_labels_reject_others(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "d.csv", [*rows(400), {"text": "typo", "label": "aa"}])
     assert run(path, tmp_path / "s", labels=["a", "b"]).rejected == {"unknown label": 1}
@@ -187,10 +191,12 @@ class TestRefusals:
         (tmp_path / "d.docx").write_bytes(b"PK\0")
         self.refuse(tmp_path, tmp_path / "d.docx", r"found 'd.docx'. .docx is not read. Save it as text. Expected .csv")
 
+    @pytest.mark.case(13)
     def test_empty_file(self, tmp_path: Path) -> None:
         (tmp_path / "d.csv").touch()
         self.refuse(tmp_path, tmp_path / "d.csv", "d.csv is empty")
 
+    @pytest.mark.case(13)
     def test_only_a_header(self, tmp_path: Path) -> None:
         (tmp_path / "d.csv").write_text("text,label\n")
         self.refuse(tmp_path, tmp_path / "d.csv", "d.csv holds no rows")
@@ -219,10 +225,12 @@ class TestRefusals:
         path = write_csv(tmp_path / "d.csv", content)
         self.refuse(tmp_path, path, r"holds numbers such as \d+\.\d+ \(200 different ones\)")
 
+    @pytest.mark.case(13)
     def test_one_class(self, tmp_path: Path) -> None:
         path = write_csv(tmp_path / "d.csv", [{**row, "label": "a"} for row in rows(100)])
         self.refuse(tmp_path, path, r"has 1 class \('a'\); at least two")
 
+    @pytest.mark.case(13)
     def test_class_without_training_example(self, tmp_path: Path) -> None:
         write_csv(tmp_path / "d/train.csv", rows(200))
         write_csv(tmp_path / "d/test.csv", [*rows(50, seed=1), {"text": "new", "label": "c"}])
@@ -239,6 +247,7 @@ class TestRefusals:
         path.write_text(path.read_text().replace("text,label\n", 'text,label\n"open'))
         self.refuse(tmp_path, path, "Is a quote never closed")
 
+    @pytest.mark.case(16)
     def test_a_text_of_a_million_characters_is_rejected_alone(self, tmp_path: Path) -> None:
         path = write_csv(tmp_path / "d.csv", [*rows(200), {"text": "x" * 1_000_000, "label": "a"}])
         assert run(path, tmp_path / "s").rejected == {"input longer than 100000 characters": 1}

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.ingest.near import NearDuplicates, united
+from components.ingest.near import NearDuplicates, sketch, united
 
 DRAW = random.Random(0)
 WORDS = ["".join(DRAW.choices("abcdefghijklmnopqrst", k=DRAW.randint(3, 9))) for _ in range(2000)]
@@ -24,7 +24,7 @@ def clusters(folder: Path, columns: list[pa.Array], labels: list[int] | None = N
     found = NearDuplicates(folder / "near", columns[0].type, 0.75)
     half = len(columns[0]) // 2
     for part in (slice(0, half), slice(half, None)):
-        found.add([column[part] for column in columns])
+        found.add(sketch([column[part] for column in columns]))
     count = len(columns[0])
     return united(count, found.pairs(np.array(labels or [0] * count))).tolist()
 
@@ -34,10 +34,11 @@ def clusters(folder: Path, columns: list[pa.Array], labels: list[int] | None = N
     [
         ("Please reset my password, I cannot log in today.", "please RESET my password - I cannot log in today"),
         ("Ärger mit der Rechnung vom März: sie stimmt nicht", "ÄRGER mit der Rechnung vom März, sie stimmt nicht!"),
-        ("the parcel I ordered three weeks ago has never come", "the parcel I ordered three weeks ago has not come"),
+        ("the parcel I ordered weeks and weeks ago never came", "The parcel I ordered weeks and weeks ago never comes"),
         ("取引が拒否されました。カードを確認してください。", "取引が拒否されました、カードを確認してください。"),
     ],
 )  # fmt: skip
+@pytest.mark.case(11)
 def test_the_same_in_other_dress_is_near(tmp_path: Path, text: str, near: str) -> None:
     assert clusters(tmp_path, [pa.array([text, sentence(), sentence(), near])]) == [0, 1, 2, 0]
 
@@ -81,6 +82,7 @@ def photo(seed: int, size: int = 96, quality: int = 90) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.case(11)
 def test_a_picture_in_another_size_and_quality_is_near(tmp_path: Path) -> None:
     pictures = [photo(number) for number in range(40)] + [photo(3, 64, 70), photo(7, 128, 50), b"no image"]
     found = clusters(tmp_path, [pa.array(pictures, pa.binary())])

@@ -1,6 +1,7 @@
 import dataclasses
 import http.server
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -133,6 +134,7 @@ def test_what_a_later_evaluation_does_not_tell_is_told_no_more(model: Path, tmp_
 
 
 @pytest.mark.usefixtures("registry")
+@pytest.mark.case(8)
 def test_the_same_model_twice_is_one_version(model: Path, evaluation: Path, tmp_path: Path) -> None:
     first = register(model, evaluation, tmp_path / "first", DEMO)
     better = write_evaluation(model, tmp_path / "evaluation", accuracy=0.95)
@@ -141,7 +143,33 @@ def test_the_same_model_twice_is_one_version(model: Path, evaluation: Path, tmp_
     assert [version.metrics["accuracy"] for version in models.show_model("demo")] == [0.95]
 
 
+def test_a_model_and_its_version_are_one_copy_on_the_disk(
+    model: Path, evaluation: Path, registry: str, tmp_path: Path
+) -> None:
+    register(model, evaluation, tmp_path / "version", RegisterSettings("topics"))
+    (weights,) = tmp_path.glob("mlflow-artifacts/*/*/artifacts/model/artifacts/model/model.safetensors")
+    assert weights.samefile(model / "model.safetensors")
+
+
+def test_a_model_that_is_trained_once_more_leaves_no_second_copy(
+    model: Path, evaluation: Path, registry: str, tmp_path: Path
+) -> None:
+    register(model, evaluation, tmp_path / "version", RegisterSettings("topics"))
+    client = tracking.client()
+    again = Path(shutil.copytree(model, tmp_path / "again"))
+    manifest = json.loads((again / "manifest.json").read_text())
+    run = client.create_run(tracking.experiment_id(client, "topics"))
+    manifest["producer"]["mlflow_run_id"] = run.info.run_id
+    (again / "manifest.json").write_text(json.dumps(manifest))
+    report = register(again, evaluation, tmp_path / "second", RegisterSettings("topics"))
+    assert (report.version, report.created, report.run_id) == ("1", False, run.info.run_id)
+    assert len(list(tmp_path.glob("mlflow-artifacts/*/*/artifacts/model"))) == 1
+    kept = {entry.path for entry in client.list_artifacts(run.info.run_id)}
+    assert kept == {"evaluation.json", "report.html"}  # what the run found out is kept with it
+
+
 @pytest.mark.usefixtures("registry")
+@pytest.mark.case(8)
 def test_a_request_that_is_sent_twice_is_one_version(
     model: Path, evaluation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +199,7 @@ def test_another_model_takes_the_alias(model: Path, evaluation: Path, other: Pat
 
 @pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize("killed_in", ["set_tag", "log_artifact", "create_model_version", "set_registered_model_alias"])
+@pytest.mark.case(8)
 def test_a_killed_try_leaves_nothing_behind(
     killed_in: str, model: Path, evaluation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

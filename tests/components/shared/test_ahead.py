@@ -1,10 +1,11 @@
+import sys
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from components.shared.ahead import map_ahead
+from components.shared.ahead import Behind, map_ahead, read_ahead, taking_turns
 
 
 def test_results_come_in_order_though_later_ones_are_done_first() -> None:
@@ -42,3 +43,64 @@ def test_an_exception_comes_where_its_result_would_have_come() -> None:
     assert [next(results) for _ in range(3)] == [2, 3, 6]
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+def test_items_are_read_ahead_in_turn_and_given_back_where_nobody_wants_more() -> None:
+    taken: list[int] = []
+    closed: list[bool] = []
+
+    def items() -> Iterator[int]:
+        try:
+            for number in range(100):
+                taken.append(number)
+                yield number
+        finally:
+            closed.append(True)
+
+    assert list(read_ahead(items())) == list(range(100))
+    taken.clear()
+    some = read_ahead(items(), 2)
+    assert next(some) == 0
+    some.close()
+    assert len(taken) <= 4
+    assert closed == [True, True]
+
+
+def test_a_fault_in_reading_ahead_comes_after_what_was_read() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise ValueError("damaged")
+
+    found = read_ahead(items())
+    assert next(found) == 1
+    with pytest.raises(ValueError, match="damaged"):
+        next(found)
+
+
+def test_what_is_done_behind_is_done_in_turn() -> None:
+    done: list[int] = []
+    with Behind() as behind:
+        for number in range(20):
+            behind.do(done.append, number)
+    assert done == list(range(20))
+
+
+def test_a_fault_behind_is_raised() -> None:
+    def fail() -> None:
+        raise OSError("disk full")
+
+    def fill(times: int) -> None:
+        with Behind() as behind:
+            for _ in range(times):
+                behind.do(fail)
+
+    for times in (1, 10):  # at the end, or at a later call
+        with pytest.raises(OSError, match="disk full"):
+            fill(times)
+
+
+def test_turns_are_as_they_were_afterwards() -> None:
+    before = sys.getswitchinterval()
+    with taking_turns(1e-3):
+        assert sys.getswitchinterval() == pytest.approx(1e-3)
+    assert sys.getswitchinterval() == pytest.approx(before)

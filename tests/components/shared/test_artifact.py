@@ -58,6 +58,7 @@ def test_an_error_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.case(8)
 def test_what_a_killed_step_left_is_recognised_and_cleared(tmp_path: Path) -> None:
     code = (
         "import os, sys, pathlib; from components.shared.artifact import write_artifact\n"
@@ -91,6 +92,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
     ],
     ids=["python", "pyarrow", "safetensors", "tokenizers"],
 )
+@pytest.mark.case(4)
 def test_a_full_disk_leaves_nothing_and_says_so(tmp_path: Path, write: str) -> None:
     """A file-size limit of the process stands for the disk's: the operating system refuses the write."""
     code = (

@@ -14,6 +14,7 @@ from components.shared import cache
 from components.shared.artifact import open_artifact
 from components.shared.cache import CACHE, Work, through
 from components.shared.producer import IMAGE
+from components.shared.resume import RESUME, STEPS
 from components.shared.step import option
 from components.transform.transform import TransformReport, TransformSettings, transform
 from tests.conftest import make_snapshot
@@ -77,6 +78,31 @@ def test_without_a_place_for_it_nothing_is_looked_for(desk: Desk, monkeypatch: p
     desk.run(), desk.run()
     assert len(desk.made) == 2
     assert not (desk.folder / "cache").exists()
+
+
+def test_a_run_that_is_gone_on_from_gives_what_it_made_of_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(CACHE, "")
+    monkeypatch.setenv(STEPS, f"{desk.folder}/runs/first/steps")
+    first = desk.run()
+    monkeypatch.setenv(RESUME, f"{desk.folder}/runs/first/steps")
+    monkeypatch.setenv(STEPS, f"{desk.folder}/runs/second/steps")
+    desk.run()
+    monkeypatch.setenv(RESUME, f"{desk.folder}/runs/second/steps")  # it was gone on from, too
+    monkeypatch.setattr("components.shared.producer._code", lambda step: "mended since")
+    desk.run()
+    assert len(desk.made) == 1
+    assert "graft: note: transform was done by other code or packages than there are now" in capsys.readouterr().out
+    desk.run(max_length=8)
+    assert "graft: note: transform is done again: max_length is 8 (it was 0)" in capsys.readouterr().out
+    for file in first.parent.parent.glob("*/features/train.arrow"):
+        file.unlink()
+        file.write_bytes(b"damaged")
+    monkeypatch.setenv(RESUME, f"{desk.folder}/runs/first/steps")
+    desk.run()
+    assert "graft: note: transform is done again: what run" in capsys.readouterr().out
+    assert len(desk.made) == 3
 
 
 def test_another_setting_or_image_or_code_makes_it_anew(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +221,7 @@ def test_a_name_that_leads_elsewhere_meanwhile_is_not_kept(
     answers = iter(["files 1", "files 2"])
     monkeypatch.setattr(cache, "identity", lambda *_: next(answers))
     desk.run()
-    assert "not kept: what the backbone's name leads to changed meanwhile" in capsys.readouterr().out
+    assert "not kept: what it was made of changed meanwhile" in capsys.readouterr().out
     assert not (desk.folder / "cache").exists()
 
 

@@ -128,6 +128,7 @@ def test_what_could_not_be_compared_is_said_without_numbers() -> None:
     assert "a person has to say so: graft models promote" in refusal(gone, max_latency_ratio=1.0, max_class_drop=0.1)
 
 
+@pytest.mark.case(14)
 def test_probabilities_that_are_no_numbers_refuse() -> None:
     found = evaluation()
     assert "probabilities are not numbers" in refusal({**found, "metrics": {**found["metrics"], "log_loss": None}})
@@ -254,6 +255,7 @@ def test_a_decision_always_has_reasons_and_never_depends_on_the_approval(found: 
 
 
 @given(any_rules, st.sampled_from(["value", "low", "high"]), st.sampled_from([math.nan, None, math.inf]))
+@pytest.mark.case(14)
 def test_a_number_that_is_none_never_speaks_for_a_challenger(rules: Rules, name: str, value: float | None) -> None:
     found = evaluation(difference={**difference(0.1, 0.05, 0.15), name: value})
     assert decide(found, rules).verdict == REFUSE

@@ -1,15 +1,17 @@
-import io
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.shared import patience, storage, tracking
-from components.shared.errors import InputError, ServiceError
+from components.finetune.curves import Curves
+from components.shared import patience, s3, tracking
+from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.patience import PATIENCE, patiently
-from tests.servers import free_port
+from tests.servers import free_port, serving
 
 
 class Flaky:
@@ -33,8 +35,8 @@ def test_what_is_away_is_waited_for_and_that_is_said_once(
     assert patiently(flaky, "MLflow", sleep=pauses.append) == "done"
     assert pauses == [2.0, 4.0, 8.0, 15.0, 15.0]
     told = capsys.readouterr().out.splitlines()
-    assert told[0] == "graft: MLflow does not answer (connection refused): trying on for 300 s"
-    assert told[1].startswith("graft: MLflow answers again")
+    assert told[0] == "graft: note: MLflow does not answer (connection refused): trying on for 300 s"
+    assert told[1].startswith("graft: note: MLflow answers again")
     assert len(told) == 2
 
 
@@ -99,19 +101,51 @@ def test_the_store_too(monkeypatch: pytest.MonkeyPatch) -> None:
     from botocore.exceptions import ClientError
 
     refused = ClientError({"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}, "GetObject")
-    flaky = Flaky(refused, refused)
+    flaky = Flaky(*[refused] * 15)
     monkeypatch.setenv(PATIENCE, "60")
     monkeypatch.setattr(patience, "_FIRST_PAUSE", 0.01)
-
-    class Store:
-        def get_object(self, **_: str) -> Any:
-            flaky()
-            return {"Body": io.BytesIO(b"12345")}
-
-    store: Any = Store()
-    assert storage._get(store, "bucket", "x") == b"12345"
-    assert flaky.calls == 3
+    s3.call("s3://bucket/x", flaky)
+    assert flaky.calls == 16
     monkeypatch.setenv(PATIENCE, "0")
-    flaky.failures = [refused]
+    flaky.failures = [refused] * 15
     with pytest.raises(ServiceError, match="SlowDown"):
-        storage._get(store, "bucket", "x")
+        s3.call("s3://bucket/x", flaky)
+    assert flaky.calls == 16 + 10
+
+
+def test_what_is_wrong_with_a_request_stays_wrong() -> None:
+    from botocore.exceptions import ClientError
+
+    for status, code in ((403, "AccessDenied"), (400, "ExpiredToken"), (404, "NoSuchKey"), (400, "InvalidRequest")):
+        answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+        flaky = Flaky(ClientError(answer, "GetObject"))
+        with pytest.raises(GraftError, match=code if status != 404 else "does not exist"):
+            s3.call("s3://bucket/x", flaky)
+        assert flaky.calls == 1
+
+
+@pytest.mark.slow  # a real server, which takes its time to start
+def test_a_real_server_is_waited_for_while_a_run_is_opened_then_it_is_given_up(
+    registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv(PATIENCE, "120")
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(lambda: Curves("topics", {"epochs": 1}, tmp_path / "model"))
+        arguments = ["server", "--backend-store-uri", registry, "--artifacts-destination", str(tmp_path / "artifacts")]
+        with serving([*arguments, "--workers", "1"], tmp_path, port=port):
+            curves = opened.result()
+            client = tracking.client()
+            (run,) = client.search_runs([tracking.experiment_id(client, "topics")])
+            assert (run.info.run_id, run.info.status) == (curves.run_id, "RUNNING")
+    told = capsys.readouterr().out
+    assert "graft: note: MLflow, or its artifact store, does not answer (connection refused): trying on for" in told
+    assert "answers again" in told
+    monkeypatch.setenv(PATIENCE, "1")
+    began = time.monotonic()
+    with pytest.raises(
+        ServiceError, match=r"failed while opening a run: connection refused. Check MLFLOW_TRACKING_URI"
+    ):
+        Curves("topics", {"epochs": 1}, tmp_path / "model")
+    assert time.monotonic() - began < 20

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from components.register.register import RegisterSettings, register
 from components.shared import backbones, tracking
 from components.shared import registry as models
+from components.shared.artifact import content_digest, sha256
 from components.shared.errors import InputError
 from tests.components.register.evaluations import write_evaluation
 from tests.components.register.image_models import picture, write_image_model
@@ -88,6 +90,85 @@ def test_a_registered_model_is_a_backbone(registered: str, tmp_path: Path) -> No
     whole = backbones.fetch(f"models:/{registered}@challenger", tmp_path / "whole")
     assert (whole.family, whole.pretrained) == ("transformers", True)
     assert (whole.folder / "model.safetensors").exists()
+
+
+CANARY = "import pathlib; pathlib.Path({place!r}).touch()\n"
+
+
+@pytest.fixture
+def stored(model: Path, registry: str, tmp_path: Path) -> Path:
+    """The folder of a registered model in the artifact store, which anybody may write to who can write the bucket."""
+    evaluation = write_evaluation(model, tmp_path / "evaluation")
+    register(model, evaluation, tmp_path / "version", RegisterSettings("boats"))
+    assert registry
+    return next(tmp_path.rglob("mlflow-artifacts/**/MLmodel")).parent
+
+
+@pytest.mark.case(18)
+def test_no_code_that_lies_in_the_registry_is_run(stored: Path, tmp_path: Path) -> None:
+    for file in stored.rglob("*.py"):
+        file.write_text(CANARY.format(place=str(tmp_path / "canary")) + file.read_text())
+    assert list(stored.rglob("*.py"))
+    assert models.load("boats").predict([("a mast by the harbour",)])[0]["label"] == "ship"
+    assert not (tmp_path / "canary").exists()
+
+
+@pytest.mark.case(18)
+def test_neither_is_that_of_a_model_by_somebody_else(registry: str, tmp_path: Path) -> None:
+    import mlflow
+
+    code = tmp_path / "evil.py"
+    code.write_text(
+        CANARY.format(place=str(tmp_path / "canary"))
+        + "from mlflow.models import set_model\nfrom mlflow.pyfunc import PythonModel\n"
+        "class Evil(PythonModel):\n    def predict(self, context, model_input, params=None): return []\n"
+        "set_model(Evil())\n"
+    )
+    mlflow.pyfunc.save_model(tmp_path / "evil", python_model=code, pip_requirements=[])
+    (tmp_path / "canary").unlink()  # by the one who wrote the model
+    client = tracking.client()
+    client.create_registered_model("evil")
+    for tags in ({}, {"model_digest": 64 * "0"}):
+        client.create_model_version("evil", (tmp_path / "evil").as_uri(), tags=tags)
+    with pytest.raises(InputError, match="evil/1 was not registered by graft: it has no tag model_digest"):
+        models.load("evil/1")
+    with pytest.raises(InputError, match="evil/2 was not registered by graft: .* not laid out as graft does"):
+        models.load("evil/2")
+    assert not (tmp_path / "canary").exists()
+    assert registry
+
+
+@pytest.mark.case(6, 18)
+@pytest.mark.parametrize("also", [(), ("manifest",), ("manifest", "digest")])
+def test_weights_that_were_changed_in_the_store_are_not_used(stored: Path, tmp_path: Path, also: tuple[str]) -> None:
+    """Neither to predict with nor to train from, even if somebody made the manifest fit them."""
+    (weights,) = stored.rglob("model.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-3] ^= 1
+    weights.write_bytes(content)
+    file = weights.with_name("manifest.json")
+    manifest = json.loads(file.read_text())
+    if "manifest" in also:
+        manifest["files"]["model.safetensors"]["sha256"] = sha256(weights)
+    if "digest" in also:
+        manifest["digest"] = content_digest("model", manifest["files"])
+    file.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="boats/1 is not what was registered: .* changed or damaged"):
+        models.load("boats")
+    with pytest.raises(InputError, match="boats/1 is not what was registered"):
+        backbones.fetch("models:/boats@challenger", tmp_path / "whole")
+    assert not (tmp_path / "whole/model.safetensors").exists()
+
+
+@pytest.mark.case(18)
+def test_a_manifest_in_the_registry_leads_nowhere_else(stored: Path, tmp_path: Path) -> None:
+    (file,) = stored.rglob("model/manifest.json")
+    manifest = json.loads(file.read_text())
+    (file.parent / "../outside").write_text("x")
+    manifest["files"]["notes/../../outside"] = {"sha256": sha256(file.parent / "../outside"), "size": 1}
+    file.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="leads out of its folder"):
+        models.download("boats", tmp_path / "files", ["*"])
 
 
 def test_a_version_of_something_else(registered: str, tmp_path: Path) -> None:

@@ -10,21 +10,25 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
+import pyarrow as pa
+
 from components.shared.errors import InputError
 from components.shared.sources.coco import coco_rows, is_coco, labels_of
 from components.shared.sources.columns import Batch, Record, batches, check_columns
 from components.shared.sources.exports import by_place, flatten
 from components.shared.sources.pieces import JsonText
+from components.shared.sources.quick import parse_objects
 from components.shared.sources.readers import Content, Dialect, register
 from components.shared.sources.splits import split_word
 from components.shared.sources.squad import rows_of_article
 from components.shared.sources.text import (
     LINE_LIMIT,
     TOO_LONG,
+    blocks_of,
     check_encoding,
     decode_head,
     encoding_of,
-    lines_of,
+    lines_in,
     texts_of,
 )
 
@@ -32,6 +36,9 @@ _PEEK = 100  # rows whose keys tell the columns
 _COLUMNS = {"text", "data", "columns"}  # whose lists are columns, and no rows
 _ANNOTATED = ("annotations", "completions")  # of one example, that its row holds
 _DEEP = 4  # levels of keys that a message names
+_KINDS = {str: pa.string(), int: pa.int64(), bool: pa.bool_()}
+_MADE = ("annotations", "completions", "_task_hash", "accept", "result", "cats", "classificationAnnotation")
+_EXPORTS = tuple(f'"{key}"' for key in _MADE)  # keys of what `flatten` makes rows of
 _DAMAGED = "is no JSON that can be read"
 
 
@@ -63,8 +70,58 @@ class Objects:
                     found = coco_rows(JsonText(texts_of(stream, encoding)), labels)
                     records = ((None, (number, row, None)) for number, row in enumerate(found, 1))
                     yield from _batches(records, content.name, columns)
+            elif _are_lines(head):
+                yield from _Lines(content.name, columns).read(blocks_of(stream, encoding))
             else:
-                yield from _batches(_records(head, stream, encoding, content.name), content.name, columns)
+                yield from _batches(_records(stream, encoding, content.name), content.name, columns)
+
+
+class _Lines:
+    """JSON Lines, block by block: by Arrow where each line is a plain object, else line by line."""
+
+    def __init__(self, name: str, columns: Sequence[str]) -> None:
+        self._name, self._columns, self._number = name, columns, 0
+        self._kinds: dict[str, pa.DataType] = {}
+
+    def read(self, blocks: Iterator[str]) -> Iterator[Batch]:
+        """Yields batches."""
+        head: list[Record] = []
+        for block in blocks:
+            head += self._parsed(block)
+            if len(head) >= _PEEK:
+                break
+        for batch in _batches(((None, record) for record in head), self._name, self._columns):
+            self._learn(batch)
+            yield batch
+        del head
+        for block in blocks:
+            found = self._quick(block)
+            if found is None:
+                records = (_reached(record, self._columns) for record in self._parsed(block))
+                yield from batches(records, self._columns)
+            elif len(found.numbers):
+                yield found
+
+    def _parsed(self, block: str) -> Iterator[Record]:
+        lines = lines_in(block)
+        before, self._number = self._number, self._number + len(lines)
+        return (_parse(number, line) for number, line in enumerate(lines, before + 1) if not line.isspace())
+
+    def _learn(self, batch: Batch) -> None:
+        """Learns what columns hold, as far as Arrow knows it as Python does."""
+        for column, values in batch.columns.items() if self._columns else ():
+            kinds = {type(value) for value in values if value is not None}
+            if len(kinds) == 1 and (kind := kinds.pop()) in _KINDS and "." not in column:
+                self._kinds.setdefault(column, _KINDS[kind])
+
+    def _quick(self, block: str) -> Batch | None:
+        if not self._columns or self._kinds.keys() != set(self._columns) or any(key in block for key in _EXPORTS):
+            return None
+        found = parse_objects(block, self._kinds)
+        if found is None:
+            return None
+        numbers, self._number = found.lines + (self._number + 1), self._number + found.length
+        return Batch(numbers, found.columns, {})
 
 
 def _batches(records: Iterator[tuple[str | None, Record]], name: str, columns: Sequence[str]) -> Iterator[Batch]:
@@ -74,13 +131,8 @@ def _batches(records: Iterator[tuple[str | None, Record]], name: str, columns: S
             yield batch._replace(part=part)
 
 
-def _records(head: str, stream: BinaryIO, encoding: str, name: str) -> Iterator[tuple[str | None, Record]]:
+def _records(stream: BinaryIO, encoding: str, name: str) -> Iterator[tuple[str | None, Record]]:
     """Yields records, each with the name of the part of the file that it stands in (`{"train": […]}`)."""
-    if _are_lines(head):
-        for number, line in enumerate(itertools.chain.from_iterable(lines_of(stream, encoding)), 1):
-            if not line.isspace():
-                yield None, _parse(number, line)
-        return
     with _explained(name):
         found = _rows_of(JsonText(texts_of(stream, encoding)))
         rows = ((part, row) for part, value in found for row in rows_of_article(value))
@@ -235,8 +287,13 @@ def _picked(
     if readable or not first:
         found = dict.fromkeys([*keys, *dotted])
         check_columns(name, list(found), [c for c in columns if not any(_reach(v, c) is not None for _, v, _ in first)])
-    for part, (number, values, fault) in itertools.chain(peeked, records):
-        yield part, (number, {column: _reach(values, column) for column in columns} if columns else values, fault)
+    for part, record in itertools.chain(peeked, records):
+        yield part, _reached(record, columns)
+
+
+def _reached(record: Record, columns: Sequence[str]) -> Record:
+    number, values, fault = record
+    return number, {column: _reach(values, column) for column in columns} if columns else values, fault
 
 
 def _dotted(values: Any, before: str = "", deep: int = _DEEP) -> Iterator[str]:

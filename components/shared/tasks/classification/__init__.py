@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import numpy as np
 import pyarrow as pa
 
 from components.shared.backbones import Backbone
@@ -72,6 +73,10 @@ class Classification:
     def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
         """Returns why a row's inputs cannot be used, or None where they can."""
         return self.modality.reason_to_reject(inputs, limits)
+
+    def surely_fit(self, columns: Sequence[pa.Array], limits: Limits) -> np.ndarray:
+        """Tells at a glance which inputs are not rejected: bool [rows]. A task without it looks at each row."""
+        return self.modality.surely_fit(columns, limits)
 
     def encoder(self, backbone: Backbone, encoding: Encoding) -> Encoder:
         """Returns an encoder with the backbone's own tokenizer, or preprocessing."""
