@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from components.shared import tasks, tracking
+from components.shared.cores import keep_to_share
 from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.step import INTERRUPTED, terminable
 from pipelines import models, upkeep
@@ -376,6 +377,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     130: Ctrl-C, or SIGTERM.
     """
     arguments = parser().parse_args(argv)
+    keep_to_share()
     try:
         with terminable():
             arguments.act(arguments)

@@ -377,11 +377,13 @@ class Work:
         torch.manual_seed(self.settings.seed)
         try:
             return self.family.from_backbone(backbone, pooling, partial(self.head, spec=self.spec))
-        except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # what a stranger's configuration makes a library say, nobody can list
             arguments = f" with {json.dumps(dict(backbone.args))}" if backbone.args else ""
+            told = str(error)[:800] if isinstance(error, ValueError | RuntimeError) else f"{error!r}"[:800]
             raise InputError(
-                f"The backbone {backbone.name!r} cannot be built{arguments}: {str(error)[:800]}. Check backbone and "
-                "backbone_args."
+                f"The backbone {backbone.name!r} cannot be built{arguments}: {told}. Check backbone and backbone_args."
             ) from error
 
     def _examples(self, split: str) -> Examples:

@@ -4,6 +4,7 @@ Like `network.py` it needs nothing else of graft.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel
+from transformers import CONFIG_MAPPING, AutoModel
 from transformers.utils.logging import disable_progress_bar
 
 from .network import MakeHead, Network, Normalize, collate, head_of, outputs_of, predict
@@ -21,6 +22,8 @@ from .preprocessing import Preprocessing, preprocessing_of
 if TYPE_CHECKING:
     from . import Backbone
 
+_NO_CONFIGURATION = re.compile(r".*_implementation(_internal)?|quantization_config|auto_map|transformers_weights")
+"""What would have a library fetch code (attention out of a hub's kernels), run it, or open other files."""
 _MISSING = 0.05  # the part of the weights that may be: they would be drawn at random
 
 __all__ = [
@@ -119,7 +122,7 @@ def from_backbone(backbone: "Backbone", pooling: str, head: MakeHead) -> Transfo
     overrides = {name: value for name, value in backbone.args.items() if name != "img_size"}
     if size := backbone.args.get("img_size"):
         overrides["image_size"] = size
-    config = AutoConfig.from_pretrained(backbone.folder, trust_remote_code=False, local_files_only=True)
+    config = _configuration(backbone.folder)
     normalize = _normalize(backbone)
     if normalize is not None:
         config = getattr(config, "vision_config", config)  # of CLIP and its like, the part that sees
@@ -150,7 +153,7 @@ def from_model(folder: Path, head: MakeHead | None = None) -> TransformersNetwor
         head: Makes its head; None: the one that `model.json` names, in the folders of tasks beside this one.
     """
     told = json.loads((folder / "model.json").read_text("utf-8"))
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    config = _configuration(folder)
     file = folder / "preprocessing.json"
     normalize = Normalize(Preprocessing.from_json(json.loads(file.read_text("utf-8")))) if file.exists() else None
     network = TransformersNetwork(_empty(config, told["pooler"]), told["pooling"], head or head_of(told), normalize)
@@ -203,6 +206,27 @@ def _pretrained(folder: Path, config: Any) -> Any:
     if any(key.startswith("pooler.") for key in loading["missing_keys"]):
         encoder.pooler = None  # not pretrained: the first token itself is the better summary
     return encoder
+
+
+def _configuration(folder: Path) -> Any:
+    """Returns the configuration of a folder: what describes the network, and nothing that names code or other files.
+
+    Raises:
+        ValueError: transformers itself knows no such network.
+    """
+    told = _described(json.loads((folder / "config.json").read_text("utf-8")))
+    if (kind := told.get("model_type")) not in CONFIG_MAPPING:
+        raise ValueError(
+            f"transformers knows no architecture {kind!r} (model_type of its config.json); code that comes with a "
+            "model is not run"
+        )
+    return CONFIG_MAPPING[kind].from_dict(told)
+
+
+def _described(told: Any) -> Any:
+    if not isinstance(told, dict):
+        return told
+    return {name: _described(value) for name, value in told.items() if not _NO_CONFIGURATION.fullmatch(name)}
 
 
 def _empty(config: Any, pooler: bool) -> Any:
