@@ -20,8 +20,8 @@ from tests.cases import sample_snapshot
 
 MADE_WITH = {"pyarrow": "25.0.1", "pillow": "13.0.0"}
 SNAPSHOTS = {
-    "text-classification": "3e37ff1dcc356dab3db1198a57e2c30f77d88b4a42147cc1d2c01d39ae32702b",
-    "image-classification": "2d069e17077dea113c34e3a4806a7ac3891bcbc12d6b53b147021e77dc433e74",
+    "text-classification": "f1153a674fb466160bd27bad5548bcdeb58c7183a3ad2fc73072b41526d1f2a1",
+    "image-classification": "37e8176d0f4f2e1b0c6e3683bc5e4ac83d66ba6e691fbb17b9a030373d318e47",
 }
 CONTENT = "9afff3399774f33c0f668320ff53c790ef207ed2170d4b551556955fb7dd94dc"
 

@@ -20,6 +20,7 @@ from components.shared.sources.pieces import JsonText
 from components.shared.sources.quick import parse_objects
 from components.shared.sources.readers import Content, Dialect, register
 from components.shared.sources.splits import split_word
+from components.shared.sources.squad import rows_of_article
 from components.shared.sources.text import (
     LINE_LIMIT,
     TOO_LONG,
@@ -133,7 +134,9 @@ def _batches(records: Iterator[tuple[str | None, Record]], name: str, columns: S
 def _records(stream: BinaryIO, encoding: str, name: str) -> Iterator[tuple[str | None, Record]]:
     """Yields records, each with the name of the part of the file that it stands in (`{"train": […]}`)."""
     with _explained(name):
-        for number, (part, value) in enumerate(_rows_of(JsonText(texts_of(stream, encoding))), 1):
+        found = _rows_of(JsonText(texts_of(stream, encoding)))
+        rows = ((part, row) for part, value in found for row in rows_of_article(value))
+        for number, (part, value) in enumerate(rows, 1):
             yield part, _record(number, value)
 
 
