@@ -20,7 +20,7 @@ def map_ahead(
     items: Iterable[_Item],
     threads: int,
     size: Callable[[_Item], int],
-    most: int = _BYTES,
+    most: int | None = None,
 ) -> Generator[_Result, None, None]:
     """Applies a function to items in threads; yields the results in the items' order.
 
@@ -29,7 +29,7 @@ def map_ahead(
         items: Taken one after the other, here and not in the threads.
         threads: How many items are worked on at a time.
         size: Tells how many bytes an item holds, or its result will.
-        most: How many are ahead, but for an item that is larger by itself: 128 MiB.
+        most: How many bytes are ahead, but for an item that is larger by itself; None: 128 MiB.
     """
     waiting: collections.deque[tuple[Future[_Result], int]] = collections.deque()
     held = 0
@@ -37,7 +37,7 @@ def map_ahead(
         try:
             for item in items:
                 cost = size(item)
-                while waiting and (held + cost > most or len(waiting) >= _ITEMS * threads):
+                while waiting and (held + cost > (most or _BYTES) or len(waiting) >= _ITEMS * threads):
                     held -= waiting[0][1]
                     yield waiting.popleft()[0].result()
                 waiting.append((pool.submit(function, item), cost))

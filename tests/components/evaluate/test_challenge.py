@@ -227,7 +227,9 @@ def refusal_of(day: Day, folder: Path) -> str:
 
 def test_champion_whose_files_are_gone_is_told(retrained: Retraining, crowned: Path, tmp_path: Path) -> None:
     (weights,) = crowned.rglob("model.safetensors")
-    weights.write_bytes(weights.read_bytes()[:-1])
+    content = weights.read_bytes()[:-1]
+    weights.unlink()  # it is one file with the model that was trained
+    weights.write_bytes(content)
     assert "files in the artifact store were changed or damaged" in refusal_of(retrained.today, tmp_path / "damaged")
     shutil.rmtree(crowned)
     assert "not in the registry's artifact store any more" in refusal_of(retrained.today, tmp_path / "gone")
