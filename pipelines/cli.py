@@ -15,6 +15,7 @@ from components.shared import tasks, tracking
 from components.shared.cores import keep_to_share
 from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.step import INTERRUPTED, terminable
+from components.shared.stopping import RETRY, PreemptedError
 from pipelines import models, upkeep
 from pipelines.job import load_job
 
@@ -374,7 +375,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code.
 
     0; 1: a machine or service failed; 2: wrong input; 3: a run on a cluster goes on, and nobody waits for it any more;
-    130: Ctrl-C, or SIGTERM.
+    130: Ctrl-C; 75: SIGTERM.
     """
     arguments = parser().parse_args(argv)
     keep_to_share()
@@ -387,9 +388,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"graft: {error}", file=sys.stderr)
         return ServiceError.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("graft: interrupted; nothing half-done was kept", file=sys.stderr)
-        return INTERRUPTED
+        return RETRY if isinstance(error, PreemptedError) else INTERRUPTED
     return 0
 
 

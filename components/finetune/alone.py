@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from components.finetune.classical import ClassicalFit
+from components.finetune.history import History
 from components.finetune.settings import NOUNS
-from components.finetune.training import History
 from components.finetune.wide import carriers
 from components.shared.columns import Columns, save_columns, save_weights
 from components.shared.errors import InputError

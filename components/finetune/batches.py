@@ -45,3 +45,11 @@ def epoch_batches(
         batches[-1] = np.concatenate([batches[-1], order[len(order) - joined :]])
     for index in draw.permutation(len(batches)):
         yield batches[index]
+
+
+def padding(lengths: np.ndarray, batch_size: int, seed: int) -> float:
+    """Returns the fraction of what is computed in an epoch that is padding."""
+    computed = sum(
+        len(indices) * int(lengths[indices].max()) for indices in epoch_batches(lengths, batch_size, seed, 0)
+    )
+    return 1.0 - float(lengths.sum()) / computed

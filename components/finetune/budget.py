@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,13 +24,22 @@ _LADDER = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80)  # epoch
 class Budget:
     """The time of a search, and how much of it is gone."""
 
-    def __init__(self, minutes: float) -> None:
-        self.minutes, self._began = minutes, time.perf_counter()
+    def __init__(
+        self, minutes: float, clock: Callable[[], float] = time.perf_counter, began: float | None = None
+    ) -> None:
+        """Begins.
+
+        Args:
+            minutes: Of the search.
+            clock: Tells seconds.
+            began: What it told when the search began, in an earlier attempt; None: it begins now.
+        """
+        self.minutes, self._clock, self._began = minutes, clock, clock() if began is None else began
 
     @property
     def left(self) -> float:
         """Seconds that are left; all processes that train together are told the same."""
-        return parallel.group().agree(60 * self.minutes - (time.perf_counter() - self._began))
+        return parallel.group().agree(60 * self.minutes - (self._clock() - self._began))
 
     @property
     def is_spent(self) -> bool:

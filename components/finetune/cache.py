@@ -1,7 +1,7 @@
 """What the frozen part of a network makes of the examples: computed once, kept on disk, mapped into memory."""
 
 import math
-import shutil
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,6 +14,7 @@ from torch import Tensor
 from components.finetune import parallel
 from components.finetune.anatomy import Prefix
 from components.finetune.examples import Examples
+from components.shared.errors import ServiceError
 
 _GIB = 1 << 30
 
@@ -32,7 +33,9 @@ class States:
         kind = np.dtype(np.float32) if dtype == torch.float32 else np.dtype(np.int16)
         shape, group = (int(self.starts[-1]), *inner), parallel.group()
         if group.is_first:
-            self._values = np.memmap(path, kind, "w+", shape=shape)
+            size = math.prod(shape) * np.dtype(kind).itemsize
+            _reserve(path, size)
+            self._values = np.memmap(path, kind, "r+" if size else "w+", shape=shape)
         group.wait()
         if not group.is_first:
             self._values = np.memmap(path, kind, "r+", shape=shape)
@@ -56,6 +59,24 @@ class States:
             row[: stop - start] = self._values[start:stop]
         states = torch.from_numpy(found)
         return states if self.dtype == torch.float32 else states.view(torch.bfloat16)
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Takes a file's room on the disk before it is mapped: on a full one a write into the map would end the process.
+
+    Raises:
+        ServiceError: The disk is full.
+    """
+    try:
+        with path.open("wb") as file:
+            if size:
+                os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise ServiceError(
+            f"What the frozen part makes of the examples takes {size / _GIB:.1f} GiB at {path.parent}: "
+            f"{error.strerror}. Make room there, lead TMPDIR to a larger disk, or set training.cache_gib to less."
+        ) from error
 
 
 def compute_states(
@@ -127,7 +148,7 @@ def _room(
         budget_gib: The most disk.
     """
     found: dict[int, States] = {}
-    left = min(budget_gib * _GIB, 0.8 * shutil.disk_usage(folder).free)
+    left = budget_gib * _GIB  # whatever else is on the disk: what is learned depends on what is kept, in its last bits
     for stage, value in sorted(states.items()):
         dtype = torch.bfloat16 if value.dtype == torch.bfloat16 else torch.float32
         rows = np.full(count, value.shape[1], np.int64) if lengths is None or stage in pooled else lengths

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from components.finetune.answers import Answers
 from components.finetune.examples import Examples
+from components.finetune.history import measured
 from components.finetune.learners import Direct, predict
 from components.finetune.study import Study, Trained, in_words
-from components.finetune.training import measured
 from components.shared.backbones.network import Network
 from components.shared.outcomes import Outcome, join, outcome_of
 from components.shared.selection import rank
@@ -160,7 +160,8 @@ _SCHEMA = pa.schema(
 def _train(name: str, study: Study, strategy: str) -> tuple[dict[str, Any], Trained]:
     """Trains apart from the model: what happens stays out of its curves, and is told in one line."""
     began = time.perf_counter()
-    trained = dataclasses.replace(study, listener=lambda *_: None, tell=lambda _: None).run([strategy])
+    silent = dataclasses.replace(study, listener=lambda *_: None, tell=lambda _: None, attached=False)
+    trained = silent.run([strategy])
     validation = measured(trained.history.best)
     study.tell(f"compared: {name}: {in_words(validation)}")
     entry = {"strategy": strategy, "learning_rate": study.settings.learning_rate, "validation": validation}

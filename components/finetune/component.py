@@ -45,6 +45,8 @@ def finetune(
     alternative: str,
     known: str,
     replay: float,
+    checkpoint_uri: str,
+    checkpoint_minutes: float,
     seed: int,
 ) -> None:
     """Features, a backbone and, for words or gradients, the snapshot into a model."""

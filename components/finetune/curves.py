@@ -54,7 +54,7 @@ class Curves:
             return
         client = tracking.client(patient=kind is None)  # a pod that is told to end has seconds
         self._write(client)
-        status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
+        status = "FINISHED" if kind is None else "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
         try:
             client.set_terminated(self.run_id, status)
         except Exception as failure:

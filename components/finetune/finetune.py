@@ -1,22 +1,34 @@
 """Features and a backbone into a model."""
 
+import contextlib
 import dataclasses
+import hashlib
 import importlib.metadata
+import json
+import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from components.finetune import parallel
+from components.finetune import memory, parallel
 from components.finetune.columns import ColumnsAlone, family_of
 from components.finetune.curves import Curves
 from components.finetune.folds import folds_of
+from components.finetune.history import measured
+from components.finetune.journal import Journal
 from components.finetune.raw import raw_of
 from components.finetune.report import FinetuneReport
 from components.finetune.settings import ALONE, FinetuneSettings, strategies_of
 from components.finetune.study import Trained
-from components.finetune.training import measured
 from components.finetune.work import Work
 from components.shared import backbones
 from components.shared.artifact import open_artifact, write_artifact
+from components.shared.cache import Work as Content
+from components.shared.cache import content_of
+from components.shared.checkpoints import Checkpoints, place_of
+from components.shared.errors import ServiceError, TooLargeError
+from components.shared.resume import STEPS
+from components.shared.step import tell
 
 
 def finetune(features: Path, model: Path, settings: FinetuneSettings, snapshot: Path | None = None) -> FinetuneReport:
@@ -39,20 +51,52 @@ def finetune(features: Path, model: Path, settings: FinetuneSettings, snapshot: 
 
     Raises:
         InputError: A setting, the backbone or the snapshot is wrong, or the loss is no longer a number.
+        TooLargeError: Memory does not suffice, however small the parts of a batch.
         ServiceError: The hub, the store, the registry or MLflow failed, or the disk is full.
     """
     count = 1 if _has_no_backbone(settings) else parallel.processes()
-    if count > 1:
-        report: FinetuneReport = parallel.launch(_finetune, count, features, model, settings, snapshot)
-        return report
-    with tempfile.TemporaryDirectory(prefix="graft-finetune-") as scratch:
-        return _finetune(Path(scratch), features, model, settings, snapshot)
+    place = "" if _has_no_backbone(settings) else _place(features, model, settings, snapshot, count)
+    with _held(place) as place:
+        if count > 1:
+            report: FinetuneReport = parallel.launch(_finetune, count, features, model, settings, snapshot, place)
+            return report
+        with tempfile.TemporaryDirectory(prefix="graft-finetune-") as scratch:
+            return _finetune(Path(scratch), features, model, settings, snapshot, place)
+
+
+def _place(features: Path, model: Path, settings: FinetuneSettings, snapshot: Path | None, count: int) -> str:
+    """Returns where the checkpoints of this training are, known by all that what is learned depends on; "": none."""
+    if not place_of(settings.checkpoint_uri, "any"):
+        return ""
+    sources = {"features": features} | ({"snapshot": snapshot} if snapshot else {})
+    work = Content("finetune", sources, ("model", model), "", settings, weights=True, report=FinetuneReport)
+    content = content_of(work)
+    if content is None:
+        return ""
+    told = json.dumps({**content, "processes": count}, sort_keys=True)
+    return place_of(settings.checkpoint_uri, hashlib.sha256(told.encode()).hexdigest())
+
+
+@contextlib.contextmanager
+def _held(place: str) -> Iterator[str]:
+    """Holds the place of the checkpoints; gives "" where another process trains the same at this moment."""
+    with contextlib.ExitStack() as stack:
+        if place:
+            steps = os.environ.get(STEPS, "")
+            try:
+                stack.enter_context(Checkpoints(place, Path()).held(Path(steps).parent.name if steps else ""))
+            except ServiceError as error:
+                tell(f"no checkpoints are kept: {error}")
+                place = ""
+        yield place
 
 
 def _finetune(
-    scratch: Path, features: Path, model: Path, settings: FinetuneSettings, snapshot: Path | None
+    scratch: Path, features: Path, model: Path, settings: FinetuneSettings, snapshot: Path | None, place: str
 ) -> FinetuneReport:
     """Does the step's work, alone or as one of several processes, of which the first writes."""
+    store = Checkpoints(place, scratch / "checkpoint") if place else None
+    journal = Journal(store, scratch, settings.checkpoint_minutes)
     source = open_artifact(features, "features")
     raw = raw_of(source, snapshot, settings, scratch)
     alone = _has_no_backbone(settings)
@@ -60,19 +104,39 @@ def _finetune(
     work = (
         ColumnsAlone(source, raw, settings, scratch, folds)
         if alone
-        else Work(source, raw, settings, scratch, folds, snapshot)
+        else Work(source, raw, settings, scratch, folds, snapshot, journal)
     )
     stored = dataclasses.asdict(work.settings)
     if not parallel.group().is_first:
-        return _report("", "", work.train(None))
+        with _memory_told(), journal.kept():
+            return _report("", "", work.train(None))
     with (
+        _memory_told(),
         write_artifact(model, "model", stored, source.lineage()) as draft,
         Curves(settings.experiment, stored, model) as curves,
+        journal.kept(),
     ):
         trained = work.train(curves)
         work.save(trained, draft)
         draft.producer |= {"mlflow_run_id": curves.run_id, "requirements": _requirements(family_of(trained, source))}
+        curves.log(memory.peaks(), int(trained.history.epochs[-1]["step"]), "system/")
+    if store is not None:
+        store.remove()
     return _report(draft.digest, curves.run_id, trained)
+
+
+@contextlib.contextmanager
+def _memory_told() -> Iterator[None]:
+    """Tells as a failure of its own that memory did not suffice where nothing smaller was tried."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not memory.is_out_of_memory(error):
+            raise
+        raise TooLargeError(
+            f"Memory did not suffice: {str(error)[:300] or type(error).__name__}. Set a smaller training.batch_size or "
+            "training.max_length, a smaller backbone, or give the step more memory."
+        ) from error
 
 
 def _has_no_backbone(settings: FinetuneSettings) -> bool:

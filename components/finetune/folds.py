@@ -190,6 +190,7 @@ class NetworkRefits:
             scratch=self.scratch,
             listener=lambda *_: None,
             tell=lambda _: None,
+            attached=False,
         )
 
 

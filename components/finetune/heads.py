@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from components.finetune import fitting
 from components.finetune.classical import ClassicalFit, Sample
 from components.finetune.fitting import HeadFit, fit_head
-from components.finetune.joint import fit_joint
+from components.finetune.history import History
+from components.finetune.joint import JointFit, fit_joint
 from components.finetune.learners import HeadOnly, predict
 from components.finetune.probe import Probe, Vectors, View, fit_probe
-from components.finetune.training import History
 from components.finetune.wide import JointHead
 from components.shared.backbones.network import Network
 from components.shared.selection import rank
@@ -88,11 +88,15 @@ class Heads:
         study, began = self.study, time.perf_counter()
         if not study.network.head.exclusive:
             return self._of_any_loss(began)
-        vectors = [self._vectors(name) for name in ("train", "validation")]
         like = self.like.probe.fitted if self.like else None
         assert like is None or isinstance(like, Probe), "it is a probe"
         classes = study.network.head.out_features
-        probe = fit_probe(vectors[0], vectors[1], classes, study.tell, self._views(), like)
+
+        def fit() -> Probe:
+            vectors = [self._vectors(name) for name in ("train", "validation")]
+            return fit_probe(vectors[0], vectors[1], classes, study.tell, self._views(), like)
+
+        probe = study.journal.fitted(PROBE, Probe, fit, study.train.device)
         entry = {"train_loss": probe.train_loss, **probe.validation}
         return Head(PROBE, probe.words, probe, probe.view, self._history(entry, began))
 
@@ -110,7 +114,8 @@ class Heads:
         )
         before = self.like and self.like.joint
         like = before.fitted.fit if before and isinstance(before.fitted, JointHead) else None
-        joint = fit_joint(train, validation, fit, sample, study.settings.seed, study.selection, like)
+        rest = (train, validation, fit, sample, study.settings.seed, study.selection, like)
+        joint = study.journal.fitted(name, JointFit, lambda: fit_joint(*rest), study.train.device)
         told = joint.validation
         what = f"{chosen.pooling} pooling, vector times {joint.scale:g} beside {fit.reading}, {joint.linear.words}"
         study.tell(
@@ -146,7 +151,9 @@ class Heads:
             states = study.states[split][study.anatomy.head]
             return fitting.Vectors(states, examples, study.network.head, view, most)
 
-        fit = fit_head(study.network.head, study.objective, look, self._views(), study.selection, study.tell, before)
+        rest = (look, self._views(), study.selection, study.tell, before)
+        device = study.train.device
+        fit = study.journal.fitted(PROBE, HeadFit, lambda: fit_head(study.network.head, study.objective, *rest), device)
         entry = {"train_loss": fit.train_loss, **fit.validation}
         return Head(PROBE, fit.words, fit, fit.view, self._history(entry, began))
 

@@ -18,7 +18,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from components.shared.errors import GraftError, InputError, ServiceError
+from components.shared.errors import GraftError, InputError, ServiceError, TooLargeError
+from components.shared.stopping import PreemptedError
 
 PROCESSES = "GRAFT_PROCESSES"
 """Environment variable: how many processes train, where it is not one a visible GPU (tests; fewer than there are)."""
@@ -46,6 +47,15 @@ class Group:
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """Returns the tensors of all processes, [processes, …], in memory of the host."""
+        if self.size == 1:
+            return tensor.cpu()[None].clone()
+        mine = tensor.to(device())
+        found = [torch.empty_like(mine) for _ in range(self.size)]
+        dist.all_gather(found, mine)
+        return torch.stack(found).cpu()
 
     def agree(self, value: float) -> float:
         """Returns the first process' value: what hangs on a clock must be decided alike by all."""
@@ -111,14 +121,14 @@ def launch(work: Callable[..., Any], count: int, *arguments: Any) -> Any:
         try:
             return elastic_launch(config, _worker)(work, Path(scratch), *arguments)[0]
         except SignalException as error:
-            raise KeyboardInterrupt from error
+            raise (PreemptedError if error.sigval == signal.SIGTERM else KeyboardInterrupt) from error
         except ChildFailedError as error:
             raise _told(Path(scratch) / _FAILURE, error) from None
 
 
 def _worker(work: Callable[..., Any], scratch: Path, *arguments: Any) -> Any:
     """What each process does. It ends like an interrupted one when it is told to: what is half-written is removed."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _preempted)
     if torch.cuda.is_available():
         torch.cuda.set_device(device())
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
@@ -126,11 +136,15 @@ def _worker(work: Callable[..., Any], scratch: Path, *arguments: Any) -> Any:
         return work(scratch, *arguments)
     except GraftError as error:
         partial = scratch / f"{_FAILURE}.{dist.get_rank()}"
-        partial.write_text(json.dumps({"input": isinstance(error, InputError), "message": str(error)}), "utf-8")
+        partial.write_text(json.dumps({"code": error.exit_code, "message": str(error)}), "utf-8")
         partial.replace(scratch / _FAILURE)
         raise SystemExit(error.exit_code) from None
     finally:
         dist.destroy_process_group()
+
+
+def _preempted(*_: object) -> None:
+    raise PreemptedError
 
 
 def _told(file: Path, error: Exception) -> GraftError:
@@ -138,4 +152,5 @@ def _told(file: Path, error: Exception) -> GraftError:
     if not file.exists():
         return ServiceError(f"A process that trained died: {str(error)[-800:]}. Look at its log above.")
     told = json.loads(file.read_text("utf-8"))
-    return (InputError if told["input"] else ServiceError)(told["message"])
+    kinds = {kind.exit_code: kind for kind in (InputError, ServiceError, TooLargeError)}
+    return kinds[told["code"]](told["message"])

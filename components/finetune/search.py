@@ -148,7 +148,10 @@ class Search:
         return self.recipe.get("classes") != classes or examples > 1.5 * self.recipe.get("examples", 0)
 
     def _train(self) -> None:
-        plan, name = self._plan()
+        told = self.study.journal.noted("plan", self._plan)
+        plan, name = Plan(**told["plan"]) if told["plan"] else None, told["strategy"]
+        if plan and not plan.whole:
+            self.study.prepare(["partial"])
         if plan is None and not self._done:
             plan = Plan(1, races=False, whole=True)  # there is to be a model
         if plan is None:
@@ -161,14 +164,17 @@ class Search:
         rates = [settings.learning_rate * factor for factor in (_FACTORS if plan.races else _FACTORS[:1])]
         waiting = [settings.learning_rate * factor for factor in _AFTER_FAILURE] if self.open_rate else []
         trained = self._race(name, settings, rates)
-        while waiting and self.budget.left > 0 and (trained is None or not self._has_learned(trained)):
+        while waiting and self._has_time() and (trained is None or not self._has_learned(trained)):
             self.study.tell(f"nothing was learned: once more, at a learning rate of {waiting[0]:g}")
             trained = self._race(name, settings, [waiting.pop(0)])
         if trained is None and not self._done:
             raise InputError(self.candidates[-1]["note"])
 
-    def _plan(self) -> tuple[Plan | None, str]:
-        """Returns what the time allows, by the seconds that a few steps take, and the strategy."""
+    def _has_time(self) -> bool:
+        return bool(self.study.journal.noted("time for another rate", lambda: self.budget.left > 0))
+
+    def _plan(self) -> dict[str, Any]:
+        """Returns `plan`, what the time allows by the seconds that a few steps take (None: nothing), and `strategy`."""
         study, parameters = self.study, sum(parameter.numel() for parameter in self.study.network.parameters())
         name = self._strategy(parameters)
         epoch = self._measure(name)
@@ -176,11 +182,11 @@ class Search:
         race = RUNG * (len(_FACTORS) - 1) if can_race else 0.0
         resumes = study.anatomy.resumable and not study.train.augment
         plan = plan_for(epoch, self.budget.left, self.settings.epochs, race, part=0.4 if resumes else 0.6)
-        if plan is None or (plan.races and not can_race):
-            return (plan and dataclasses.replace(plan, races=False)), name
-        if not plan.whole:
-            study.prepare(["partial"])
-        return plan, name if plan.whole else "partial"
+        if plan is None:
+            return {"plan": None, "strategy": name}
+        races = plan.races and can_race
+        told = {"plan": dataclasses.asdict(dataclasses.replace(plan, races=races))}
+        return {**told, "strategy": name if plan.whole else "partial"}
 
     def _strategy(self, parameters: int) -> str:
         told = self.recipe.get("strategy", "")
@@ -192,7 +198,7 @@ class Search:
 
     def _measure(self, name: str) -> float:
         """Returns the seconds of an epoch and its validation, from a few steps of a trial that is thrown away."""
-        trial = self.study.trial(name, self.settings, self.pretrained)
+        trial = self.study.trial(name, self.settings, self.pretrained, attached=False)
         trial.listener = lambda *_: None
         steps = min(_MEASURED, trial.total)
         trial.run(min(1, steps))
@@ -220,10 +226,10 @@ class Search:
             rung = max(1, math.ceil(RUNG * trial.total)) if len(rates) > 1 else 0
             told = f"{_words(name, self.pretrained)}, learning rate {rate:g}, {settings.epochs} epochs"
             try:
-                trial.run(rung)
-                scores = trial.score() if rung else {}
+                scores = self.study.journal.noted("rung", trial.reaching(rung)) if rung else {}
             except InputError as error:
                 self._note(f"{name}, {rate:g}", str(error), told)
+                self.study.journal.drop(trial)
                 continue
             if rung:
                 seconds = {**scores, "seconds": time.perf_counter() - began}
@@ -234,6 +240,9 @@ class Search:
             return None
         selection = self.study.selection
         rate, trial, _ = trials[0] if len(trials) == 1 else max(trials, key=lambda item: rank(item[2], selection))
+        for _, other, _ in trials:
+            if other is not trial:
+                self.study.journal.drop(other)
         return self._finish(name, rate, trial, settings)
 
     def _finish(self, name: str, rate: float, trial: Trial, settings: FinetuneSettings) -> Trained | None:
@@ -245,6 +254,7 @@ class Search:
             self._to_the_end(trial)
         except InputError as error:
             self._note(title, str(error), told)
+            self.study.journal.drop(trial)
             return None
         trained = self.study.finish(trial)
         trained.from_probe = self.pretrained

@@ -75,6 +75,10 @@ class FinetuneSettings:
     alternative: str = option("", "another backbone to start from, too; the better on validation is kept")
     known: str = option("", "the version, models:/NAME/3, whose training data is old data")
     replay: float = option(1.0, "the part of the old training examples, of each class, that is trained on again")
+    checkpoint_uri: str = option(
+        "", "where checkpoints of training go, a path or s3://…; without it where GRAFT_CHECKPOINTS says", keyed=False
+    )
+    checkpoint_minutes: float = option(10.0, "between two checkpoints of training", keyed=False)
     seed: int = option(42, "of the head, the order of the examples, dropout and augmentation")
 
     def __post_init__(self) -> None:
@@ -85,6 +89,10 @@ class FinetuneSettings:
             raise InputError(f"replay is {self.replay}; a part from 0 to 1 was expected.")
         for name in (names := strategies_of(self.strategy)):
             _check("strategy", name, CHOICES)
+        if self.checkpoint_minutes <= 0:
+            raise InputError(f"checkpoint_minutes is {self.checkpoint_minutes:g}; more than 0 minutes were expected.")
+        if "://" in self.checkpoint_uri and not self.checkpoint_uri.startswith(("s3://", "minio://")):
+            raise InputError(f"checkpoint_uri is {self.checkpoint_uri!r}; a path or s3://bucket/prefix was expected.")
         if AUTO in names and len(names) > 1:
             raise InputError(f"strategy is {self.strategy!r}; 'auto' looks for the best itself and stands alone.")
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from components.finetune import parallel
+from components.finetune.history import measured
 from components.finetune.settings import FinetuneSettings
 from components.finetune.study import Study, Trained
-from components.finetune.training import measured
 from components.shared import registry, tasks
 from components.shared.artifact import Artifact
 from components.shared.backbones import Backbone

@@ -19,11 +19,13 @@ from components.finetune.cache import States, compute_states
 from components.finetune.examples import Examples
 from components.finetune.fusion import Fusion, fuse
 from components.finetune.heads import Head, Heads
+from components.finetune.history import History, measured
+from components.finetune.journal import Journal
 from components.finetune.learners import Autocast, Direct, Learner, Resumed, outputs_of
 from components.finetune.raw import Raw
 from components.finetune.settings import ALONE, FinetuneSettings
 from components.finetune.strategies import STRATEGIES, add_adapters, describe, merge_adapters
-from components.finetune.training import History, Trial, measured
+from components.finetune.training import Trial
 from components.finetune.wide import note_of
 from components.finetune.words import WideColumns
 from components.shared.backbones.network import Network
@@ -97,6 +99,8 @@ class Study:
         states: What frozen parts made of a split's examples, by split and stage.
         raw: The raw examples, where words or gradients are to be looked at; else None.
         like: The heads of another study, whose choices are repeated.
+        journal: What was done before, and where what is done is kept.
+        attached: Whether its trainings are kept; else they begin anew, as what is only compared.
     """
 
     make: Callable[[], Network]
@@ -111,6 +115,8 @@ class Study:
     states: dict[str, dict[int, States]] = field(default_factory=lambda: {"train": {}, "validation": {}})
     raw: Raw | None = None
     like: Heads | None = None
+    journal: Journal = field(default_factory=Journal)
+    attached: bool = True
 
     def __post_init__(self) -> None:
         self.network = self.make().to(self.train.device).eval()
@@ -276,13 +282,20 @@ class Study:
         found = outputs_of(network, learner, 2 * self.settings.batch_size, self.autocast)
         return found, self.validation.target_columns()
 
-    def trial(self, name: str, settings: FinetuneSettings | None = None, from_probe: bool = False) -> Trial:
+    def trial(
+        self,
+        name: str,
+        settings: FinetuneSettings | None = None,
+        from_probe: bool = False,
+        attached: bool | None = None,
+    ) -> Trial:
         """Returns a network of its own, about to learn by a strategy, from kept states where there are some.
 
         Args:
             name: Of the strategy.
             settings: Other ones than the study's.
             from_probe: Begin with the probe's head, also where the strategy does not.
+            attached: Whether it goes on where the journal knows it was; None: as the study is.
 
         Raises:
             InputError: Batches would have one example, and the network's norms need several.
@@ -302,7 +315,11 @@ class Study:
         def listen(event: str, entry: dict[str, float]) -> None:
             self.listener(name, event, entry)
 
-        return Trial(network, anatomy, name, learners, settings, self.autocast, listen, self.objective)
+        journal, options = self.journal, (self.autocast, listen, self.objective)
+        trial = Trial(network, anatomy, name, learners, settings, *options, journal)
+        if self.attached if attached is None else attached:
+            journal.attach(trial, f"{name}, learning rate {settings.learning_rate:g}")
+        return trial
 
     def _learners(self, name: str, anatomy: Anatomy) -> tuple[Learner, Learner]:
         found: list[Learner] = []
@@ -319,11 +336,15 @@ class Study:
         """Runs trials to the rung; returns the best, and the rows with how all did there."""
         scores = {}
         for trial in trials:
-            trial.run(max(1, round(RUNG * trial.total)))
-            scores[trial.strategy] = trial.score()
-            self.tell(f"{trial.strategy} after {trial.done} of {trial.total} steps: {in_words(scores[trial.strategy])}")
+            rung = max(1, round(RUNG * trial.total))
+            scores[trial.strategy] = self.journal.noted(f"rung of {trial.strategy}", trial.reaching(rung))
+            self.tell(f"{trial.strategy} after {rung} of {trial.total} steps: {in_words(scores[trial.strategy])}")
         best = max(trials, key=lambda trial: rank(scores[trial.strategy], self.selection))
-        found = {trial.strategy: _row(trial.history, scores[trial.strategy], trial.done) for trial in trials}
+        steps = [max(1, round(RUNG * trial.total)) for trial in trials]
+        found = {t.strategy: _row(t.history, scores[t.strategy], at) for t, at in zip(trials, steps, strict=True)}
+        for trial in trials:
+            if trial is not best:
+                self.journal.drop(trial)
         self.tell(f"{best.strategy} goes on")
         return [best], {**rows, **found}
 

@@ -1,73 +1,45 @@
 """The training loop: AdamW, warm-up and linear decay, clipping, early stopping. To be read in one sitting."""
 
+import contextlib
+import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.finetune import parallel
+from components.finetune import memory, parallel
+from components.finetune.adjustment import adjustment
 from components.finetune.anatomy import Anatomy
-from components.finetune.batches import LEAST, epoch_batches, steps_of
-from components.finetune.examples import Examples
+from components.finetune.batches import LEAST, epoch_batches, padding, steps_of
+from components.finetune.history import History, Listener, Losses
 from components.finetune.learned import is_still_learning
 from components.finetune.learners import Autocast, Learner, outputs_of
+from components.finetune.schedule import linear_schedule
 from components.finetune.settings import FinetuneSettings
 from components.finetune.strategies import STRATEGIES, freeze, parameter_groups
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
 from components.shared.selection import rank
+from components.shared.stopping import Stop, held_back
 from components.shared.tasks.objective import Objective
 
-_FLUSH_STEPS = 10  # how often the loss is brought from the device, looked at and told
+if TYPE_CHECKING:
+    from components.finetune.journal import Journal
+
 _GAIN, _LEAST_GAIN = 0.995, 1e-3  # a validation loss that falls by less is no gain to go on for
-_COUNTED = ("epoch", "step", "train_loss", "seconds")  # of an entry: no scores
 _LEAST_STEPS = 100  # without better validation before training stops: few examples make short epochs
-
-Listener = Callable[[str, dict[str, float]], None]
-"""Called with "step" or "epoch" and the newest entry of the history."""
-
-
-@dataclass
-class History:
-    """What happened, for curves and the page. Losses are those of the head: of classes cross-entropies in nats.
-
-    Attributes:
-        steps: Entries with `step`, `epoch` (fraction), `loss` (mean since the last entry), `learning_rate`,
-            `gradient_norm` (before clipping).
-        epochs: Entries with `epoch` (from 1), `step`, `train_loss`, what `measured` picks of them, `seconds`.
-        best_epoch: Whose weights were kept.
-        stopped_early: Whether epochs were left out because validation no longer improved.
-        padding: The fraction of the computed tokens that was padding.
-        seconds: Of training, without validation.
-        examples_per_second: Of training, without validation.
-    """
-
-    steps: list[dict[str, float]] = field(default_factory=list)
-    epochs: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = 0
-    stopped_early: bool = False
-    padding: float = 0.0
-    seconds: float = 0.0
-    examples_per_second: float = 0.0
-
-    @property
-    def best(self) -> dict[str, float]:
-        """The entry of the epoch that was kept."""
-        return self.epochs[self.best_epoch - 1]
-
-
-def measured(entry: Mapping[str, float]) -> dict[str, float]:
-    """Returns of an entry of a history what was measured on validation examples: `validation_loss`, the metrics."""
-    return {name: value for name, value in entry.items() if name not in _COUNTED}
+_NETWORK, _BEST, _OPTIMIZER = "network.", "best.", "optimizer."
 
 
 class Trial:
-    """One network that learns by one strategy; it can be paused at any step, and goes on as if it had not been."""
+    """One network that learns by one strategy; it can be paused at any step, and goes on as if it had not been.
+
+    So it does in another process, from its `state`. SIGTERM and Ctrl-C wait for the end of a step.
+    """
 
     def __init__(
         self,
@@ -79,6 +51,7 @@ class Trial:
         autocast: Autocast,
         listener: Listener,
         objective: Objective,
+        journal: "Journal | None" = None,
     ) -> None:
         """Prepares training.
 
@@ -91,32 +64,38 @@ class Trial:
             autocast: Makes the context that forward passes run in.
             listener: Is told every entry of the history.
             objective: How well it does on validation examples, and which epoch is best.
+            journal: Looks after each step whether a checkpoint is due.
         """
         self.network, self.anatomy, self.strategy = network, anatomy, strategy
         self.train, self.validation = learners
         self.settings, self.autocast, self.listener = settings, autocast, listener
-        self.objective = objective
+        self.objective, self.journal = objective, journal
         self.selection = objective.selection(self.train.examples.target_columns())
         self.history = History()
         self._least = LEAST * parallel.group().size
         self.epoch_steps = steps_of(len(self.train.examples), settings.batch_size, self._least)
         self.total = settings.epochs * self.epoch_steps
         self.done = 0
-        self.cut = False  # whether training was ended from outside
+        self.cut = self.over = False  # whether training was ended from outside, and whether it has ended
         self._best = (float("-inf"), 0.0)
         self._lowest = float("inf")  # validation loss
         self._gained = 0  # the step at which score or loss of validation last became better
-        self._adjustment = _adjustment(self.train.examples, settings, network) if network.head.exclusive else None
+        self._adjustment = adjustment(self.train.examples, settings, network) if network.head.exclusive else None
         self._best_weights: dict[str, Tensor] | None = None
         self._before = 0.0  # seconds of training before this epoch
         # Of dropout: each process draws its own.
         self._random = torch.Generator().manual_seed(settings.seed + 7919 * parallel.group().rank).get_state()
+        self._device_random: Tensor | None = None
         self._devices = [torch.cuda.current_device()] if self.train.examples.device.type == "cuda" else []
         groups = parameter_groups(network, anatomy, settings, settings.learning_rate)
         self._optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
-        self._schedule = _schedule(self._optimizer, settings.warmup_ratio, self.total)
+        self._schedule = linear_schedule(self._optimizer, settings.warmup_ratio, self.total)
         self._group = parallel.group()
         self._forward: Any = network
+        self._losses: Losses | None = None  # of the epoch that is at work
+        self._stop: Stop | None = None  # while it runs
+        self._in_step = False
+        self._sizes = memory.Sizes(settings.batch_size, network)
         self._loop = self._steps()
 
     def run(self, until: int | None = None) -> None:
@@ -125,13 +104,28 @@ class Trial:
         Raises:
             InputError: The loss is no longer a number; says at which step, on which examples.
         """
-        with torch.random.fork_rng(self._devices):
-            torch.random.set_rng_state(self._random)
-            if self._devices:
-                torch.cuda.manual_seed(self.settings.seed + self.done + 7919 * self._group.rank)
-            for _ in self._loop if until is None else itertools.islice(self._loop, max(0, until - self.done)):
-                pass
-            self._random = torch.random.get_rng_state()
+        with torch.random.fork_rng(self._devices), held_back() as self._stop:
+            self._set_random()
+            try:
+                for _ in self._loop if until is None else itertools.islice(self._loop, max(0, until - self.done)):
+                    self._keep_random()
+                    if self.journal is not None:
+                        self.journal.look(self, self._stop)
+                    self._stop.obey()
+            finally:
+                self._keep_random()
+                self._stop = None
+
+    def _set_random(self) -> None:
+        torch.random.set_rng_state(self._random)
+        if self._devices and self._device_random is None:
+            torch.cuda.manual_seed(self.settings.seed + 7919 * self._group.rank)
+        elif self._device_random is not None:
+            torch.cuda.set_rng_state(self._device_random)
+
+    def _keep_random(self) -> None:
+        self._random = torch.random.get_rng_state()
+        self._device_random = torch.cuda.get_rng_state() if self._devices else None
 
     def score(self) -> dict[str, float]:
         """Returns validation_loss and metrics of the weights as they are now.
@@ -139,7 +133,11 @@ class Trial:
         Raises:
             InputError: What the network says is no longer a number.
         """
-        outputs = outputs_of(self.network, self.validation, 2 * self.settings.batch_size, self.autocast)
+        # It changes nothing, so a signal need not wait for its end; of several processes none may leave the others.
+        with contextlib.nullcontext() if self._stop is None or self._group.size > 1 else self._stop.released():
+            outputs = self._sizes.fitting(
+                lambda size: outputs_of(self.network, self.validation, size, self.autocast), 2 * self._sizes.batch
+            )
         if not all(np.isfinite(values).all() for values in outputs.values()):
             raise InputError(
                 f"What the network says of validation examples is no longer a number after step {self.done}. Lower "
@@ -147,19 +145,113 @@ class Trial:
             )
         return self.objective.scores(outputs, self.validation.examples.target_columns())
 
+    def reaching(self, step: int) -> Callable[[], dict[str, float]]:
+        """Returns what trains up to a step and tells the scores there, as `score` does."""
+
+        def reach() -> dict[str, float]:
+            self.run(step)
+            return self.score()
+
+        return reach
+
     def end(self) -> None:
         """Ends training where it is, perhaps within an epoch: what was learned is validated, and the best kept."""
-        self.cut = True
-        if self.done and (not self.history.epochs or self.history.epochs[-1]["step"] < self.done):
-            self._train_loss = self.history.steps[-1]["loss"] if self.history.steps else float("nan")
-            self._validate(len(self.history.epochs))
-        self.history.stopped_early = True
-        self._loop.close()
-        self._restore()
+        if self.over:
+            return
+        with held_back() as self._stop:
+            if self.done and (not self.history.epochs or self.history.epochs[-1]["step"] < self.done):
+                self._train_loss = self.history.steps[-1]["loss"] if self.history.steps else float("nan")
+                self._validate(len(self.history.epochs))
+            self.history.stopped_early = self.cut = True
+            self._loop.close()
+            self._restore()
+        self._stop = None
+
+    @property
+    def is_between_steps(self) -> bool:
+        """Whether it could go on elsewhere from where it is."""
+        return self.done > 0 and not self._in_step
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the losses of all steps have been brought from the device."""
+        return self._losses is None or not self._losses.waiting
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Copies to memory all that it takes to go on elsewhere: tensors, and JSON values. All processes must call it.
+
+        Once it is over, that is what was learned and the history. The best weights, under names of their own, are not
+        copied: nothing writes into them.
+        """
+        history = {**dataclasses.asdict(self.history), "steps": list(self.history.steps)}
+        told: dict[str, Any] = {"done": self.done, "over": self.over, "history": history, "cut": self.cut}
+        tensors = {_NETWORK + name: tensor for name, tensor in self._learned().items()}
+        if self.over:
+            return tensors, told
+        for number, values in self._optimizer.state_dict()["state"].items():
+            for name, value in values.items():
+                tensors[f"{_OPTIMIZER}{number}.{name}"] = value.detach().to("cpu", copy=True)
+        tensors |= {_BEST + name: tensor for name, tensor in (self._best_weights or {}).items()}
+        tensors["random"] = self._group.gather(self._random)
+        if self._device_random is not None:
+            tensors["device_random"] = self._group.gather(self._device_random)
+        told |= {"rates": self._schedule.get_last_lr(), "best": list(self._best), "lowest": self._lowest}
+        told |= {"gained": self._gained, "before": self._before, "sizes": self._sizes.told()}
+        if (losses := self._losses) is not None and losses.first == len(self.history.epochs) * self.epoch_steps:
+            told["losses"] = {"done": losses.done, "sum": losses.sum}
+            if losses.waiting:
+                pairs = [torch.stack((loss.float(), norm.float())) for _, loss, norm in losses.waiting]
+                tensors["waiting"] = torch.stack(pairs).cpu()
+        return tensors, told
+
+    def restore(self, tensors: Mapping[str, Tensor], told: Mapping[str, Any]) -> None:
+        """Goes to where another one was, which was made of the same; tells its history again."""
+        self.done, self.over, self.cut = told["done"], told["over"], told["cut"]
+        self.history = History(**told["history"])
+        self.network.load_state_dict(_named(tensors, _NETWORK), strict=False)
+        for entry in sorted((*self.history.steps, *self.history.epochs), key=lambda entry: entry["step"]):
+            self.listener("step" if "loss" in entry else "epoch", entry)
+        if self.over:
+            self._loop.close()
+            return
+        self._best_weights = _named(tensors, _BEST) or None
+        self._best, self._lowest = (told["best"][0], told["best"][1]), told["lowest"]
+        self._gained, self._before = told["gained"], told["before"]
+        self._sizes.restore(told["sizes"])
+        self._random = tensors["random"][self._group.rank]
+        if self._devices and "device_random" in tensors:
+            self._device_random = tensors["device_random"][self._group.rank]
+        self._restore_optimizer(tensors, told["rates"])
+        if "losses" in told:
+            self._losses = self._restored_losses(told["losses"], tensors.get("waiting"))
+
+    def _restore_optimizer(self, tensors: Mapping[str, Tensor], rates: list[float]) -> None:
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _named(tensors, _OPTIMIZER).items():
+            number, _, key = name.partition(".")
+            state.setdefault(int(number), {})[key] = tensor
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
+        self._schedule.load_state_dict({"last_epoch": self.done, "_step_count": self.done + 1, "_last_lr": rates})
+        for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+
+    def _restored_losses(self, told: Mapping[str, Any], waiting: Tensor | None) -> Losses:
+        epoch, examples = len(self.history.epochs), self.train.examples
+        losses = Losses(epoch * self.epoch_steps, self.epoch_steps, examples, self.history, self.listener)
+        losses.done, losses.sum = told["done"], told["sum"]
+        if waiting is not None:
+            batches = list(itertools.islice(self._batches(epoch), losses.done))[-len(waiting) :]
+            pairs = waiting.to(examples.device)
+            losses.waiting = [(indices, *pair) for indices, pair in zip(batches, pairs, strict=True)]
+        return losses
+
+    def _batches(self, epoch: int) -> Iterator[np.ndarray]:
+        settings = self.settings
+        return epoch_batches(self.train.examples.lengths, settings.batch_size, settings.seed, epoch, least=self._least)
 
     def _steps(self) -> Generator[int]:
         """Trains; yields after each step."""
-        for epoch in range(self.settings.epochs):
+        for epoch in range(len(self.history.epochs), self.settings.epochs):
             yield from self._epoch(epoch)
             self._validate(epoch)
             if self._is_over():
@@ -176,42 +268,88 @@ class Trial:
     def _restore(self) -> None:
         if self._best_weights is not None:
             self.network.load_state_dict(self._best_weights, strict=False)
-        self.history.padding = _padding(self.train.examples.lengths, self.settings)
+        self.history.padding = padding(self.train.examples.lengths, self.settings.batch_size, self.settings.seed)
+        self.over, self._best_weights = True, None
+        if self.journal is not None:
+            self.journal.end(self)
 
     def _epoch(self, epoch: int) -> Iterator[int]:
-        settings, examples = self.settings, self.train.examples
-        first = STRATEGIES[self.strategy].first(self.anatomy, settings, epoch)
-        losses = _Losses(self.done, self.epoch_steps, examples, self.history, self.listener)
+        first = STRATEGIES[self.strategy].first(self.anatomy, self.settings, epoch)
+        losses = self._losses_of(epoch)
         began = time.perf_counter()
-        for indices in epoch_batches(examples.lengths, settings.batch_size, settings.seed, epoch, self._least):
+        for indices in itertools.islice(self._batches(epoch), losses.done, None):
             if not losses.done or not self.network.training:  # a pause may have left it in evaluation
                 freeze(self.network, self.anatomy, STRATEGIES[self.strategy], first)
                 self._forward = self._joined()
-            loss = self._loss(indices, np.random.default_rng((settings.seed, epoch, losses.done, self._group.rank)))
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = nn.utils.clip_grad_norm_(self.network.parameters(), settings.max_grad_norm)
+            self._in_step = True
+            loss = self._learn(indices, (self.settings.seed, epoch, losses.done, self._group.rank))
+            norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.max_grad_norm)
             losses.add(indices, loss.detach(), norm.detach(), max(map(float, self._schedule.get_last_lr())))
             self._optimizer.step()
             self._schedule.step()
             self._optimizer.zero_grad()
             self.done += 1
+            self._in_step = False
             self.history.seconds += time.perf_counter() - began
             yield self.done
             began = time.perf_counter()
         self._train_loss = losses.finish()
 
+    def _losses_of(self, epoch: int) -> Losses:
+        """Returns the losses of an epoch that begins, or that goes on."""
+        first, examples = epoch * self.epoch_steps, self.train.examples
+        if self._losses is None or self._losses.first != first:
+            self._losses = Losses(first, self.epoch_steps, examples, self.history, self.listener)
+        return self._losses
+
+    def _learn(self, indices: np.ndarray, seeds: tuple[int, ...]) -> Tensor:
+        """Makes the gradients of a batch's mean loss, which is returned; in parts where memory asks for it.
+
+        Raises:
+            TooLargeError: Memory does not suffice, however small the parts.
+        """
+
+        def learn(size: int) -> Tensor:
+            self._optimizer.zero_grad()
+            parts = self._sizes.parts(indices, size)
+            if len(parts) > 1:
+                return self._accumulated(parts, seeds)
+            loss = self._loss(indices, np.random.default_rng(seeds))
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+
+        return self._sizes.learning(learn, alone=self._group.size == 1)
+
+    def _accumulated(self, parts: list[np.ndarray], seeds: tuple[int, ...]) -> Tensor:
+        """Adds up the gradients of a batch's parts: their sums, divided in the end by what was counted in all."""
+        totals, counts = [], []
+        for number, part in enumerate(parts):
+            total, count = self._sums(part, np.random.default_rng((*seeds, number)))
+            total.backward()  # type: ignore[no-untyped-call]
+            totals.append(total.detach())
+            counts.append(count.detach())
+        count = torch.stack(counts).sum().clamp(min=1)
+        for parameter in self.network.parameters():
+            if parameter.grad is not None:
+                parameter.grad.div_(count)
+        return torch.stack(totals).sum() / count
+
     def _loss(self, indices: np.ndarray, draw: np.random.Generator) -> Tensor:
         """Returns a batch's mean loss; with several processes that of a share, so that their mean is the batch's."""
         mine = self._group.share(indices)
-        with self.autocast():
-            outputs, targets = self.train.outputs(self._forward, mine if len(mine) else indices[:1], draw)
-        if self._adjustment is not None:
-            outputs = {**outputs, "logits": outputs["logits"].float() + self._adjustment}
-        total, count = self.network.head.loss(outputs, targets, self.settings.label_smoothing)
+        total, count = self._sums(mine if len(mine) else indices[:1], draw)
         if self._group.size == 1:
             return total / count.clamp(min=1)
         there = float(len(mine) > 0)
         return there * self._group.size * total / self._group.total(there * count).clamp(min=1)
+
+    def _sums(self, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Returns the sum of the losses of some examples, and of how many things it is one."""
+        with self.autocast():
+            outputs, targets = self.train.outputs(self._forward, indices, draw)
+        if self._adjustment is not None:
+            outputs = {**outputs, "logits": outputs["logits"].float() + self._adjustment}
+        return self.network.head.loss(outputs, targets, self.settings.label_smoothing)
 
     def _joined(self) -> Any:
         """Returns what is called in training: of several processes, what makes the mean of their gradients."""
@@ -243,78 +381,5 @@ class Trial:
         return {n: t.detach().to("cpu", copy=True) for n, t in state.items() if gradual or n not in frozen}
 
 
-class _Losses:
-    """Keeps the losses of an epoch on the device, and brings them in a few at a time: no synchronisation each step."""
-
-    def __init__(self, first: int, total: int, examples: Examples, history: History, listener: Listener) -> None:
-        self.done, self.first, self.total = 0, first, total
-        self.examples, self.history, self.listener = examples, history, listener
-        self.waiting: list[tuple[np.ndarray, Tensor, Tensor]] = []
-        self.sum = 0.0
-
-    def add(self, indices: np.ndarray, loss: Tensor, norm: Tensor, learning_rate: float) -> None:
-        """Adds a step; every few steps looks at their losses and tells them."""
-        self.done += 1
-        self.waiting.append((indices, loss, norm))
-        if len(self.waiting) == _FLUSH_STEPS or self.done == self.total:
-            self._flush(learning_rate)
-
-    def finish(self) -> float:
-        """Returns the mean loss of the epoch's steps."""
-        return self.sum / max(self.done, 1)
-
-    def _flush(self, learning_rate: float) -> None:
-        group = parallel.group()
-        stacked = torch.stack([torch.stack((loss.float(), norm.float())) for _, loss, norm in self.waiting])
-        numbers = (group.total(stacked) / group.size).tolist()
-        first = self.first + self.done - len(self.waiting) + 1
-        for offset, (loss, norm) in enumerate(numbers):
-            if not (np.isfinite(loss) and np.isfinite(norm)):
-                self._refuse(first + offset, loss, self.waiting[offset][0])
-        losses = [loss for loss, _ in numbers]
-        self.sum += sum(losses)
-        entry = {
-            "step": self.first + self.done,
-            "epoch": (self.first + self.done) / self.total,
-            "loss": sum(losses) / len(losses),
-            "learning_rate": learning_rate,
-            "gradient_norm": numbers[-1][1],
-        }
-        self.waiting.clear()
-        self.history.steps.append(entry)
-        self.listener("step", entry)
-
-    def _refuse(self, step: int, loss: float, indices: np.ndarray) -> None:
-        what = "loss" if not np.isfinite(loss) else "gradient"
-        raise InputError(
-            f"The {what} is no longer a number at step {step} (epoch {(step - 1) // self.total + 1}), on the examples "
-            f"{', '.join(self.examples.ids(indices))}. Look at them in the snapshot, lower training.learning_rate, or "
-            "train in float32 (training.precision)."
-        )
-
-
-def _adjustment(examples: Examples, settings: FinetuneSettings, network: Network) -> Tensor:
-    """Returns what is added to the logits in training: for uneven classes the logarithm of their shares.
-
-    So the network need not learn which classes are frequent, and without it all weigh the same (logit adjustment, Menon
-    et al. 2021, 2007.07314).
-    """
-    counts = np.bincount(examples.labels, minlength=network.head.out_features)
-    shares = np.maximum(counts, 0.5) / max(1, counts.sum())
-    return torch.from_numpy((settings.logit_adjustment * np.log(shares)).astype(np.float32)).to(examples.device)
-
-
-def _schedule(optimizer: torch.optim.Optimizer, warmup: float, total: int) -> torch.optim.lr_scheduler.LRScheduler:
-    """Linear warm-up over the first fraction of the steps, then linear decay to 0."""
-    warm = max(1, round(warmup * total)) if warmup else 0
-
-    def factor(step: int) -> float:
-        return (step + 1) / (warm + 1) if step < warm else max(0.0, (total - step) / max(1, total - warm))
-
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-
-
-def _padding(lengths: np.ndarray, settings: FinetuneSettings) -> float:
-    batches: Iterator[np.ndarray] = epoch_batches(lengths, settings.batch_size, settings.seed, 0)
-    computed = sum(len(indices) * int(lengths[indices].max()) for indices in batches)
-    return 1.0 - float(lengths.sum()) / computed
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

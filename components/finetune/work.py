@@ -35,6 +35,7 @@ from components.finetune.folds import (
     save_crossed,
     too_long,
 )
+from components.finetune.journal import Journal
 from components.finetune.mirroring import keeps_class
 from components.finetune.raw import Raw
 from components.finetune.search import Search
@@ -71,9 +72,10 @@ class Work:
         scratch: Path,
         folds: tuple[Folds | None, str] = (None, ""),
         snapshot: Path | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.folds, self.without = folds
-        self.snapshot = snapshot
+        self.snapshot, self.journal = snapshot, journal or Journal()
         self.crossed: Crossed | None = None
         self.source, self.raw, self.settings, self.scratch = source, raw, settings, scratch
         self.minutes = 0.0
@@ -204,7 +206,8 @@ class Work:
         given = "as asked for" if settings.minutes else "by device, backbone and data; training.minutes sets another"
         study.tell(f"searching for {self.minutes:g} minutes ({given})")
         recipe = backbone.read_json("model.json").get("recipe") if self.settings.known else None
-        return Search(study, Budget(self.minutes), backbone.pretrained, self.open_rate, recipe).run()
+        budget = Budget(self.minutes, self.journal.clock, self.journal.noted("search began", self.journal.clock))
+        return Search(study, budget, backbone.pretrained, self.open_rate, recipe).run()
 
     def study(self, backbone: Backbone, scratch: Path, listener: StudyListener, tell: Callable[[str], None]) -> Study:
         """Returns the study of a backbone on the features.
@@ -230,6 +233,7 @@ class Work:
             tell=tell,
             scratch=scratch,
             raw=None if self.raw is None else dataclasses.replace(self.raw, scratch=scratch / self._of("columns")),
+            journal=self.journal,
         )
 
     def save(self, trained: Trained, draft: Draft) -> None:

@@ -79,7 +79,7 @@ def through(work: Work[Report], make: Callable[[], Report]) -> tuple[Report, dic
         The step's report, and where the artifact was taken from; {} where it was made.
     """
     store = os.environ.get(CACHE, "") if work.cached else ""
-    of = _content(work) if store or os.environ.get(STEPS) else None
+    of = content_of(work) if store or os.environ.get(STEPS) else None
     if of is None:
         return make(), {}
     key = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
@@ -92,7 +92,7 @@ def through(work: Work[Report], make: Callable[[], Report]) -> tuple[Report, dic
     if before:
         tell(f"{work.step} is done again: what run {before.run} made is damaged, or gone")
     report = make()
-    if _content(work) != of:  # the name led elsewhere while the work was done: to what, nobody knows
+    if content_of(work) != of:  # the name led elsewhere while the work was done: to what, nobody knows
         _tell(work, "not kept: what it was made of changed meanwhile")
     else:
         for kept in (place, resume.place_of(work.step)):
@@ -120,7 +120,7 @@ def _of_run(work: Work[Any], of: Mapping[str, Any]) -> Entry | None:
     return dataclasses.replace(entry, address=_absolute(entry.address))
 
 
-def _content(work: Work[Any]) -> dict[str, Any] | None:
+def content_of(work: Work[Any]) -> dict[str, Any] | None:
     """Returns all that the artifact depends on; None where that cannot be told (the step will say why)."""
     fields = [field for field in dataclasses.fields(work.settings) if _is_keyed(field)]
     settings = {field.name: getattr(work.settings, field.name) for field in fields}

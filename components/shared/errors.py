@@ -20,6 +20,12 @@ class ServiceError(GraftError):
     """A machine, the network or a service failed after bounded retries. Exit code 1."""
 
 
+class TooLargeError(ServiceError):
+    """Memory did not suffice, however small a part was taken. Exit code 4."""
+
+    exit_code = 4
+
+
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """Returns " Did you mean 'x'?" for the nearest allowed name, or "" where none is near."""
     near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)

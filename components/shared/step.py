@@ -22,6 +22,7 @@ from typing import Any
 
 from components.shared import embedded, locks, records, resume
 from components.shared.errors import GraftError, InputError
+from components.shared.stopping import RETRY, PreemptedError
 
 PROGRESS = re.compile(r"^\s*graft: (?P<step>\S+) +(?P<percent>\d+)% · (?P<message>.*)$")
 FAILURE = re.compile(r"^\s*graft: (?P<kind>wrong input|failure): (?P<line>.*)$")
@@ -76,14 +77,16 @@ def run_step(step: Callable[[], Any], name: str = "") -> Any:
     """Runs a step in its own process; a failure ends that process with a message and an exit code, not a traceback.
 
     SIGTERM, with which Kubernetes ends a pod that is cancelled, evicted or out of time, is taken as Ctrl-C: what is
-    half-written is removed, and what is open in MLflow is closed. Why the step failed is left for the run's last step.
+    half-written is removed, what training came to is kept, and what is open in MLflow is closed. Its exit code says
+    that the step is worth another try. Why the step failed is left for the run's last step.
 
     Args:
         step: Does the work.
         name: The step's; without one, its failure is left for nobody.
 
     Raises:
-        SystemExit: 2 for an `InputError`, 1 for another `GraftError`, 130 for Ctrl-C and SIGTERM.
+        SystemExit: 2 for an `InputError`, 1 for another `GraftError` (4: memory did not suffice), 130 for Ctrl-C, 75
+            for SIGTERM.
     """
     _quieten()
     try:
@@ -95,10 +98,10 @@ def run_step(step: Callable[[], Any], name: str = "") -> Any:
             print(f"graft: {kind}: {line}", flush=True)
         _leave(name, {"failure": str(error)})
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("graft: interrupted", flush=True)
         _leave(name, {"stopped": True})
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(RETRY if isinstance(error, PreemptedError) else INTERRUPTED) from None
     except Exception as error:
         _leave(name, {"failure": f"a fault of its own, {type(error).__name__}: {error}"})
         raise
@@ -129,7 +132,7 @@ def terminable() -> Iterator[None]:
 
     def stop(*_: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        raise PreemptedError
 
     before = signal.signal(signal.SIGTERM, stop)
     try:

@@ -13,6 +13,7 @@ import pytest
 from components.finetune.curves import Curves
 from components.shared import records, runs, tracking
 from components.shared.errors import InputError
+from components.shared.stopping import RETRY
 
 RUN = "7f3ac0de-0000-4000-8000-000000000000"
 
@@ -76,7 +77,7 @@ def test_a_pod_that_is_told_to_end_ends_its_run_and_says_so(pod: Any) -> None:
     run = next(line for line in process.stdout if line.startswith("run ")).split()[1]
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=60) == RETRY
     assert time.monotonic() - began < 30  # what Kubernetes grants
     assert pod.get_run(run).info.status == "KILLED"
     assert records.read(records.PipelineRun("topics", RUN))["finetune-failed"]["stopped"] is True

@@ -1,0 +1,117 @@
+"""What is done where memory does not suffice: a batch in parts, whose gradients add up to those of the whole."""
+
+import resource
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from components.finetune.batches import LEAST
+from components.shared.errors import TooLargeError
+from components.shared.step import tell
+
+_ON_THE_HOST = ("can't allocate memory", "DefaultCPUAllocator")  # as torch says it there, without a class of its own
+_GIB = 1 << 30
+
+Result = TypeVar("Result")
+
+
+class Sizes:
+    """How many examples are in memory at once, in training and in validation; halved where they are too many.
+
+    Attributes:
+        batch: Examples of a step.
+        learned: Of them at once.
+        seen: Of validation examples at once; 0: as many as are asked for.
+    """
+
+    def __init__(self, batch: int, network: nn.Module) -> None:
+        self.batch = self.learned = batch
+        self.seen = 0
+        norms = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+        self._least = LEAST if norms else 1  # a batch norm takes no batch of one
+
+    def told(self) -> dict[str, int]:
+        """Returns what `restore` takes."""
+        return {"learned": self.learned, "seen": self.seen}
+
+    def restore(self, told: dict[str, int]) -> None:
+        """Takes the sizes that were found before."""
+        self.learned, self.seen = told["learned"], told["seen"]
+
+    def parts(self, indices: np.ndarray, size: int) -> list[np.ndarray]:
+        """Returns a batch in parts of about this size, none smaller than it may be."""
+        if size >= self.batch:  # the last one of an epoch may have some more
+            return [indices]
+        whole = len(indices) // size if self._least > 1 else -(-len(indices) // size)
+        return np.array_split(indices, max(1, whole))
+
+    def learning(self, learn: Callable[[int], Result], alone: bool) -> Result:
+        """Returns what a step returns, done with as many examples at once as memory has room for.
+
+        Args:
+            learn: Takes how many; may be called again.
+            alone: Whether no other process waits for this one: then it can be done again.
+
+        Raises:
+            TooLargeError: Not even the fewest fit.
+        """
+        while True:
+            if (result := _tried(learn, self.learned)) is not None:
+                return result
+            if self.learned <= self._least or not alone:
+                count = "one example" if self.learned == 1 else f"{self.learned} examples"
+                raise TooLargeError(
+                    f"Memory does not suffice to train on {count} at once. Set a smaller training.max_length or "
+                    "training.batch_size, strategy: lora, partial or probe, or a smaller backbone; or give the step "
+                    "more memory."
+                )
+            self.learned = max(self._least, self.learned // 2)
+            tell(
+                f"out of memory: batches of {self.batch} examples are computed {self.learned} at a time from here, "
+                "their gradients added up (what is learned is the same batch)"
+            )
+
+    def fitting(self, see: Callable[[int], Result], wanted: int) -> Result:
+        """Returns what a look at validation examples returns, at so many at once as memory has room for.
+
+        Raises:
+            TooLargeError: Not even one fits.
+        """
+        while True:
+            size = min(wanted, self.seen or wanted)
+            if (result := _tried(see, size)) is not None:
+                return result
+            if size == 1:
+                raise TooLargeError("Memory does not suffice to validate on one example at once. Give the step more.")
+            self.seen = size // 2
+            tell(f"out of memory: {self.seen} validation examples are computed at a time from here")
+
+
+def _tried(work: Callable[[int], Result], size: int) -> Result | None:
+    """Returns what work returns; None where memory did not suffice, all of which is free again then."""
+    try:
+        return work(size)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    if torch.cuda.is_available():  # outside of the block: there, the error holds on to what was computed
+        torch.cuda.empty_cache()
+    return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tells whether an error says that memory did not suffice, of the device or of the host."""
+    told = str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in told for words in _ON_THE_HOST)
+
+
+def peaks() -> dict[str, Any]:
+    """Returns the most memory that this process has taken so far, in GiB: of the host, and of its GPU."""
+    found = {"peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / _GIB}
+    if torch.cuda.is_available():
+        found["peak_gpu_memory_gib"] = torch.cuda.max_memory_allocated() / _GIB
+        found["gpu_memory_gib"] = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory / _GIB
+    return found
