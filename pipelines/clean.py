@@ -38,6 +38,7 @@ def _find(root: Path, keep: int, stack: contextlib.ExitStack) -> Iterator[Leftov
         gone |= {leftover.path.absolute()} if leftover.path else set()
         yield leftover
     yield from leftovers.of_cache(root, gone)
+    yield from leftovers.of_checkpoints(root, gone)
     uri = os.environ["MLFLOW_TRACKING_URI"]
     database = embedded.file_of(uri) if uri.startswith(embedded.SQLITE) else None
     if database and not database.exists():

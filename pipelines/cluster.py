@@ -11,6 +11,7 @@ from kfp.dsl.pipeline_context import Pipeline
 from components.notify.webhook import ADDRESS as NOTIFY_ADDRESS
 from components.shared import records, tracking
 from components.shared.cache import CACHE
+from components.shared.checkpoints import CHECKPOINTS
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.patience import OF_A_RUN, PATIENCE
 from components.shared.producer import IMAGE
@@ -106,6 +107,9 @@ def _set_environment(deployment: Deployment, step: Step, task: dsl.PipelineTask,
     kubernetes.use_field_path_as_env(task, records.RUN, _RUN_LABEL)
     if task.component_spec.name in _CACHED and step.cache and deployment.cache:
         task.set_env_variable(CACHE, deployment.cache)
+        task.set_env_variable(IMAGE, task.container_spec.image)
+    if task.component_spec.name == "finetune" and deployment.checkpoints:
+        task.set_env_variable(CHECKPOINTS, deployment.environment.get(CHECKPOINTS, deployment.checkpoints))
         task.set_env_variable(IMAGE, task.container_spec.image)
     for name, source in deployment.secrets_of(task.component_spec.name).items():
         kubernetes.use_secret_as_env(task, source.secret, {source.key: name})

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.shared.backbones import RANDOM
 from components.shared.cache import CACHE
+from components.shared.checkpoints import CHECKPOINTS
 from components.shared.errors import InputError, ServiceError
 from components.shared.images import LIGHT, TRAINER
 from components.shared.producer import IMAGE
@@ -28,9 +29,19 @@ _PREFIXES = ("AWS_", "HF_", "MLFLOW_", "OMP_")
 _NAMES = {
     "CUDA_VISIBLE_DEVICES", "TMPDIR", "TOKENIZERS_PARALLELISM", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
     "GRAFT_ACTOR", "GRAFT_NOTIFY_URL", "GRAFT_PIPELINE_RUN", "GRAFT_MODEL", "GRAFT_PATIENCE", CACHE, STEPS, RESUME,
+    CHECKPOINTS,
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 }  # fmt: skip
-_WRITTEN = {"HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE", "TMPDIR", STEPS}
+_WRITTEN = {
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_DATASETS_CACHE",
+    "HF_ASSETS_CACHE",
+    "HF_XET_CACHE",
+    "TMPDIR",
+    STEPS,
+    CHECKPOINTS,
+}
 _AWS_FILES = {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials", "AWS_CONFIG_FILE": "~/.aws/config"}
 _SQLITE = "sqlite:///"
 _PATIENCE = 20  # seconds until an interrupted step is killed
@@ -115,6 +126,8 @@ def mounts(arguments: Mapping[str, Any], given: Mapping[str, str]) -> dict[Path,
     named_there = {name: Path(value) for name, value in given.items() if value.startswith("/")}
     readable += [path for path in named_there.values() if path.exists()]
     writable = [path for name, path in named_there.items() if name in _WRITTEN]
+    if place := _local_path(arguments.get("checkpoint_uri", "")):
+        writable.append(Path(place).absolute())
     if given.get(RESUME):
         readable.append(Path(given[RESUME]).parents[1])  # what its entries tell of lies there
     if given.get(CACHE):

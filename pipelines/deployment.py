@@ -180,6 +180,11 @@ class Deployment(_Section):
         root = self.pipeline_root.partition("?")[0].rstrip("/")
         return "" if root.startswith("gs://") else f"{root}/cache"
 
+    @property
+    def checkpoints(self) -> str:
+        """Where training is kept that was interrupted, if the job names no other place; "" as for the cache."""
+        return self.cache and f"{self.cache.removesuffix('/cache')}/checkpoints"
+
     def without_cache(self) -> "Deployment":
         """Returns a deployment by which every step does its work anew."""
         steps = {name: getattr(self.steps, name).model_copy(update={"cache": False}) for name in Steps.model_fields}

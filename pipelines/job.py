@@ -170,6 +170,7 @@ class Data(_Section):
     def arguments(self) -> dict[str, Any]:
         """Returns the fields as the steps take them: labels, and which label a code stands for."""
         given = self.model_dump()
+        given |= {f"checkpoint_{name}": value for name, value in given.pop("checkpoint").items()}
         named: dict[str, list[str]] = given["labels"] if isinstance(given["labels"], dict) else {}
         codes = {code: label for label, listed in named.items() for code in listed}
         return {**given, "labels": list(named) or given["labels"], "label_codes": codes}
@@ -233,6 +234,20 @@ class Evaluation(_Section):
         return transfer_check
 
 
+class Checkpoint(_Section):
+    """Where training that was interrupted is kept, and how often."""
+
+    uri: str = TrainingDefaults.checkpoint_uri
+    minutes: AboveZero = TrainingDefaults.checkpoint_minutes
+
+    @field_validator("uri")
+    @classmethod
+    def _is_a_path_or_in_s3(cls, uri: str) -> str:
+        if "://" in uri and not uri.startswith("s3://"):
+            raise PydanticCustomError("uri", "a path or s3://bucket/prefix was expected")
+        return uri
+
+
 class Promotion(_Section):
     """What a model must show to become champion; see `components.shared.gate.Rules`."""
 
@@ -290,6 +305,7 @@ class Job(_Section):
     strategy: Strategies = TrainingDefaults.strategy
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+    checkpoint: Checkpoint = Checkpoint()
     promotion: Promotion = Promotion()
     retrain: Retrain = Retrain()
     schedule: Schedule | None = Field(None, exclude=True)  # of the runs, not one of their arguments

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.register.delivery import LOGGED, PLACE
-from components.shared import locks, moved, process, runs
+from components.shared import checkpoints, locks, moved, process, runs
 from components.shared.artifact import MANIFEST, PARTIAL
 from components.shared.registry import all_versions
 from components.shared.step import LOCK
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-CACHE = "cache"
+CACHE, CHECKPOINTS = "cache", "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Leftover:
     """Something that is not needed.
 
     Attributes:
-        kind: "run", "scratch", "half-written artifact", "model copy", "store" or "MLflow run".
+        kind: "run", "scratch", "half-written artifact", "checkpoint", "model copy", "store" or "MLflow run".
         what: Its name, for people.
         why: It is not needed.
         path: What is removed; None: nothing on the disk.
@@ -131,6 +131,25 @@ def of_cache(root: Path, gone: set[Path]) -> Iterator[Leftover]:
         place = root.absolute() / address
         if not address or not place.exists() or gone & {place, *place.parents}:
             yield Leftover("cache entry", f"{file.parent.name}/{file.stem[:12]}", "what it leads to is gone", file)
+
+
+def of_checkpoints(root: Path, gone: set[Path]) -> Iterator[Leftover]:
+    """Yields the checkpoints of trainings that nobody goes on with: their run is done, or will be gone, or never was.
+
+    Args:
+        root: Where they are.
+        gone: Folders of runs that will be.
+    """
+    wanted = {attempt.folder.name for attempt in attempts(root) if not attempt.is_done and attempt.folder not in gone}
+    for folder in sorted(path for path in (root / CHECKPOINTS).glob("*") if path.is_dir()):
+        if locks.is_held(folder / checkpoints.LOCK):
+            continue
+        run = ""
+        with contextlib.suppress(OSError, ValueError):
+            run = str(json.loads((folder / checkpoints.RUN).read_text("utf-8")).get("run", ""))
+        if run not in wanted:
+            why = f"its run, {run}, is done, or gone" if run else "no run is known to need it"
+            yield Leftover("checkpoint", folder.name[:12], why, folder)
 
 
 def all_runs(client: "MlflowClient", criterion: str = "") -> "Iterator[Run]":

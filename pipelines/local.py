@@ -23,12 +23,13 @@ from components.shared import records, tracking
 from components.shared.artifact import MANIFEST, open_artifact
 from components.shared.backbones import pinned
 from components.shared.cache import CACHE
+from components.shared.checkpoints import CHECKPOINTS
 from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.patience import OF_A_RUN, PATIENCE
 from components.shared.promotions import actor
 from components.shared.resume import RESUME, STEPS
 from components.shared.step import FAILURE, NOTE, PROGRESS
-from pipelines import attempts, containers
+from pipelines import attempts, containers, leftovers
 from pipelines.checks.address import reach
 from pipelines.job import Job
 
@@ -107,6 +108,7 @@ def run(
     if (address := os.environ["MLFLOW_TRACKING_URI"]).startswith("http"):
         reach("MLflow", address, "MLFLOW_TRACKING_URI")  # a slip of the pen is told at once; after that, there is time
     os.environ.setdefault("GRAFT_ACTOR", actor())
+    os.environ.setdefault(CHECKPOINTS, str(root.absolute() / leftovers.CHECKPOINTS))
     os.environ[CACHE] = str(root.absolute() / "cache") if cache else ""
     arguments = {**job.arguments(pipeline), "backbone": pinned(job.backbone)}
     if pipeline == "retrain":

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.finetune import parallel
+from components.finetune import memory, parallel
 from components.finetune.anatomy import Prefix
 from components.finetune.examples import Examples
 from components.shared.errors import ServiceError
@@ -109,20 +109,24 @@ def compute_states(
     order = group.share(everything) if len(everything) >= group.size else everything  # each computes its part
     head = prefix.anatomy.head
     prefix.network.eval()
-    for start in range(0, len(order), batch_size):
-        numbers = order[start : start + batch_size]
+    kept: list[int] | None = None
+
+    def look(numbers: np.ndarray) -> None:
+        nonlocal kept
+        if kept == []:
+            return
         batch = examples.batch(numbers)
         with autocast():
-            states = prefix.states(batch, stages)
-        if start == 0:
+            states = prefix.states(batch, stages if kept is None else kept)
+        if kept is None:
             lengths = examples.lengths.astype(np.int64) if "attention_mask" in batch else None
             pooled = {head} if prefix.network.head.level == "pooled" else set()
-            found = _room(states, len(examples), lengths, head, pooled, folder, budget_gib)
-            stages = list(found)
-            if not stages:
-                return {}
-        for stage in stages:
+            found.update(_room(states, len(examples), lengths, head, pooled, folder, budget_gib))
+            kept = list(found)
+        for stage in kept:
             found[stage].write(numbers, states[stage])
+
+    memory.in_parts(order, batch_size, look)
     group.wait()
     return found
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from components.finetune import parallel
+from components.finetune import memory, parallel
 from components.finetune.anatomy import Anatomy, Prefix
 from components.finetune.cache import States
 from components.finetune.examples import Batch, Examples
@@ -97,7 +97,8 @@ def logits_of(network: Network, learner: Learner, batch_size: int, autocast: Aut
 def outputs_of(network: Network, learner: Learner, batch_size: int, autocast: Autocast) -> dict[str, np.ndarray]:
     """Returns the head's outputs, float32 [examples, …]; at the level of tokens [tokens of all examples, …].
 
-    The longest examples go first, in batches of like length; several processes share them.
+    The longest examples go first, in batches of like length; several processes share them. Where memory has no room for
+    so many at once, fewer are taken.
     """
     if not len(learner.examples):
         return {"logits": np.zeros((0, network.head.out_features), np.float32)}
@@ -108,11 +109,13 @@ def outputs_of(network: Network, learner: Learner, batch_size: int, autocast: Au
     room = _Room(len(examples), sizes)
     draw = np.random.default_rng(0)  # not used: nothing is augmented in evaluation
     with torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
+
+        def look(chosen: np.ndarray) -> None:
             with autocast():
                 outputs, _ = learner.outputs(network, chosen, draw)
             room.write(chosen, outputs)
+
+        memory.in_parts(order, batch_size, look)
         if not len(order):  # its share is empty, but not its shape
             with autocast():
                 room.write(order, learner.outputs(network, np.arange(1), draw)[0])

@@ -19,27 +19,25 @@ Result = TypeVar("Result")
 
 
 class Sizes:
-    """How many examples are in memory at once, in training and in validation; halved where they are too many.
+    """How many examples of a batch are learned from at once; halved where they are too many.
 
     Attributes:
         batch: Examples of a step.
         learned: Of them at once.
-        seen: Of validation examples at once; 0: as many as are asked for.
     """
 
     def __init__(self, batch: int, network: nn.Module) -> None:
         self.batch = self.learned = batch
-        self.seen = 0
         norms = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
         self._least = LEAST if norms else 1  # a batch norm takes no batch of one
 
     def told(self) -> dict[str, int]:
         """Returns what `restore` takes."""
-        return {"learned": self.learned, "seen": self.seen}
+        return {"learned": self.learned}
 
     def restore(self, told: dict[str, int]) -> None:
         """Takes the sizes that were found before."""
-        self.learned, self.seen = told["learned"], told["seen"]
+        self.learned = told["learned"]
 
     def parts(self, indices: np.ndarray, size: int) -> list[np.ndarray]:
         """Returns a batch in parts of about this size, none smaller than it may be."""
@@ -74,20 +72,28 @@ class Sizes:
                 "their gradients added up (what is learned is the same batch)"
             )
 
-    def fitting(self, see: Callable[[int], Result], wanted: int) -> Result:
-        """Returns what a look at validation examples returns, at so many at once as memory has room for.
 
-        Raises:
-            TooLargeError: Not even one fits.
-        """
-        while True:
-            size = min(wanted, self.seen or wanted)
-            if (result := _tried(see, size)) is not None:
-                return result
-            if size == 1:
-                raise TooLargeError("Memory does not suffice to validate on one example at once. Give the step more.")
-            self.seen = size // 2
-            tell(f"out of memory: {self.seen} validation examples are computed at a time from here")
+def in_parts(numbers: np.ndarray, size: int, look: Callable[[np.ndarray], object]) -> None:
+    """Passes examples through a network, so many at once as memory has room for.
+
+    Args:
+        numbers: int [examples].
+        size: At once, at most.
+        look: Takes some of them; may be called again with fewer.
+
+    Raises:
+        TooLargeError: Not even one fits.
+    """
+    start = 0
+    while start < len(numbers):
+        rest = numbers[start:]
+        if _tried(lambda most, rest=rest: (look(rest[:most]), True), size) is not None:
+            start += size
+            continue
+        if size == 1:
+            raise TooLargeError("Memory does not suffice to pass one example through the network. Give the step more.")
+        size //= 2
+        tell(f"out of memory: {size} examples are passed through the network at a time from here")
 
 
 def _tried(work: Callable[[int], Result], size: int) -> Result | None:

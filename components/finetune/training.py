@@ -135,9 +135,7 @@ class Trial:
         """
         # It changes nothing, so a signal need not wait for its end; of several processes none may leave the others.
         with contextlib.nullcontext() if self._stop is None or self._group.size > 1 else self._stop.released():
-            outputs = self._sizes.fitting(
-                lambda size: outputs_of(self.network, self.validation, size, self.autocast), 2 * self._sizes.batch
-            )
+            outputs = outputs_of(self.network, self.validation, 2 * self._sizes.learned, self.autocast)
         if not all(np.isfinite(values).all() for values in outputs.values()):
             raise InputError(
                 f"What the network says of validation examples is no longer a number after step {self.done}. Lower "
@@ -218,9 +216,9 @@ class Trial:
         self._best, self._lowest = (told["best"][0], told["best"][1]), told["lowest"]
         self._gained, self._before = told["gained"], told["before"]
         self._sizes.restore(told["sizes"])
-        self._random = tensors["random"][self._group.rank]
+        self._random = tensors["random"][self._group.rank].clone()  # torch reads it as a struct: it must be aligned
         if self._devices and "device_random" in tensors:
-            self._device_random = tensors["device_random"][self._group.rank]
+            self._device_random = tensors["device_random"][self._group.rank].clone()
         self._restore_optimizer(tensors, told["rates"])
         if "losses" in told:
             self._losses = self._restored_losses(told["losses"], tensors.get("waiting"))
@@ -231,7 +229,8 @@ class Trial:
             number, _, key = name.partition(".")
             state.setdefault(int(number), {})[key] = tensor
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
-        self._schedule.load_state_dict({"last_epoch": self.done, "_step_count": self.done + 1, "_last_lr": rates})
+        where = {"last_epoch": self.done, "_step_count": self.done + 1, "_last_lr": rates}
+        self._schedule.load_state_dict({**self._schedule.state_dict(), **where})
         for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
 

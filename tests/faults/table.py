@@ -5,9 +5,9 @@ what they try is tested; those that take longer are marked `faults` as well, and
 
 | case | where its tests are |
 | --- | --- |
-| 1, 2, 3, 15 | none yet: training that is killed, or out of memory, belongs into `test_checkpoints.py` here |
+| 1, 2, 3, 15 | `test_checkpoints.py` here: training that is killed, told to stop, or out of memory |
 | 4 | `tests/components/shared/test_artifact.py`: a limit of the process stands for a full disk |
-| 5, 6, 7, 9 | `test_storage.py` here: a store that is busy, breaks off, lies or refuses |
+| 5, 6, 7, 9 | `test_storage.py` here: a store that is busy, breaks off, lies or refuses; `test_checkpoints.py` |
 | 8, 20 | `test_mlflow.py` here and `tests/components/register`: a registry that is away; a step that is done twice |
 | 10 to 13, 16, 17, 19 | with the readers of data: `tests/components/ingest`, `tests/components/shared/sources` |
 | 14 | `tests/components/finetune`, `tests/components/shared/test_gate.py` |

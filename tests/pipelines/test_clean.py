@@ -11,6 +11,7 @@ import pytest
 from components.finetune.curves import Curves
 from components.register.delivery import LOGGED
 from components.shared import embedded, registry, tracking
+from components.shared.checkpoints import Checkpoints
 from pipelines import attempts, leftovers
 from tests.components.shared.promoters import FORKED, starter
 from tests.pipelines.roots import WEIGHTS, files_below, graft, make_root, packages
@@ -121,3 +122,26 @@ def test_what_cannot_be_cleaned(
 ) -> None:
     assert graft("clean", "--root", root, *arguments) == 2
     assert told in capsys.readouterr().err
+
+
+def test_checkpoints_go_with_the_run_that_could_go_on_from_them(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def keep(key: str, run: Path) -> Path:
+        folder = root / leftovers.CHECKPOINTS / key
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(f'{{"run": "{run.name}"}}')
+        (folder / "a.safetensors").write_bytes(b"0" * 3000)
+        return folder
+
+    for number in range(2):
+        with pytest.raises(ZeroDivisionError), attempts.begun(root, "topics", "finetune") as failed:
+            keep(f"failed {number}", failed)
+            _ = 1 / 0
+    with attempts.begun(root, "topics", "finetune") as done:
+        dead = keep("done", done)
+    live = keep("live", root)
+    with Checkpoints(str(live), root).held():
+        assert graft("clean", "--root", root, "--keep", "2", "--yes") == 0
+    assert {path.name for path in dead.parent.iterdir()} == {"failed 1", "live"}
+    assert "is done, or gone" in capsys.readouterr().out
