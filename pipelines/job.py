@@ -170,7 +170,6 @@ class Data(_Section):
     def arguments(self) -> dict[str, Any]:
         """Returns the fields as the steps take them: labels, and which label a code stands for."""
         given = self.model_dump()
-        given |= {f"checkpoint_{name}": value for name, value in given.pop("checkpoint").items()}
         named: dict[str, list[str]] = given["labels"] if isinstance(given["labels"], dict) else {}
         codes = {code: label for label, listed in named.items() for code in listed}
         return {**given, "labels": list(named) or given["labels"], "label_codes": codes}
@@ -335,6 +334,7 @@ class Job(_Section):
     def arguments(self, pipeline: str = "finetune") -> dict[str, Any]:
         """Returns the arguments of a pipeline ("finetune" or "retrain"), by parameter."""
         given = self.model_dump()
+        given |= {f"checkpoint_{name}": value for name, value in given.pop("checkpoint").items()}
         sections = [given.pop(name) for name in ("data", "training", "evaluation")]
         sections[0] = self.data.arguments()
         retrain = given.pop("retrain")

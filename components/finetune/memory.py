@@ -86,14 +86,23 @@ def in_parts(numbers: np.ndarray, size: int, look: Callable[[np.ndarray], object
     """
     start = 0
     while start < len(numbers):
-        rest = numbers[start:]
-        if _tried(lambda most, rest=rest: (look(rest[:most]), True), size) is not None:
+        if _tried(_looking(look, numbers[start:]), size):
             start += size
             continue
         if size == 1:
             raise TooLargeError("Memory does not suffice to pass one example through the network. Give the step more.")
         size //= 2
         tell(f"out of memory: {size} examples are passed through the network at a time from here")
+
+
+def _looking(look: Callable[[np.ndarray], object], numbers: np.ndarray) -> Callable[[int], bool]:
+    """Returns what looks at the first so many of some examples."""
+
+    def do(most: int) -> bool:
+        look(numbers[:most])
+        return True
+
+    return do
 
 
 def _tried(work: Callable[[int], Result], size: int) -> Result | None:

@@ -345,7 +345,7 @@ def memory_for(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
 
         def scarce(network: Any, **batch: Any) -> Any:
             asked.append(len(next(iter(batch.values()))))
-            if asked[-1] > most:
+            if asked[-1] > most and (most or network.training):
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
             return forward(network, **batch)
 
@@ -368,8 +368,13 @@ def test_out_of_memory_the_same_batch_is_computed_in_parts(
     assert "batches of 16 examples are computed 8 at a time" in told
     assert "batches of 16 examples are computed 4 at a time" in told
     assert sum(size > 5 for size in asked) < 20 < sum(size == 4 for size in asked), "the size is kept, once found"
+    told = [json.loads((tmp_path / name / "notes/history.json").read_text()) for name in ("whole", "parts")]
+    whole_losses, losses = ([entry["loss"] for entry in each["steps"]] for each in told)
+    np.testing.assert_allclose(losses, whole_losses, atol=1e-5)
     whole, parts = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     for name, weight in whole.items():
+        if name.endswith("key.bias"):
+            continue  # softmax does not see it: its gradient is 0 but for rounding, which Adam makes large
         np.testing.assert_allclose(parts[name], weight, atol=1e-4, err_msg=name)
 
 

@@ -12,6 +12,7 @@ from components.finetune.curves import Curves
 from components.register.delivery import LOGGED
 from components.shared import embedded, registry, tracking
 from components.shared.checkpoints import Checkpoints
+from components.shared.errors import ServiceError
 from pipelines import attempts, leftovers
 from tests.components.shared.promoters import FORKED, starter
 from tests.pipelines.roots import WEIGHTS, files_below, graft, make_root, packages
@@ -124,9 +125,7 @@ def test_what_cannot_be_cleaned(
     assert told in capsys.readouterr().err
 
 
-def test_checkpoints_go_with_the_run_that_could_go_on_from_them(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_checkpoints_go_with_the_run_that_could_go_on_from_them(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def keep(key: str, run: Path) -> Path:
         folder = root / leftovers.CHECKPOINTS / key
         folder.mkdir(parents=True)
@@ -134,10 +133,14 @@ def test_checkpoints_go_with_the_run_that_could_go_on_from_them(
         (folder / "a.safetensors").write_bytes(b"0" * 3000)
         return folder
 
-    for number in range(2):
-        with pytest.raises(ZeroDivisionError), attempts.begun(root, "topics", "finetune") as failed:
+    def fail(number: int) -> None:
+        with attempts.begun(root, "topics", "finetune") as failed:
             keep(f"failed {number}", failed)
-            _ = 1 / 0
+            raise ServiceError("killed")
+
+    for number in range(2):
+        with pytest.raises(ServiceError):
+            fail(number)
     with attempts.begun(root, "topics", "finetune") as done:
         dead = keep("done", done)
     live = keep("live", root)
