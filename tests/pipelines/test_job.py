@@ -159,6 +159,8 @@ FIELDS = [
     ("training.pooling", ["auto", "first", "last", "mean", "max"], ["min"]),
     ("training.precision", ["auto", "float32", "bfloat16"], ["float16"]),
     ("data.max_pixels", [1, 10**9], [0, 2.5]),
+    ("checkpoint.uri", ["", "kept/here", "s3://bucket/kept"], ["gs://bucket/kept", 3]),
+    ("checkpoint.minutes", [0.5, 10], [0, -1]),
     ("evaluation.transfer_check", [True, False], ["perhaps", 3]),
     ("evaluation.learning_curve", [[], [8], [8, 32, 128]], [[0], [8, 8], [32, 8], [8.5], 8]),
 ]
