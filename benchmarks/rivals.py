@@ -9,7 +9,6 @@
 - trainer-tuned: batches of 32 of like length, bfloat16 where the CPU or GPU has it, the best of three learning rates on
   validation after 3 epochs each; its time is that of all three.
 - graft: the default job's steps, from the files to the evaluation.
-- graft-short: the same with a quarter of a minute for training (training.minutes: 0.25).
 """
 
 import json
@@ -166,12 +165,7 @@ def _train(data: LabelledSet, options: dict[str, Any], pad: bool) -> Learnt:
     return [labels[number] for number in found["test"]], {"validation": right}
 
 
-def graft_short(data: LabelledSet) -> Learnt:
-    """The default job's steps, in a hurry."""
-    return graft(data, 0.25)
-
-
-def graft(data: LabelledSet, minutes: float = 0.0) -> Learnt:
+def graft(data: LabelledSet) -> Learnt:
     """The default job's steps, without the registry."""
     from components.evaluate.evaluate import EvaluateSettings, evaluate
     from components.finetune.finetune import finetune
@@ -196,7 +190,7 @@ def graft(data: LabelledSet, minutes: float = 0.0) -> Learnt:
         timed("ingest", lambda: ingest(snapshot, IngestSettings(str(data.folder), inputs, "label", task=task)))
         prepare = TransformSettings(data.backbone, data.backbone_args)
         timed("transform", lambda: transform(snapshot, features, prepare))
-        settings = FinetuneSettings(data.backbone, data.backbone_args, minutes=minutes)
+        settings = FinetuneSettings(data.backbone, data.backbone_args)
         timed("finetune", lambda: finetune(features, model, settings, snapshot=snapshot))
         timed("evaluate", lambda: evaluate(snapshot, features, model, evaluation, EvaluateSettings()))
         predicted = _in_order(data, snapshot, evaluation)
@@ -228,13 +222,12 @@ RIVALS: dict[str, Callable[[LabelledSet], Learnt]] = {
     "trainer": trainer,
     "trainer-tuned": trainer_tuned,
     "graft": graft,
-    "graft-short": graft_short,
 }
-FOR_IMAGES = ("svm", "svm-tuned", "graft", "graft-short")
+FOR_IMAGES = ("svm", "svm-tuned", "graft")
 
 
 def main(rival: str, description: Path, out: Path) -> None:
-    """Lets a rival learn, and writes what it predicts, how long it took and what processors worked, imports included."""
+    """Lets a rival learn, and writes what it predicts and how long it took, imports included."""
     began = time.perf_counter()
     given = json.loads(description.read_text("utf-8"))
     data = LabelledSet(**{**given, "folder": Path(given["folder"])})
