@@ -85,7 +85,7 @@ def _tell_until(graft: dict[str, Any], trainer: dict[str, Any], reached: float) 
             times = trainer["seconds"] / spent
             print(
                 f"\nUntil the trainer's {reached:.3f}: {spent:.1f} s to the candidate {candidate['name']!r}, "
-                f"{times:.0f} times less than the trainer's {trainer['seconds']:.0f} s (imports left out here, in there)."
+                f"{times:.0f} times less than the trainer's {trainer['seconds']:.0f} s (imports left out)."
             )
             return
 
