@@ -79,7 +79,8 @@ class Journal:
             if self.store is not None and parallel.group().size == 1:  # of several, each may be elsewhere
                 self._save_at_last()
             raise
-        self._join()
+        if self._thread is not None:
+            self._thread.join()  # what it could not write is no longer needed
 
     def noted(self, label: str, make: Callable[[], Any]) -> Any:
         """Returns what was decided before, or what is decided now: JSON values.

@@ -90,13 +90,20 @@ class Checkpoints:
             run: Whose training it is, for those who clear.
 
         Raises:
+            InputError: There can be no such folder.
             ServiceError: Another process holds it.
         """
         if not self.is_local:
             yield
             return
         folder = Path(self.place)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"Checkpoints cannot be written to {folder.parent}: {error.strerror}. Name a folder, or s3://…, that "
+                "can be written to: checkpoint.uri."
+            ) from error
         with locks.held(folder / LOCK, doing="training the same"):
             storage.write_whole(str(folder / RUN), json.dumps({"run": run}).encode())
             yield
