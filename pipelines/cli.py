@@ -389,7 +389,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"graft: {error}", file=sys.stderr)
         return ServiceError.exit_code
     except KeyboardInterrupt as error:
-        print("graft: interrupted; nothing half-done was kept", file=sys.stderr)
+        print("graft: interrupted; nothing half-made is used", file=sys.stderr)
         return RETRY if isinstance(error, PreemptedError) else INTERRUPTED
     return 0
 

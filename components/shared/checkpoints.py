@@ -118,17 +118,19 @@ class Checkpoints:
         there = self._listed()
         found = sorted((name for name in there if _MANIFEST.fullmatch(name)), reverse=True)
         self._next = 1 + max((int(name[:_DIGITS]) for name in found), default=0)
+        newest: Checkpoint | None = None
         for name in found:
             try:
                 checkpoint = self._read(name)
-                self._bring(checkpoint, there, folder)
+                if newest is None:
+                    self._bring(checkpoint, there, folder)
             except DamagedError as error:
                 print(f"graft: note: the checkpoint {self.place}/{name} is damaged ({error}): not used", flush=True)
                 self._damaged.append(name)
                 continue
-            self._known.append(checkpoint)
-            return checkpoint
-        return None
+            newest = newest or checkpoint
+            self._known.insert(0, checkpoint)  # the older ones, too: they go once there are newer ones
+        return newest
 
     def target(self) -> Path:
         """Returns where a new file is to be written, under a name that no other has."""
