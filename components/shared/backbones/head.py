@@ -3,7 +3,7 @@
 Like `network.py` it needs nothing else of graft: a task's `head.py` builds on it, and both go with a registered model.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -90,6 +90,11 @@ class Head(nn.Module):
             spec: That it was made of.
         """
         return False
+
+    @staticmethod
+    def shortener(tokenizer: Any) -> Callable[[Sequence[Sequence[Any]]], Sequence[Sequence[Any]]]:
+        """Returns what makes rows of texts such that a tokenizer (`tokenizers.Tokenizer`) can cut them: mostly any."""
+        return lambda rows: rows
 
     @staticmethod
     def extras(encodings: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
