@@ -20,8 +20,8 @@ from typing import Any
 
 from make_aws_operations import copy_encoder, first_sentence, in_words, package_folder, split_of
 
-TEXTS = {"train": 700, "validation": 100, "test": 250}
-SENTENCES = (4, 7)
+TEXTS = {"train": 400, "validation": 80, "test": 200}
+SENTENCES = (4, 6)
 ASKED = 3  # questions on a text
 _EVERYWHERE = {"dryrun", "nexttoken", "maxresults", "marker", "clienttoken", "filters", "tags", "tagspecifications"}
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from components.finetune import parallel
 from components.finetune.anatomy import Anatomy
-from components.finetune.batches import LEAST, epoch_batches, steps_of
+from components.finetune.batches import LEAST, epoch_batches, steps_of, together
 from components.finetune.examples import Examples
 from components.finetune.learned import is_still_learning
 from components.finetune.learners import Autocast, Learner, outputs_of
@@ -99,7 +99,8 @@ class Trial:
         self.selection = objective.selection(self.train.examples.target_columns())
         self.history = History()
         self._least = LEAST * parallel.group().size
-        self.epoch_steps = steps_of(len(self.train.examples), settings.batch_size, self._least)
+        self.rows = network.head.apart  # of an example, which go together
+        self.epoch_steps = steps_of(len(self.train.examples) // self.rows, settings.batch_size, self._least)
         self.total = settings.epochs * self.epoch_steps
         self.done = 0
         self.cut = False  # whether training was ended from outside
@@ -183,7 +184,8 @@ class Trial:
         first = STRATEGIES[self.strategy].first(self.anatomy, settings, epoch)
         losses = _Losses(self.done, self.epoch_steps, examples, self.history, self.listener)
         began = time.perf_counter()
-        for indices in epoch_batches(examples.lengths, settings.batch_size, settings.seed, epoch, self._least):
+        lengths, size = examples.lengths, settings.batch_size
+        for indices in together(lengths, self.rows, size, settings.seed, epoch, self._least):
             if not losses.done or not self.network.training:  # a pause may have left it in evaluation
                 freeze(self.network, self.anatomy, STRATEGIES[self.strategy], first)
                 self._forward = self._joined()
@@ -202,9 +204,9 @@ class Trial:
 
     def _loss(self, indices: np.ndarray, draw: np.random.Generator) -> Tensor:
         """Returns a batch's mean loss; with several processes that of a share, so that their mean is the batch's."""
-        mine = self._group.share(indices)
+        mine = self._group.share(indices.reshape(-1, self.rows)).ravel()
         with self.autocast():
-            outputs, targets = self.train.outputs(self._forward, mine if len(mine) else indices[:1], draw)
+            outputs, targets = self.train.outputs(self._forward, mine if len(mine) else indices[: self.rows], draw)
         if self._adjustment is not None:
             outputs = {**outputs, "logits": outputs["logits"].float() + self._adjustment}
         total, count = self.network.head.loss(outputs, targets, self.settings.label_smoothing)

@@ -41,11 +41,13 @@ class Head(nn.Module):
         level: Which part of `Encoded` it takes.
         exclusive: Whether an example has one class of several: then words, mixup and logit adjustment make sense.
         windows: Whether a long text is read in pieces, and not cut.
+        apart: How many texts of an example are read one by one: rows of features that are learned from together.
     """
 
     level: ClassVar[Level] = "pooled"
     exclusive: ClassVar[bool] = False
     windows: ClassVar[bool] = False
+    apart: ClassVar[int] = 1
 
     def __init__(self, width: int, spec: Spec) -> None:
         """Makes it with new weights, drawn from torch's global generator."""

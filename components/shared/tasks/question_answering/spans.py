@@ -65,9 +65,10 @@ def _best_of(logits: Any, starts: Any, ends: Any, longest: int) -> _Best:
     bests = [int(row.argmax()) for row in sums]
     step = max(steps, key=lambda step: sums[step][bests[step]])
     first = bests[step]
-    total = float(np.logaddexp.reduce(np.concatenate(sums)))
+    best = float(sums[step][first])
+    total = best + float(np.log(np.exp(np.concatenate(sums) - best).sum()))
     first_place, last_place = places[first], places[first + step]
-    return _Best(int(starts[first_place]), int(ends[last_place]), float(sums[step][first]), total)
+    return _Best(int(starts[first_place]), int(ends[last_place]), best, total)
 
 
 def _margins_of(logits: Any, starts: Any, ends: Any, start: int, end: int) -> list[float]:
