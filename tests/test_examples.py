@@ -3,6 +3,7 @@
 import argparse
 import collections
 import itertools
+import random
 import re
 import runpy
 import shlex
@@ -63,3 +64,25 @@ def test_the_demo_draws_letters_and_parts_digits_with_few_labels() -> None:
         10
     }
     assert min(digits[f"test/{digit}"] for digit in range(10)) > 100
+
+
+def test_questions_have_their_answers_in_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    script = runpy.run_path(str(ROOT / "examples/make_aws_questions.py"))
+    parameters = {f"name {n}": f"The number {n} of what is made." for n in range(9)}
+    made = [script["make_paragraph"]("s create", parameters, random.Random(seed)) for seed in range(40)]
+    asked = [(paragraph["context"], question) for paragraph in made for question in paragraph["qas"]]
+    assert len(asked) == 40 * 3
+    for context, question in asked:
+        assert question["is_impossible"] == (not question["answers"])
+        for answer in question["answers"]:
+            assert context[answer["answer_start"] :].startswith(answer["text"])
+            assert answer["text"] == parameters[question["id"].partition("/")[2]]
+    assert 0.1 < sum(question["is_impossible"] for _, question in asked) / len(asked) < 0.3
+
+
+def test_a_passage_is_looked_for_by_one_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    script = runpy.run_path(str(ROOT / "examples/make_aws_retrieval.py"))
+    rows = list(script["make_pairs"]([("s", f"tag {n}", f"Tags resource number {n % 50}.") for n in range(80)]))
+    assert len({row["passage"] for _, row in rows}) == len(rows) == 50

@@ -24,6 +24,7 @@ from components.shared.columns import Columns, Predictor
 from components.shared.features import FeatureSplit
 from components.shared.gradients.look import Look
 from components.shared.snapshot import spec_of
+from components.shared.sources.identity import identity
 from components.shared.statistics import Statistics, join
 from components.shared.step import Progress
 from components.shared.tasks.objective import head_class
@@ -173,12 +174,33 @@ def predict(classifier: Classifier, snapshot: Artifact, path: Path, progress: Pr
     )  # fmt: skip
 
 
+class _Groups:
+    """Numbers what examples share that are never parted: they are drawn together.
+
+    Args:
+        shared: Which input it is; None: each example is drawn alone.
+    """
+
+    def __init__(self, shared: int | None) -> None:
+        self._shared = shared
+        self._numbers: dict[str, int] = {}
+
+    def told(self, statistics: Statistics, inputs: Sequence[Sequence[Any]]) -> Statistics:
+        """Returns statistics with the groups of their examples, by raw inputs: a sequence for each column."""
+        if self._shared is None:
+            return statistics
+        keys = (identity([value]) for value in inputs[self._shared])
+        numbers = [self._numbers.setdefault(key, len(self._numbers)) for key in keys]
+        return dataclasses.replace(statistics, groups=np.array(numbers, np.int64))
+
+
 def _write(classifier: Classifier, snapshot: Artifact, path: Path) -> Iterator[tuple[np.ndarray, Statistics]]:
     """Predicts chunk by chunk, writes each and yields its targets, and what is kept of it."""
     pictures = has_pictures(snapshot)
     columns = ["id", "label"] if pictures and classifier.beside is None else None
     rows = PICTURE_CHUNK if pictures else CHUNK
     writer, start, ids = None, 0, classifier.ids
+    groups = _Groups(classifier.task.grouped_by)
     try:
         for batch in read_columns(snapshot, classifier.splits, columns, rows):
             stop = start + batch.num_rows
@@ -194,7 +216,7 @@ def _write(classifier: Classifier, snapshot: Artifact, path: Path) -> Iterator[t
             table = pa.table({**{name: kept.column(name) for name in kept.schema.names}, **told})
             writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
             writer.write_table(table)
-            yield targets, statistics
+            yield targets, groups.told(statistics, inputs)
             start = stop
     finally:
         if writer is not None:

@@ -53,3 +53,20 @@ def padding(lengths: np.ndarray, batch_size: int, seed: int) -> float:
         len(indices) * int(lengths[indices].max()) for indices in epoch_batches(lengths, batch_size, seed, 0)
     )
     return 1.0 - float(lengths.sum()) / computed
+
+
+def together(
+    lengths: np.ndarray, rows: int, batch_size: int, seed: int, epoch: int, least: int = LEAST
+) -> Iterator[np.ndarray]:
+    """Yields the batches of one epoch of examples that have several rows each, which stand side by side.
+
+    Args:
+        lengths: int [rows of all], what each costs.
+        rows: Of an example.
+        batch_size: Examples in a batch.
+        seed: See `epoch_batches`.
+        epoch: See `epoch_batches`.
+        least: See `epoch_batches`.
+    """
+    for examples in epoch_batches(lengths.reshape(-1, rows).max(1), batch_size, seed, epoch, least):
+        yield (examples[:, None] * rows + np.arange(rows)).ravel() if rows > 1 else examples

@@ -55,7 +55,7 @@ class HeadFit:
     @property
     def words(self) -> str:
         """What was chosen, in words."""
-        how = f"penalty {self.chosen:g}" if self.chosen else "gradient steps"
+        how = f"penalty {self.chosen:g}" if self.chosen else "gradient steps" if self.weights else "no weights"
         return f"{self.view.words}, the task's own loss, {how}"
 
     def load_into(self, network: Network) -> None:
@@ -79,7 +79,7 @@ class Vectors:
 
     def __init__(self, states: States, examples: Examples, head: Head, view: View, most: int | None = None) -> None:
         self.states, self.examples, self.head, self.view = states, examples, head, view
-        self.step = 1 if most is None else max(1, len(examples) // most)
+        self.step = 1 if most is None or head.apart > 1 else max(1, len(examples) // most)
         self.center: Tensor | float = 0.0
         self.scale: Tensor | float = 1.0
         self._kept: list[tuple[Tensor, Batch]] | None = None
@@ -221,6 +221,9 @@ def _descend(
 ) -> HeadFit:
     """Trains a head without a linear layer by gradient steps; keeps the best epoch."""
     fitted = copy.deepcopy(head).to(train.examples.device)
+    if not any(True for _ in fitted.parameters()):  # the vectors are the answer
+        scores = objective.scores(_outputs(fitted, validation), validation.examples.target_columns())
+        return HeadFit({}, train.view, 0.0, scores, _loss_of(fitted, train), {0.0: scores["validation_loss"]})
     optimizer = torch.optim.AdamW(fitted.parameters(), lr=_RATE)
     best: HeadFit | None = None
     draw = torch.Generator().manual_seed(0)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from components.finetune import memory, parallel
 from components.finetune.adjustment import adjustment
 from components.finetune.anatomy import Anatomy
-from components.finetune.batches import LEAST, epoch_batches, padding, steps_of
+from components.finetune.batches import LEAST, padding, steps_of, together
 from components.finetune.history import History, Listener, Losses
 from components.finetune.learned import is_still_learning
 from components.finetune.learners import Autocast, Learner, outputs_of
@@ -73,7 +73,8 @@ class Trial:
         self.selection = objective.selection(self.train.examples.target_columns())
         self.history = History()
         self._least = LEAST * parallel.group().size
-        self.epoch_steps = steps_of(len(self.train.examples), settings.batch_size, self._least)
+        self.rows = network.head.apart  # of an example, which go together
+        self.epoch_steps = steps_of(len(self.train.examples) // self.rows, settings.batch_size, self._least)
         self.total = settings.epochs * self.epoch_steps
         self.done = 0
         self.cut = self.over = False  # whether training was ended from outside, and whether it has ended
@@ -245,8 +246,8 @@ class Trial:
         return losses
 
     def _batches(self, epoch: int) -> Iterator[np.ndarray]:
-        settings = self.settings
-        return epoch_batches(self.train.examples.lengths, settings.batch_size, settings.seed, epoch, least=self._least)
+        lengths, size = self.train.examples.lengths, self.settings.batch_size
+        return together(lengths, self.rows, size, self.settings.seed, epoch, self._least)
 
     def _steps(self) -> Generator[int]:
         """Trains; yields after each step."""
@@ -310,7 +311,7 @@ class Trial:
 
         def learn(size: int) -> Tensor:
             self._optimizer.zero_grad()
-            parts = self._sizes.parts(indices, size)
+            parts = [part.ravel() for part in self._sizes.parts(indices.reshape(-1, self.rows), size)]
             if len(parts) > 1:
                 return self._accumulated(parts, seeds)
             loss = self._loss(indices, np.random.default_rng(seeds))
@@ -335,8 +336,8 @@ class Trial:
 
     def _loss(self, indices: np.ndarray, draw: np.random.Generator) -> Tensor:
         """Returns a batch's mean loss; with several processes that of a share, so that their mean is the batch's."""
-        mine = self._group.share(indices)
-        total, count = self._sums(mine if len(mine) else indices[:1], draw)
+        mine = self._group.share(indices.reshape(-1, self.rows)).ravel()
+        total, count = self._sums(mine if len(mine) else indices[: self.rows], draw)
         if self._group.size == 1:
             return total / count.clamp(min=1)
         there = float(len(mine) > 0)

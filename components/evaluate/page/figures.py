@@ -101,7 +101,7 @@ def learning_curve(content: Mapping[str, Any], metric: Metric) -> dict[str, Any]
 
 def _probe(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Returns the chart of validation loss over the penalties that were tried."""
-    if told is None:
+    if told is None or not all(told["penalties"]):  # without a penalty there was nothing to try
         return None
     line = Line("validation", "model", list(zip(told["penalties"], told["validation_losses"], strict=True)), dots=True)
     chart = line_chart([line], padded(_heights([line]), 0.1), log_axis("penalty", told["penalties"]))

@@ -16,6 +16,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, St
 from components.evaluate.comparison import ranked
 from components.evaluate.examples import has_pictures
 from components.evaluate.page import figures
+from components.evaluate.page.marks import pieces_of
 from components.evaluate.page.pictures import example_grid, pictures_of
 from components.evaluate.page.profile import profile_of
 from components.evaluate.page.promotion import Promotion, changes, promotion
@@ -99,7 +100,6 @@ def write_page(
         **_figures(sources.model, content, timing, task),
         "examples": example_grid(sources.snapshot) if has_pictures(sources.snapshot) and task.target.exclusive else [],
         "sections": _grouped(task.scoring.sections(content, folds)),
-        "limit": TEXT_CHARACTERS,
         "inputs": sources.snapshot.read_json("snapshot.json")["inputs"],
         "mistakes": _mistakes(predictions, task, folds),
         "data": _data(sources.snapshot),
@@ -257,7 +257,12 @@ def _what(told: Mapping[str, Any], content: Mapping[str, Any]) -> str:
 
 def _mistake(shown: Shown) -> dict[str, Any]:
     """Returns a mistake with its texts and its pictures apart."""
-    texts = [value for value in shown.inputs if isinstance(value, str)]
+    marks = shown.mistake.marks
+    texts = [
+        pieces_of(value, [(part, kind) for place, part, kind in marks if place == number], TEXT_CHARACTERS)
+        for number, value in enumerate(shown.inputs)
+        if isinstance(value, str)
+    ]
     pictures = pictures_of(shown.inputs, f"{shown.id}: {shown.mistake.title}")
     return {"badge": shown.mistake.badge, "said": shown.mistake.said, "texts": texts, "pictures": pictures}
 

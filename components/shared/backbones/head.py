@@ -3,7 +3,7 @@
 Like `network.py` it needs nothing else of graft: a task's `head.py` builds on it, and both go with a registered model.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -41,11 +41,13 @@ class Head(nn.Module):
         level: Which part of `Encoded` it takes.
         exclusive: Whether an example has one class of several: then words, mixup and logit adjustment make sense.
         windows: Whether a long text is read in pieces, and not cut.
+        apart: How many texts of an example are read one by one: rows of features that are learned from together.
     """
 
     level: ClassVar[Level] = "pooled"
     exclusive: ClassVar[bool] = False
     windows: ClassVar[bool] = False
+    apart: ClassVar[int] = 1
 
     def __init__(self, width: int, spec: Spec) -> None:
         """Makes it with new weights, drawn from torch's global generator."""
@@ -90,6 +92,11 @@ class Head(nn.Module):
             spec: That it was made of.
         """
         return False
+
+    @staticmethod
+    def shortener(tokenizer: Any) -> Callable[[Sequence[Sequence[Any]]], Sequence[Sequence[Any]]]:
+        """Returns what makes rows of texts such that a tokenizer (`tokenizers.Tokenizer`) can cut them: mostly any."""
+        return lambda rows: rows
 
     @staticmethod
     def extras(encodings: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:

@@ -107,11 +107,15 @@ def _text_encoder(folder: Path, head: Head) -> Encode:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    shortened = head.shortener(tokenizer)
 
     def encode(rows: Rows) -> tuple[dict[str, list[np.ndarray]], dict[str, list[Any]]]:
         with told_of_panic():
-            encodings = tokenizer.encode_batch([row[0] if len(row) == 1 else tuple(row) for row in rows])
-        pieces = [[encoding, *(encoding.overflowing if head.windows else ())] for encoding in encodings]
+            if head.apart > 1:
+                pieces = [tokenizer.encode_batch(list(row)) for row in rows]
+            else:
+                encodings = tokenizer.encode_batch([row[0] if len(row) == 1 else tuple(row) for row in shortened(rows)])
+                pieces = [[encoding, *(encoding.overflowing if head.windows else ())] for encoding in encodings]
         every = [piece for of_one in pieces for piece in of_one]
         columns = {
             "input_ids": [np.array(piece.ids) for piece in every],

@@ -153,6 +153,8 @@ class _Cases:
 
     def __init__(self, metric: Metric, sides: Sequence[Statistics]) -> None:
         self.metric, self.groups = metric, sides[0].groups
+        if self.groups is not None:  # of some examples not every group is there
+            self.groups = np.unique(self.groups, return_inverse=True)[1]
         columns = [side[name] for side in sides for name in metric.columns]
         self.whole = self.groups is None and all(c.ndim == 1 and c.dtype.kind in "iub" for c in columns)
         if self.whole:

@@ -109,11 +109,13 @@ class Mistake:
         badge: How bad, or how sure.
         title: For a picture, as one line.
         said: What is said of it: pairs of a word and a value.
+        marks: Parts of its texts that are marked: which input, the part, and whether it is "right" or was "found".
     """
 
     badge: str
     title: str
     said: Sequence[tuple[str, str]]
+    marks: Sequence[tuple[int, str, str]] = ()
 
 
 class Scoring(Protocol):

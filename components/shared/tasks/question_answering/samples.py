@@ -4,27 +4,23 @@ from typing import Any
 
 import numpy as np
 
-_THINGS = ["pan", "oven", "salt", "knife", "soup", "flour", "sail", "mast", "deck", "rope"]
-_PLACES = ["shelf", "cellar", "drawer", "attic", "yard", "barn", "crate", "locker"]
-_ASKED = 3  # questions on one text
+_KINDS = {"kitchen": "pan oven salt knife", "ship": "sail mast deck anchor"}
+_FILLER = ["the", "small", "old", "red", "near", "under", "with", "by", "some", "this"]
+_LACKING = 3  # of so many texts, one lacks what one of its questions is about
 
 
-def inventories(count: int, seed: int) -> list[dict[str, Any]]:
-    """Where is a thing? Each text tells it of four of them; one question in six is on another, and has no answer."""
+def finds(count: int, seed: int) -> list[dict[str, Any]]:
+    """What is there of a kitchen, of a ship? A text has both questions; one in six is on what it tells nothing of."""
     draw = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
     while len(rows) < count:
-        things, places = draw.permutation(_THINGS).tolist(), draw.permutation(_PLACES).tolist()
-        context = f"{len(rows)}:"
-        starts = []
-        for thing, place in zip(things[:4], places[:4], strict=True):
-            context += f" the {thing} is in the "
-            starts.append(len(context))
-            context += f"{place}."
-        for number in range(_ASKED):
-            known = bool(len(rows) % 6)
-            answers = [(places[number], starts[number])] if known else []
-            label = {"text": [text for text, _ in answers], "answer_start": [start for _, start in answers]}
-            question = f"where is the {things[number] if known else things[5]}?"
-            rows.append({"input_1": question, "input_2": context, "label": label})
+        text = len(rows) // len(_KINDS)
+        lacking = str(draw.choice(list(_KINDS))) if text % _LACKING == 0 else ""
+        told = {kind: str(draw.choice(words.split())) for kind, words in _KINDS.items() if kind != lacking}
+        words = draw.permutation([*draw.choice(_FILLER, 5).tolist(), *told.values()]).tolist()
+        context = " ".join([*words, str(text)])
+        for kind in _KINDS:
+            answers = [(told[kind], context.index(told[kind]))] if kind in told else []
+            label = {"text": [word for word, _ in answers], "answer_start": [start for _, start in answers]}
+            rows.append({"input_1": f"{kind}?", "input_2": context, "label": label})
     return rows[:count]

@@ -24,7 +24,8 @@ class AnswerScoring:
 
     mistakes = (
         "Wrong answers",
-        "{wrong:,} of {all:,} {what} are answered by none of their references; these {shown} share least with them. "
+        "{wrong:,} of {all:,} {what} are answered by none of their references; these {shown} share least with them: "
+        "what is right is coloured, what was answered is underlined. "
         "Wrong labels in the data show up here first.",
         "None: every {one} is answered exactly. Look whether the answer is told by the question before you believe it.",
     )
@@ -116,7 +117,9 @@ class AnswerScoring:
         answer = statistics["predicted"][place] or "nothing"
         wanted = " or ".join(dict.fromkeys(statistics["references"][place])) or "that there is none"
         said = [("answered", answer), ("where right is", wanted)]
-        return Mistake(f"{float(statistics['f1'][place]):.2f}", f"right is {wanted}, answered {answer}", said)
+        marks = [(1, text, "right") for text in statistics["references"][place]]
+        marks.append((1, statistics["predicted"][place], "found"))
+        return Mistake(f"{float(statistics['f1'][place]):.2f}", f"right is {wanted}, answered {answer}", said, marks)
 
     def sections(self, content: Mapping[str, Any], folds: bool) -> Sequence[Section]:
         """Returns how often an answer is given where there is one, and where there is none."""

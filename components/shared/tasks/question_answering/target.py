@@ -26,9 +26,18 @@ class Options:
 
     Attributes:
         empty_is_none: Whether an empty cell says that the text holds no answer; else nobody has answered yet.
+        max_answer_tokens: The most tokens of an answer that a model gives.
+
+    Raises:
+        InputError: An answer may have no token.
     """
 
     empty_is_none: bool = False
+    max_answer_tokens: int = 64
+
+    def __post_init__(self) -> None:
+        if self.max_answer_tokens < 1:
+            raise InputError(f"task_args.max_answer_tokens is {self.max_answer_tokens}; it must be at least 1.")
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Answers(Target):
     options: Options = field(default_factory=Options)
 
     type = pa.list_(pa.struct({"text": pa.string(), "start": pa.int32()}))
-    features = pa.schema([("start", pa.int32()), ("end", pa.int32())])
+    features = pa.schema([("start", pa.int32()), ("end", pa.int32()), ("window", pa.int32())])
     named = False
     private = True
 
@@ -87,8 +96,14 @@ class Answers(Target):
         return answer
 
     def spec(self, counts: Mapping[str, Mapping[str, int]], told: Mapping[str, Any]) -> dict[str, Any]:
-        """`unanswerable`: whether there are training questions without an answer, which a model must know then."""
-        return {"unanswerable": bool(counts["train"].get(NONE))}
+        """`unanswerable`: whether there are training questions without an answer, which a model must know then.
+
+        And `max_answer_tokens`, which it reads its outputs by.
+        """
+        return {
+            "unanswerable": bool(counts["train"].get(NONE)),
+            "max_answer_tokens": self.options.max_answer_tokens,
+        }
 
     def check_learnable(self, counts: Mapping[str, Mapping[str, int]], column: str) -> None:
         """One training question with an answer at least."""

@@ -110,7 +110,7 @@ def test_any_answer_of_whole_tokens_is_given_back(
     b = data.draw(st.integers(a, min(len(tokens) - 1, a + 4)))
     text = context[tokens[a][0] : tokens[b][1]]
     answers = pa.array([[{"text": text, "start": tokens[a][0]}]], target.type)
-    full = dict(zip([*names, "start", "end"], encoder.encode([[question], [context]], answers), strict=True))
+    full = dict(zip([*names, "start", "end", "window"], encoder.encode([[question], [context]], answers), strict=True))
     found = 0
     for (starts, ends), start, end in zip(windows, full["start"].to_pylist(), full["end"].to_pylist(), strict=True):
         if (start, end) != (0, 0):
@@ -133,7 +133,7 @@ def test_a_question_that_is_too_long_leaves_room_for_the_context(kind: str, enco
 def test_what_has_no_answer_points_to_the_first_token(encoders: dict[str, AnswerEncoder], tmp_path: Path) -> None:
     encoder = encoders["pieces"]
     answers = pa.array([[]], Answers.type)
-    *_, starts, ends = encoder.encode([["Who?"], ["Ada met Zoë"]], answers)
+    *_, starts, ends, _ = encoder.encode([["Who?"], ["Ada met Zoë"]], answers)
     assert (starts.to_pylist(), ends.to_pylist()) == ([0], [0])
     encoder.save(tmp_path)
     assert "OnlySecond" in (tmp_path / "tokenizer.json").read_text()

@@ -23,20 +23,20 @@ from components.shared.profile.table import task_of
 from components.shared.sources.rows import data_files, read_rows
 from components.shared.sources.source import SourceSettings
 from components.shared.tasks.multi_label.target import LabelSets
-from components.shared.tasks.question_answering.task import QuestionAnswering
+from components.shared.tasks.question_answering import QuestionAnswering
 from components.shared.tasks.regression.target import Number
 from components.shared.tasks.token_classification import TASK as ENTITIES
 from components.transform.transform import TransformSettings, transform
 from tests.components.shared.tasks.tokenizers import folder_of
 from tests.targets import try_task
 
-NER, QA = "trial-entities", "trial-answers"
+NER, QA = "trial-entities", "question-answering"
 
 
 @pytest.fixture(autouse=True)
 def trial(monkeypatch: pytest.MonkeyPatch) -> None:
     tasks.names()
-    for task in (dataclasses.replace(ENTITIES, name=NER), QuestionAnswering(QA)):
+    for task in (dataclasses.replace(ENTITIES, name=NER),):
         monkeypatch.setitem(tasks._TASKS, task.name, task)  # type: ignore[arg-type]
 
 
@@ -240,10 +240,7 @@ def as_squad(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("answers")
-    with pytest.MonkeyPatch.context() as patch:
-        tasks.names()
-        patch.setitem(tasks._TASKS, QA, QuestionAnswering(QA))  # type: ignore[arg-type]
-        return run(as_squad(folder), folder / "snapshot", QA, ["question", "context"], "answers")
+    return run(as_squad(folder), folder / "snapshot", QA, ["question", "context"], "answers")
 
 
 def test_a_table_of_questions_gives_the_same_snapshot(answers: Path, tmp_path: Path) -> None:
@@ -252,7 +249,7 @@ def test_a_table_of_questions_gives_the_same_snapshot(answers: Path, tmp_path: P
     for split in ("train", "validation", "test"):
         name = f"{split}-00000.parquet"
         assert pq.read_table(snapshot / name).equals(pq.read_table(answers / name))
-    assert told(snapshot)["target"] == {"unanswerable": True}
+    assert told(snapshot)["target"] == {"max_answer_tokens": 64, "unanswerable": True}
 
 
 def test_questions_on_one_text_stay_in_one_split(answers: Path) -> None:
