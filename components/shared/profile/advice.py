@@ -55,11 +55,13 @@ def _classes(profile: Mapping[str, Any]) -> Iterator[dict[str, str]]:
             f"{profile['label']!r} has {count:,} classes for {total:,} examples: it may be an id, or free text.",
             "data.label: a column of classes",
         )
-    if several := joined({label: sum(counts.values()) for label, counts in profile["classes"]}):
+    several, joint = joined({label: sum(counts.values()) for label, counts in profile["classes"]})
+    if several and profile["exclusive"]:
         yield _problem(
-            f"{len(several):,} labels are several in one cell, such as {quote_all(several, 3)}: a run takes one for "
-            "each example.",
-            "keep the one that matters in a column of its own, or one column, one job and one model a label",
+            f"{len(several):,} labels are several in one cell, such as {quote_all(several, 3)}: {profile['task']} "
+            "takes one for each example.",
+            f'task: multi-label-classification, task_args: {{delimiter: "{joint}"}}; or keep the one that matters in a '
+            "column of its own",
         )
     given = {split for split in profile["splits"] if split}
     if given and "train" not in given and "" not in profile["splits"]:
