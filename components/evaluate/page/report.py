@@ -180,9 +180,9 @@ def _mistakes(predictions: Predictions, task: Task, folds: bool) -> dict[str, An
 
 
 def _environment(task: Task) -> Environment:
-    here, theirs = (
-        FileSystemLoader(path) for path in (Path(__file__).parent, Path(inspect.getfile(type(task))).parent)
-    )
+    here = FileSystemLoader(Path(__file__).parent)
+    kinds = [kind for kind in type(task).__mro__ if hasattr(kind, "package")]  # a task may build on another's sections
+    theirs = FileSystemLoader([Path(inspect.getfile(kind)).parent for kind in kinds])
     environment = Environment(
         loader=ChoiceLoader([here, PrefixLoader({"task": theirs})]), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
