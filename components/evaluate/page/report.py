@@ -85,6 +85,8 @@ def write_page(
         "metric_name": _metric(task, content).heading,
         "metric": _metric(task, content),
         "primary": task.metrics[0],
+        "kind": task.target.kinds[0],
+        "kinds": task.target.kinds[1],
         "columns": _columns(task),
         "directions": _directions(_columns(task)),
         "evaluation": content,

@@ -33,7 +33,7 @@ class MultiLabel(TextTask):
     def baselines(
         self, train: Labelled, validation: Labelled, test: Sequence[Sequence[Any]], terms: Terms
     ) -> Iterator[Baseline]:
-        """One logistic regression a label, on words and on characters."""
+        """A logistic regression and a linear SVM a label, on words and on characters."""
         from components.shared.tasks.multi_label.baselines import text_baselines  # scikit-learn
 
         return text_baselines(train, validation, test, terms)
