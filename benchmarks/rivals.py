@@ -12,6 +12,7 @@
 """
 
 import json
+import resource
 import sys
 import tempfile
 import time
@@ -231,7 +232,10 @@ def main(rival: str, description: Path, out: Path) -> None:
     given = json.loads(description.read_text("utf-8"))
     data = LabelledSet(**{**given, "folder": Path(given["folder"])})
     predicted, told = RIVALS[rival](data)
-    out.write_text(json.dumps({"predicted": predicted, "seconds": time.perf_counter() - began, **told}), "utf-8")
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    worked = sum(each.ru_utime + each.ru_stime for each in used)
+    spent = {"seconds": time.perf_counter() - began, "worked": worked}
+    out.write_text(json.dumps({"predicted": predicted, **spent, **told}), "utf-8")
 
 
 if __name__ == "__main__":
