@@ -156,7 +156,7 @@ def predict(arguments: argparse.Namespace) -> None:
 
     tracking.use_embedded(arguments.root)
     model = registry.load(arguments.model)
-    for batch in read_inputs(arguments.input, model.inputs, model.input_type):
+    for batch in read_inputs(arguments.input, model.inputs, model.input_type, model.read_inputs):
         for given, told in zip(batch, model.predict([given.values for given in batch]), strict=True):
             place = {"input": given.place} if given.place else {}
             print(json.dumps({**place, **told}, ensure_ascii=False))

@@ -1,6 +1,7 @@
 """`graft init`: a job file for some data, that runs as it stands, with the reasons in its comments."""
 
 import argparse
+import dataclasses
 import re
 import sys
 import tempfile
@@ -18,6 +19,8 @@ from components.shared.profile.profile import profile
 from components.shared.profile.ruler import ruler_of
 from components.shared.registry import check_name
 from components.shared.sources.labels import LabelReader, check_classes
+from components.shared.tasks import Target
+from components.shared.tasks.strata import NONE
 from pipelines.available import Choice, choose
 from pipelines.job import Data, load_job
 from pipelines.profile import busy, settings_of
@@ -39,6 +42,9 @@ def init(arguments: argparse.Namespace) -> None:
     with busy(Console(file=sys.stderr)):
         settings = settings_of(None, arguments)
         found = profile(settings)
+        if args := _target(found).args_for(found):
+            settings = dataclasses.replace(settings, task_args={**settings.task_args, **args})
+            found = profile(settings)
         _refuse(found)
         backbone = choose(found["task"], found.get("scripts", {}), arguments.root)
         if "lengths" in found:  # once more, with the tokenizer that the job will use
@@ -59,15 +65,16 @@ def draft(found: Mapping[str, Any], backbone: Choice, name: str, output: Path) -
         name: Of the model.
         output: What the file will be called.
     """
-    total, classes = sum(found["splits"].values()), found["class_count"]
+    total = sum(found["splits"].values())
     lines = [
-        f"# Made by graft init: {total:,} examples of {classes:,} classes in {_printable(found['source'])}.",
+        f"# Made by graft init: {total:,} examples of {_kinds(found)} in {_printable(found['source'])}.",
         "#",
         f"#   graft run {output}",
         "#",
         *_notes(found),
         _field("model", name, "its name in the registry"),
         _field("task", found["task"], _task_reason(found)),
+        *([_field("task_args", found["task_args"], "")] if found["task_args"] else []),
         "data:",
         *_data(found),
         *_beside(_field("backbone", backbone.name, ""), backbone.why),
@@ -128,7 +135,24 @@ def _notes(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _task_reason(found: Mapping[str, Any]) -> str:
     what = "a picture" if "pictures" in found else "a pair of texts" if len(found["inputs"]) == 2 else "a text"
-    return f"{what} belongs to one of {found['class_count']:,} classes"
+    return f"{what} {_target(found).answers.format(count=f'{_names(found):,}')}"
+
+
+def _target(found: Mapping[str, Any]) -> Target:
+    return tasks.get(found["task"], found["task_args"]).target
+
+
+def _names(found: Mapping[str, Any]) -> int:
+    """Returns how many classes, labels, types were found; that there is none is no name."""
+    return int(found["class_count"]) - any(name == NONE for name, _ in found["classes"])
+
+
+def _kinds(found: Mapping[str, Any]) -> str:
+    """Returns what answers are: "3 classes", "numbers from 0 to 5"."""
+    kind, kinds = _target(found).kinds
+    if numbers := found.get("numbers"):
+        return f"{kinds} from {numbers['low']:g} to {numbers['high']:g}"
+    return f"{_names(found):,} {kind if _names(found) == 1 else kinds}" if kind else kinds
 
 
 def _data(found: Mapping[str, Any]) -> Iterator[str]:
@@ -138,7 +162,8 @@ def _data(found: Mapping[str, Any]) -> Iterator[str]:
     yield _field("inputs", found["inputs"], _reason(found["inputs"], columns), 2)
     classes = ", ".join(label for label, _ in found["classes"][:4])
     more = ", …" if found["class_count"] > 4 else ""
-    yield _field("label", found["label"], f"{' '.join(classes.split())[:60]}{more}", 2)
+    shown = f"{' '.join(classes.split())[:60]}{more}" if classes else _reason([found["label"]], columns)
+    yield _field("label", found["label"], shown, 2)
     given = {split: count for split, count in found["splits"].items() if split}
     if given:
         counts = ", ".join(f"{split} {count:,}" for split, count in given.items())
@@ -190,15 +215,17 @@ def _training(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _refuse(found: Mapping[str, Any]) -> None:
     """Refuses what no task fits, or a run would refuse, with what was found."""
-    if found["class_count"] < 2:
-        have = f"one class, {found['classes'][0][0]!r}" if found["classes"] else "no class"
+    target = _target(found)
+    if why := target.why_unlearnable(found):
         raise InputError(
-            f"{found['source']} cannot be trained on: its label column {found['label']!r} has {have} in "
-            f"{found['read']:,} rows; at least two are needed. graft profile shows the columns; --label names another."
+            f"{found['source']} cannot be trained on: its label column {found['label']!r} {why}. graft profile shows "
+            "the columns; --label names another."
             + (" --label answer takes what Prodigy's annotators accepted and rejected." if _has_answers(found) else "")
         )
-    counts = {label: sum(by_split.values()) for label, by_split in found["classes"]}
-    check_classes(counts, found["read"], LabelReader(found["label"], found["task"], normalize=True))
+    if target.named:
+        counts = {label: sum(by_split.values()) for label, by_split in found["classes"] if label != NONE}
+        reader = LabelReader(found["label"], found["task"], normalize=True)
+        check_classes(counts, found["read"], reader, several=not target.exclusive)
 
 
 def _has_answers(found: Mapping[str, Any]) -> bool:
@@ -215,8 +242,8 @@ def _check(text: str) -> None:
 
 def _tell(found: Mapping[str, Any], backbone: Choice, output: Path) -> None:
     console = Console()
-    total, count = sum(found["splits"].values()), found["class_count"]
-    columns = f"{' and '.join(found['inputs'])} into {count:,} classes ({found['label']})"
+    total = sum(found["splits"].values())
+    columns = f"{' and '.join(found['inputs'])} into {_kinds(found)} ({found['label']})"
     told = f"{found['task']} of {columns}, {total:,} examples"
     console.print(f"wrote {output}: {told}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"backbone {backbone.name}: {backbone.why}", highlight=False, markup=False, soft_wrap=True)

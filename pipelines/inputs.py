@@ -1,9 +1,10 @@
 """What `graft predict` is given: texts, image files, or a file of rows."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -26,7 +27,12 @@ class Input:
     place: str | None = None
 
 
-def read_inputs(given: Sequence[str], columns: Sequence[str], input_type: pa.DataType) -> Iterator[list[Input]]:
+def read_inputs(
+    given: Sequence[str],
+    columns: Sequence[str],
+    input_type: pa.DataType,
+    read: Callable[[Sequence[Any]], Sequence[Any]] = tuple,
+) -> Iterator[list[Input]]:
     """Yields batches of rows.
 
     Args:
@@ -34,6 +40,7 @@ def read_inputs(given: Sequence[str], columns: Sequence[str], input_type: pa.Dat
             columns. For a model of images any number of image files, folders of them, or Parquet files with the column.
         columns: The names of the model's inputs.
         input_type: What they are, as the model's task says.
+        read: Makes inputs of what a file's columns hold, as the model's task does: of a list of words a text.
 
     Raises:
         InputError: It is neither, or a file cannot be read, or a row lacks an input, or is no image.
@@ -43,7 +50,7 @@ def read_inputs(given: Sequence[str], columns: Sequence[str], input_type: pa.Dat
         yield from _batches(_images(files, columns), _IMAGES)
     elif len(given) == 1 and _is_table(given[0]) and (storage.is_s3(given[0]) or _is_file(given[0])):
         rows = read_rows(data_files(given[0]), columns, {})
-        yield from _batches((_texts_of(row, columns) for row in rows), _TEXTS)
+        yield from _batches((_texts_of(row, columns, read) for row in rows), _TEXTS)
     else:
         yield [_texts(given, columns)]
 
@@ -79,8 +86,8 @@ def _is_file(text: str) -> bool:
         return False
 
 
-def _texts_of(row: Row, columns: Sequence[str]) -> Input:
-    values = tuple(row.values.get(column) for column in columns)
+def _texts_of(row: Row, columns: Sequence[str], read: Callable[[Sequence[Any]], Sequence[Any]]) -> Input:
+    values = tuple(read([row.values.get(column) for column in columns]))
     if row.fault or not all(isinstance(value, str) for value in values):
         raise InputError(f"{row.place}: {row.fault or 'an input is missing or no text'}. Mend that row.")
     return Input(tuple(str(value) for value in values))

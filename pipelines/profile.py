@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from components.shared import tasks
 from components.shared.profile.profile import profile
 from components.shared.profile.ruler import ruler_of
 from components.shared.profile.table import task_of
@@ -44,7 +45,7 @@ def settings_of(job: Job | None, arguments: argparse.Namespace) -> SourceSetting
     if job is not None:
         known = SourceSettings.__dataclass_fields__
         fields = {name: value for name, value in job.data.model_dump().items() if name in known}
-        return SourceSettings(**fields, task=job.task)
+        return SourceSettings(**fields, task=job.task, task_args=job.task_args)
     settings = SourceSettings(arguments.source, arguments.inputs, arguments.label)
     return SourceSettings(arguments.source, arguments.inputs, arguments.label, arguments.task or task_of(settings))
 
@@ -102,7 +103,12 @@ def _head(found: Mapping[str, Any], console: Console) -> None:
 def _classes(found: Mapping[str, Any], console: Console) -> None:
     classes = [(label, sum(counts.values())) for label, counts in found["classes"]]
     shown = classes if len(classes) <= _CLASSES else [*classes[: _CLASSES - 5], *classes[-5:]]
-    console.print(_title(f"{found['class_count']:,} classes"))
+    kind, kinds = tasks.get(found["task"], found["task_args"]).target.kinds
+    if numbers := found.get("numbers"):
+        _numbers(numbers, console)
+    if not kind:
+        return
+    console.print(_title(f"{found['class_count']:,} {kinds}"))
     most, total = max((count for _, count in classes), default=1), sum(found["splits"].values()) or 1
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for number, (label, count) in enumerate(shown):
@@ -111,6 +117,14 @@ def _classes(found: Mapping[str, Any], console: Console) -> None:
         table.add_row(_shorten(label, 32), f"{count:,}", Text(f"{count / total:.1%}", "dim"), _bar(count / most))
     table.columns[1].justify = table.columns[2].justify = "right"
     console.print(table)
+
+
+def _numbers(told: Mapping[str, Any], console: Console) -> None:
+    console.print(_title("Numbers", f"{told['different']:,} different ones in the sample"))
+    if told["different"]:
+        quartiles = " · ".join(f"{told[name]:.6g}" for name in ("first_quartile", "median", "third_quartile"))
+        words = f"from {told['low']:.6g} to {told['high']:.6g} · quartiles {quartiles} · mean {told['mean']:.6g}"
+        console.print(f"{words}, deviation {told['deviation']:.4g}", highlight=False)
 
 
 def _bar(share: float) -> Text:
@@ -180,7 +194,10 @@ def _columns(found: Mapping[str, Any], console: Console) -> None:
 
 def _examples(found: Mapping[str, Any], console: Console) -> None:
     shown = list(found["examples"].items())[:_SHOWN_CLASSES]
-    note = f"of the {len(shown)} largest classes" if len(shown) < found["class_count"] else ""
+    if not shown:
+        return
+    kinds = tasks.get(found["task"], found["task_args"]).target.kinds[1]
+    note = f"of the {len(shown)} largest {kinds}" if len(shown) < found["class_count"] else ""
     console.print(_title("Examples", note))
     for label, texts in shown:
         console.print(Text(_shorten(label, 60), "bold"))

@@ -69,6 +69,12 @@ def inputs_of(snapshot: Path, split: str) -> dict[str, tuple[Any, ...]]:
     return {row["id"]: tuple(row[name] for name in row if name.startswith("input_")) for row in rows}
 
 
+def answers_of(snapshot: Path, split: str) -> list[tuple[tuple[Any, ...], Any]]:
+    """Returns the raw inputs of a split with their answers."""
+    rows = [row for path in sorted(snapshot.glob(f"{split}-*.parquet")) for row in pq.read_table(path).to_pylist()]
+    return [(tuple(row[name] for name in row if name.startswith("input_")), row["label"]) for row in rows]
+
+
 def picture(width: int = 32, height: int = 32, color: tuple[int, int, int] = (200, 30, 30)) -> bytes:
     """Returns a PNG file of one colour."""
     from PIL import Image

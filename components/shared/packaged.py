@@ -36,6 +36,7 @@ class Loaded:
             returns probabilities [rows, classes], of a task whose examples have one class each. Raises `InputError`
             where a row is no image.
         answers: Takes such rows, and returns the columns of the task's prediction.
+        read_inputs: Takes a row as a file has it (a list of words), and returns its inputs.
     """
 
     labels: list[str]
@@ -43,6 +44,7 @@ class Loaded:
     input_type: pa.DataType
     probabilities: Callable[[Rows], np.ndarray]
     answers: Callable[[Rows], dict[str, list[Any]]]
+    read_inputs: Callable[[Sequence[Any]], Sequence[Any]] = tuple
 
     def predict(self, rows: Rows) -> list[dict[str, Any]]:
         """Returns the task's prediction of each row, as a mapping; of a list of probabilities each by its label."""
@@ -77,7 +79,8 @@ def load_artifact(folder: Path) -> Loaded:
             found: dict[str, list[Any]] = predictor.predict(rows)
         return found
 
-    return Loaded(predictor.labels, predictor.inputs, tasks.get(told["task"]).input_type, probabilities, answers)
+    task = tasks.get(told["task"], told.get("task_args"))
+    return Loaded(predictor.labels, predictor.inputs, task.input_type, probabilities, answers, task.read_inputs)
 
 
 def _predictor(module: Any, told: dict[str, Any], folder: Path) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from components.ingest.ingest import IngestSettings, ingest
+from components.shared import tasks
 from components.shared.errors import InputError
 from pipelines import available, cli
 from pipelines.available import choose
@@ -97,6 +98,39 @@ def test_a_pair_and_pictures(tmp_path: Path, minilm: str) -> None:
     assert choose("image-classification", {}, Path(".graft")).name == ".graft/demo/net"
 
 
+DRAFTED = {
+    "lists": ({"tags": ["a", "b"]}, "multi-label-classification", "has any number of 2 labels, or none"),
+    "one text": ({"labels": "a|b a b"}, "multi-label-classification", "has any number of 2 labels, or none"),
+    "numbers": ({"score": 0.25}, "text-regression", "has a number"),
+    "spans": (
+        {"entities": [{"start": 0, "end": 3, "label": "X"}]},
+        "token-classification",
+        "holds entities of 1 types",
+    ),
+}
+
+
+@pytest.mark.parametrize(("column", "task", "said"), DRAFTED.values(), ids=DRAFTED)
+def test_other_answers_than_classes_are_proposed_as_what_they_are(
+    tmp_path: Path, column: dict[str, Any], task: str, said: str, minilm: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers, lists and spans are known by themselves; texts with a delimiter once their task is named."""
+    name, value = next(iter(column.items()))
+    answers = (
+        [n / 7 for n in range(60)] if name == "score" else value.split() * 20 if name == "labels" else [value, []] * 30
+    )
+    content = [{"text": row["text"], name: answer} for row, answer in zip(rows(60), answers, strict=True)]
+    (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, content)))
+    init("d.jsonl", *(["--task", task] if name == "labels" else []))
+    written, job = (tmp_path / "job.yaml").read_text(), load_job(tmp_path / "job.yaml")
+    assert (job.task, job.data.inputs, job.data.label) == (task, ["text"], name)
+    assert job.task_args == ({"delimiter": "|"} if name == "labels" else {})
+    assert said in written
+    assert "classes" not in written.replace("rare_classes", "")
+    cli.main(["profile", "job.yaml"])
+    assert ("Numbers" if name == "score" else tasks.get(task).target.kinds[1]) in capsys.readouterr().out
+
+
 def test_what_is_there_is_not_written_over(tmp_path: Path, minilm: str) -> None:
     source = str(write_csv(tmp_path / "d.csv", rows(60)))
     (tmp_path / "job.yaml").write_text("mine")
@@ -110,8 +144,8 @@ def test_what_is_there_is_not_written_over(tmp_path: Path, minilm: str) -> None:
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        ({"tags": "['a', 'b']"}, "several labels for one example"),
-        ({"score": "0.{}"}, "that is a regression, which is not supported yet"),
+        ({"tags": "[]"}, "has no label in 60 rows; at least one is needed"),
+        ({"score": "0.5"}, "holds one number in all rows"),
         ({"label": "same"}, "has one class, 'same'"),
     ],
 )

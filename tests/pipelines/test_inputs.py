@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from components.shared import tasks
 from components.shared.errors import InputError
 from pipelines.cli import main
 from pipelines.inputs import Input, read_inputs
@@ -145,3 +146,14 @@ def test_a_file_of_texts(tmp_path: Path) -> None:
 def test_an_image_is_no_text() -> None:
     with pytest.raises(InputError, match="takes texts .'text'., and 'pictures/a.png' is a file"):
         texts("pictures/a.png")
+
+
+def test_words_in_a_file_are_read_as_the_task_reads_them(tmp_path: Path) -> None:
+    """A model of entities learned from lists of words: they are joined by what its job says."""
+    rows = [{"tokens": ["New", "York", "calls"]}, {"tokens": "as one text"}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    task = tasks.get("token-classification", {"joiner": "_"})
+    (batch,) = read_inputs([str(tmp_path / "rows.jsonl")], ["tokens"], pa.string(), task.read_inputs)
+    assert [given.values for given in batch] == [("New_York_calls",), ("as one text",)]
+    with pytest.raises(InputError, match="an input is missing or no text"):
+        list(read_inputs([str(tmp_path / "rows.jsonl")], ["tokens"], pa.string()))

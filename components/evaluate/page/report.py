@@ -86,6 +86,8 @@ def write_page(
         "metric_name": _metric(task, content).heading,
         "metric": _metric(task, content),
         "primary": task.metrics[0],
+        "kind": task.target.kinds[0],
+        "kinds": task.target.kinds[1],
         "columns": _columns(task),
         "directions": _directions(_columns(task)),
         "evaluation": content,
@@ -180,9 +182,9 @@ def _mistakes(predictions: Predictions, task: Task, folds: bool) -> dict[str, An
 
 
 def _environment(task: Task) -> Environment:
-    here, theirs = (
-        FileSystemLoader(path) for path in (Path(__file__).parent, Path(inspect.getfile(type(task))).parent)
-    )
+    here = FileSystemLoader(Path(__file__).parent)
+    kinds = [kind for kind in type(task).__mro__ if hasattr(kind, "package")]  # a task may build on another's sections
+    theirs = FileSystemLoader([Path(inspect.getfile(kind)).parent for kind in kinds])
     environment = Environment(
         loader=ChoiceLoader([here, PrefixLoader({"task": theirs})]), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,

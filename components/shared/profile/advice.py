@@ -8,6 +8,7 @@ from typing import Any
 from components.shared import tasks
 from components.shared.errors import quote_all
 from components.shared.sources.labels import joined
+from components.shared.tasks.strata import NONE
 
 _FEW = 200  # examples
 _FLOOR = 5  # training examples of a class
@@ -46,20 +47,28 @@ def _total(profile: Mapping[str, Any]) -> int:
     return int(sum(profile["splits"].values()))
 
 
+def _kinds(profile: Mapping[str, Any]) -> str:
+    """Returns what the answers are called: "classes", "labels"."""
+    return tasks.get(profile["task"], profile.get("task_args")).target.kinds[1]
+
+
 def _classes(profile: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     count, total = profile["class_count"], _total(profile)
     if count < 2 and profile["exclusive"]:
         yield _problem(f"There is {count or 'no'} class in {profile['label']!r}.", "data.label: a column of classes")
     elif total > 20 and count > total / 3:
         yield _problem(
-            f"{profile['label']!r} has {count:,} classes for {total:,} examples: it may be an id, or free text.",
+            f"{profile['label']!r} has {count:,} {_kinds(profile)} for {total:,} examples: it may be an id, or free "
+            "text.",
             "data.label: a column of classes",
         )
-    if several := joined({label: sum(counts.values()) for label, counts in profile["classes"]}):
+    several, joint = joined({label: sum(counts.values()) for label, counts in profile["classes"]})
+    if several and profile["exclusive"]:
         yield _problem(
-            f"{len(several):,} labels are several in one cell, such as {quote_all(several, 3)}: a run takes one for "
-            "each example.",
-            "keep the one that matters in a column of its own, or one column, one job and one model a label",
+            f"{len(several):,} labels are several in one cell, such as {quote_all(several, 3)}: {profile['task']} "
+            "takes one for each example.",
+            f'task: multi-label-classification, task_args: {{delimiter: "{joint}"}}; or keep the one that matters in a '
+            "column of its own",
         )
     given = {split for split in profile["splits"] if split}
     if given and "train" not in given and "" not in profile["splits"]:
@@ -73,7 +82,7 @@ def _variants(profile: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     if groups:
         shown = "; ".join(" and ".join(map(repr, group)) for group in groups[:5])
         yield _problem(
-            f"Classes differ in nothing but case, blanks or punctuation: {shown}.",
+            f"{_kinds(profile).capitalize()} differ in nothing but case, blanks or punctuation: {shown}.",
             "data.normalize_labels: true, if they are one",
         )
 
@@ -81,13 +90,16 @@ def _variants(profile: Mapping[str, Any]) -> Iterator[dict[str, str]]:
 def _rare(profile: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     part = 1.0 if "train" in profile["splits"] else 1 - 2 * _TEST_PART
     counts = {label: counts.get("train", part * counts.get("", 0)) for label, counts in profile["classes"]}
-    rare = sorted((label for label in counts if counts[label] < _FLOOR), key=lambda label: (counts[label], label))
+    rare = sorted(
+        (label for label in counts if counts[label] < _FLOOR and label != NONE),
+        key=lambda label: (counts[label], label),
+    )
     if rare and len(counts) > 1:
         sizes = dict(profile["classes"])
         shown = ", ".join(f"{label!r} ({sum(sizes[label].values())})" for label in rare[:6])
         more = f", and {len(rare) - 6} more" if len(rare) > 6 else ""
         yield _problem(
-            f"{len(rare)} of {profile['class_count']:,} classes have fewer than {_FLOOR} training examples: "
+            f"{len(rare)} of {profile['class_count']:,} {_kinds(profile)} have fewer than {_FLOOR} training examples: "
             f"{shown}{more}.",
             "label more of them, or data.rare_classes: drop, or merge (into 'other')",
         )

@@ -96,6 +96,7 @@ def _told(settings: SourceSettings, seen: Seen, ruler: Ruler, told: Mapping[str,
     found: dict[str, Any] = {
         **told,
         "task": settings.task,
+        "task_args": dict(settings.task_args),
         "inputs": settings.inputs,
         "label": settings.label,
         "sample": len(sample),

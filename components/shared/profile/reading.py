@@ -168,14 +168,11 @@ def unfit(column: Column) -> str:
     """Returns why a column cannot hold classes, as a sentence that ends in what is to be done."""
     name, shown = repr(column.name), " and ".join(column.examples)
     if column.kind == "list":
-        return (
-            f"{name} holds lists such as {shown}: several labels for one example. A task with one label for each "
-            "example is what there is; keep one label, or make a yes-or-no column of each."
-        )
+        return f"{name} holds lists such as {shown}, and no classes{_for_others(column)}."
     if column.kind == "number":
         return (
-            f"{name} holds {column.distinct:,} different numbers such as {shown}: that is a regression, which is not "
-            "supported yet. Make classes of ranges, such as low and high."
+            f"{name} holds {column.distinct:,} different numbers such as {shown}, and no classes{_for_others(column)}; "
+            "or make classes of ranges, such as low and high."
         )
     if column.kind == "date":
         return f"{name} holds dates such as {shown}, and no classes."
@@ -185,6 +182,12 @@ def unfit(column: Column) -> str:
         )
     kind = "an id, no class" if column.is_id else "too many for classes"
     return f"{name} has {column.distinct:,} different values in {column.filled:,} rows such as {shown}: {kind}."
+
+
+def _for_others(column: Column) -> str:
+    """Returns which tasks take such a column, as a sentence goes on."""
+    names = [name for name in tasks.names() if column.name in tasks.get(name).target.columns_in([column])]
+    return f": with task: {' or '.join(names)} they are learned as they are" if names else ""
 
 
 def _hint(columns: Sequence[Column]) -> str:

@@ -23,8 +23,8 @@ _CACHED = 10_000
 _JOINTS = "|;#,/+"  # between labels in one cell
 _SURE = "|;#"  # that no name has
 _ONE = (
-    "{task} takes one. Keep the one that matters (a column of its own, named in data.label), or write a row for each "
-    "kind of question: one column, one job and one model a label."
+    "{task} takes one. task: multi-label-classification takes them all{how}; or keep the one that matters, in a column "
+    "of its own that data.label names."
 )
 _WHOLE = re.compile(r"^(-?(?:0|[1-9]\d*))\.0+$")
 _LIST = re.compile(r"^[\[({].*[\])}]$", re.DOTALL)
@@ -129,7 +129,7 @@ class LabelReader:
         if len(values) > 1:
             raise InputError(
                 f"{place}: the label column {self.column!r} holds several labels in one row, such as "
-                f"{str(value)[:80]}; {_ONE.format(task=self.task)}"
+                f"{str(value)[:80]}; {_ONE.format(task=self.task, how='')}"
             )
         return values[0] if values else None
 
@@ -160,20 +160,22 @@ def _choices(value: Mapping[str, Any]) -> Sequence[Any] | None:
     return found if isinstance(found, list) else None
 
 
-def check_classes(counts: Mapping[str, int], rows: int, reader: LabelReader) -> None:
+def check_classes(counts: Mapping[str, int], rows: int, reader: LabelReader, several: bool = False) -> None:
     """Refuses a column of labels that are no classes, or that are two spellings of one.
 
     Args:
         counts: How many rows each label has.
         rows: How many rows were read.
         reader: How they were read.
+        several: Whether an example may have several, which were told apart already.
 
     Raises:
         InputError: They are numbers, dates, identifiers, or variants of each other.
     """
     if not reader.allowed:
         _refuse_values(counts, rows, reader)
-        _refuse_joined(counts, reader)
+        if not several:
+            _refuse_joined(counts, reader)
     if not reader.normalize:
         _refuse_variants(counts, reader)
 
@@ -187,7 +189,7 @@ def _refuse_values(counts: Mapping[str, int], rows: int, reader: LabelReader) ->
             raise InputError(
                 f"The label column {reader.column!r} holds {what} such as {some[0]} ({distinct} different ones); "
                 f"{reader.task} needs classes. Set data.label to a column of classes, or name the classes in "
-                "data.labels."
+                "data.labels; task: text-regression learns numbers of texts as they are."
             )
     if distinct > MANY and 2 * distinct > labelled:
         raise InputError(
@@ -197,7 +199,7 @@ def _refuse_values(counts: Mapping[str, int], rows: int, reader: LabelReader) ->
         )
 
 
-def joined(counts: Mapping[str, int]) -> list[str]:
+def joined(counts: Mapping[str, int]) -> tuple[list[str], str]:
     """Returns labels that are several in one cell ("a|b"): each part is a label of its own, here or in other cells.
 
     "Korea, Republic of" and "Sci/Tech" are none, since their parts are no labels.
@@ -212,17 +214,19 @@ def joined(counts: Mapping[str, int]) -> list[str]:
             often = sum(count > 1 for count in held.values())
             sure = set(parts) if often > 0.8 * len(held) and len(parts) > 0.5 * len(counts) else set()
         if sure:
-            return sorted(sure, key=lambda label: (-counts[label], label))
-    return []
+            return sorted(sure, key=lambda label: (-counts[label], label)), joint
+    return [], ""
 
 
 def _refuse_joined(counts: Mapping[str, int], reader: LabelReader) -> None:
-    if found := joined(counts):
+    found, joint = joined(counts)
+    if found:
+        how = f' (task_args: {{delimiter: "{joint}"}})'
         rows = sum(counts[label] for label in found)
         raise InputError(
             f"{len(found):,} labels in {reader.column!r} are several in one cell ({rows:,} rows), such as "
-            f"{quote_all(found, 3)}; {_ONE.format(task=reader.task)} If each is one class, name all classes in "
-            "data.labels."
+            f"{quote_all(found, 3)}; {_ONE.format(task=reader.task, how=how)} If each is one class, name all "
+            "classes in data.labels."
         )
 
 

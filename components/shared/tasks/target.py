@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from components.shared.errors import InputError, quote_all
-from components.shared.tasks.strata import Named, Stratification
+from components.shared.tasks.strata import NONE, Named, Stratification
 
 Found = tuple[str | None, str | None]
 """An answer as canonical text, and why a row has none: one of them is None."""
@@ -112,6 +112,10 @@ class Target:
     """Whether each example is of one stratum, which says what its input is: near-duplicates in others are none."""
     private: bool = False
     """Whether an answer may be text that must not lie in the registry: an inventory keeps what `told` makes of it."""
+    kinds: tuple[str, str] = ("", "answers")
+    """What strata are called, one and several: "class" and "classes"; where they have no names, "" and the answers."""
+    answers: str = "has an answer"
+    """What an input does that has an answer, as a sentence ends: "belongs to one of {count} classes"."""
     contradiction: str = "same input with different labels"
     """Why rows are set aside that `merge` makes nothing of."""
 
@@ -189,6 +193,21 @@ class Target:
         Raises:
             InputError: There is nothing to tell apart, or none of it to learn from.
         """
+
+    def args_for(self, profile: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the options (`task_args`) that data ask for, by what a profile shows of them."""
+        return {}
+
+    def why_unlearnable(self, profile: Mapping[str, Any]) -> str:
+        """Returns what a profile shows that nothing can be learned from, as a sentence goes on; "" for nothing."""
+        kind = self.kinds[0]
+        if not self.named or not kind:
+            return ""
+        names, least = [label for label, _ in profile["classes"] if label != NONE], 2 if self.exclusive else 1
+        if len(names) >= least:
+            return ""
+        have = f"one {kind}, {names[0]!r}" if names else f"no {kind}"
+        return f"has {have} in {profile['read']:,} rows; at least {'two are' if least > 1 else 'one is'} needed"
 
     def describe(self, answers: Sequence[str]) -> dict[str, Any]:
         """Returns what a profile tells of a sample of answers beside the sizes of strata: JSON values."""

@@ -13,20 +13,15 @@ from components.ingest.ingest import IngestSettings, ingest
 from components.register.register import RegisterSettings, register
 from components.shared import tasks, tracking
 from components.shared.artifact import open_artifact
-from components.shared.tasks import multi_label, regression, token_classification
 from components.transform.transform import TransformSettings, transform
 
-TASKS: dict[str, Any] = {module.TASK.name: module.TASK for module in (regression, multi_label, token_classification)}
+NEW = [name for name in tasks.names() if not tasks.get(name).target.exclusive]
 TRAINING: dict[str, Any] = {"strategy": "full", "epochs": 12, "learning_rate": 3e-3, "batch_size": 16, "patience": 12}
 
 
-@pytest.fixture(scope="module", params=TASKS)
+@pytest.fixture(scope="module", params=NEW)
 def task(request: pytest.FixtureRequest) -> Any:
-    found = TASKS[request.param]
-    tasks.names()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(tasks._TASKS, found.name, found)
-        yield found
+    return tasks.get(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -3,21 +3,22 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
 from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
-from components.shared import backbones, tasks
+from components.shared import tasks
 from components.shared.artifact import open_artifact
 from components.shared.baselines import Labelled, Terms
 from components.shared.errors import InputError
-from components.shared.features import FeatureSplit
 from components.shared.modalities import Limits
+from components.shared.packaged import load_artifact
+from components.shared.snapshot import spec_of
+from components.shared.statistics import score_of
 from components.transform.transform import TransformSettings, transform
 from tests.backbones import TIMM
-from tests.cases import sample_snapshot
+from tests.cases import answers_of, sample_snapshot
 from tests.conftest import TRAINING
 
 
@@ -32,38 +33,46 @@ def test_there_is_a_task() -> None:
 
 def test_its_sample_can_be_learned_from_data_to_model(task: Any, backbone: Path, tmp_path: Path) -> None:
     snapshot = sample_snapshot(task.name, tmp_path, 400)
-    name, settings = str(backbone), dict(TRAINING)
+    name, settings = str(backbone), {**TRAINING, "epochs": 12, "patience": 12, "learning_rate": 3e-3, "batch_size": 8}
     if task.input_type == pa.binary():
         name, args = "random:timm/resnet10t", {**TIMM["resnet10t"], "img_size": 32}
         settings |= {"backbone_args": args, "epochs": 10, "patience": 10, "crop_scale": 1.0}
     transform(snapshot, tmp_path / "features", TransformSettings(name, settings.get("backbone_args", {})))
     finetune(tmp_path / "features", tmp_path / "model", FinetuneSettings(name, **settings))
-    told = open_artifact(tmp_path / "model", "model").read_json("model.json")
-    family = backbones.family(told["family"])
-    split = FeatureSplit(open_artifact(tmp_path / "features", "features"), "test")
-    network = family.from_model(tmp_path / "model")
-    predicted = family.predict(
-        network, split.take(np.arange(len(split))), family.padding_of(tmp_path / "model"), 32
-    ).argmax(1)
-    assert (predicted == split.labels).mean() > 0.9
+    model = load_artifact(tmp_path / "model")
+    answers, spec = (
+        answers_of(snapshot, "test"),
+        spec_of(open_artifact(snapshot, "snapshot").read_json("snapshot.json")),
+    )
+    rows = [inputs for inputs, _ in answers]
+    predicted = task.scoring.read(model.answers(rows), spec)
+    assert task.scoring.fault(predicted, len(rows), spec) is None
+    statistics = task.scoring.score(predicted, task.scoring.targets([answer for _, answer in answers], spec), spec)
+    assert (score_of(task.metrics[0], statistics) or 0.0) > 0.9
 
 
-def test_its_baselines_give_probabilities(task: Any) -> None:
-    rows = task.sample(200, seed=6)
-    labels = sorted({row["label"] for row in rows})
-    numbers = np.array([labels.index(row["label"]) for row in rows])
+def test_its_baselines_predict_what_can_be_scored(task: Any, tmp_path: Path) -> None:
+    """One of them learns the sample; all say what they are and what they cost."""
+    snapshot = sample_snapshot(task.name, tmp_path, 300)
+    spec = spec_of(open_artifact(snapshot, "snapshot").read_json("snapshot.json"))
+    rows = [*answers_of(snapshot, "train"), *answers_of(snapshot, "test")]
+    targets = task.scoring.targets([answer for _, answer in rows], spec)
     for count in task.input_counts:
-        inputs = [[row["input_1"] for row in rows]] * count
-        train, held = (Labelled([c[part] for c in inputs], numbers[part]) for part in (slice(100), slice(100, 150)))
-        found = list(task.baselines(train, held, [c[150:] for c in inputs], Terms(len(labels))))
+        inputs = [[row[0] for row, _ in rows]] * count
+        train, held = (
+            Labelled([column[part] for column in inputs], targets[part]) for part in (slice(150), slice(150, 200))
+        )
+        found = list(task.baselines(train, held, [column[200:] for column in inputs], Terms(len(spec["labels"]))))
         assert found
         for baseline in found:
-            assert baseline.predictions.shape == (50, len(labels))
-            np.testing.assert_allclose(baseline.predictions.sum(1), 1, atol=1e-5)
-            assert baseline.examples == 100
+            assert task.scoring.fault(baseline.predictions, len(rows) - 200, spec) is None
+            assert baseline.examples == 150
             assert 0 < baseline.bytes < 10_000_000
             assert baseline.seconds > 0
-        assert max((b.predictions.argmax(1) == numbers[150:]).mean() for b in found) > 0.8
+        scores = [
+            score_of(task.metrics[0], task.scoring.score(one.predictions, targets[200:], spec)) or 0.0 for one in found
+        ]
+        assert max(scores) > 0.8
 
 
 def test_it_rejects_what_is_no_input(task: Any) -> None:

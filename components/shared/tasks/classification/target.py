@@ -21,6 +21,8 @@ class Classes(Target):
     type = pa.string()
     features = pa.schema([("label", pa.int32())])
     exclusive = True
+    kinds = ("class", "classes")
+    answers = "belongs to one of {count} classes"
 
     def reader(self, asked: Asked) -> AnswerReader:
         """See `Target`."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-WORDS = {"kitchen": "pan oven salt knife", "ship": "sail mast deck anchor", "weather": "rain wind snow cloud"}
+WORDS = {"food": "salt soup flour", "kitchen": "pan oven knife", "ship": "sail mast deck anchor"}
 
 
 def topics(count: int, seed: int) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.shared.errors import InputError
-from components.shared.sources.labels import LabelReader, check_classes, text_of
+from components.shared.sources.labels import LabelReader, check_classes, joined, text_of
 from components.shared.tasks.classification.target import refuse_many
 from components.shared.tasks.strata import NONE
 from components.shared.tasks.target import Asked, Found, Seen, Target, named, refuse_untrained
@@ -46,16 +46,24 @@ class LabelSets(Target):
     type = pa.list_(pa.string())
     features = pa.schema([("labels", pa.list_(pa.int32()))])
     several = True
+    kinds = ("label", "labels")
+    answers = "has any number of {count} labels, or none"
 
     def columns_in(self, columns: Sequence[Seen]) -> list[str]:
         """See `Target`: lists."""
         others = [column.name for column in columns if column.kind == "list" and column.name.lower() not in _WORDS]
-        return named(columns, _NAMES, ("list",))[:1] or others
+        found = named(columns, _NAMES, ("list",))[:1] or others
+        return found or named(columns, _NAMES, ("words", "text"))[:1]  # one text with a delimiter
 
     def claims(self, columns: Sequence[Seen]) -> bool:
         """See `Target`: a list with the name of labels."""
         words = named(columns, ("tokens", "words"), ("list",))
         return bool(named(columns, _NAMES, ("list",))) and not words
+
+    def args_for(self, profile: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Target`: what stands between labels in one text."""
+        _, joint = joined({label: sum(counts.values()) for label, counts in profile["classes"]})
+        return {"delimiter": joint} if joint and not self.options.delimiter else {}
 
     def reader(self, asked: Asked) -> "SetReader":
         """See `Target`."""
@@ -225,17 +233,17 @@ class SetCensus:
         reader = LabelReader(
             " and ".join(self._asked.columns), self._asked.task, self._asked.allowed, normalize=self._asked.normalize
         )
-        check_classes(self._counts, rows, reader)
+        check_classes(self._counts, rows, reader, several=True)
 
     def _refuse_joined(self) -> None:
         for delimiter in _DELIMITERS:
             parts = {label: [part.strip() for part in label.split(delimiter)] for label in self._counts}
-            joined = [
+            several = [
                 label for label, own in parts.items() if len(own) > 1 and all(part in self._counts for part in own)
             ]
-            if joined:
+            if several:
                 raise InputError(
-                    f"Labels in {self._asked.columns[0]!r} are several in one text, such as {joined[0][:80]!r}, whose "
+                    f"Labels in {self._asked.columns[0]!r} are several in one text, such as {several[0][:80]!r}, whose "
                     f"parts are labels too. Set task_args: {{delimiter: {json.dumps(delimiter)}}}; or, where each is "
                     "one label, name all labels in data.labels."
                 )

@@ -63,6 +63,8 @@ class Number(Target):
     type = pa.float64()
     features = pa.schema([("value", pa.float64())])
     named = False
+    kinds = ("", "numbers")
+    answers = "has a number"
     contradiction = "same input with different numbers (task_args: tolerance, takes their mean)"
 
     def columns_in(self, columns: Sequence[Seen]) -> list[str]:
@@ -118,9 +120,16 @@ class Number(Target):
             )
         return dict(told)
 
+    def why_unlearnable(self, profile: Mapping[str, Any]) -> str:
+        """See `Target`: two different numbers are the least."""
+        different = profile["numbers"]["different"]
+        return "" if different > 1 else f"holds {'one number' if different else 'no number'} in all rows"
+
     def describe(self, answers: Sequence[str]) -> dict[str, Any]:
         """`numbers`: least and most, quartiles, mean, deviation, and how many different ones there are."""
-        values = np.array([float(answer) for answer in answers] or [0.0])
+        if not answers:
+            return {"numbers": {"different": 0}}
+        values = np.array([float(answer) for answer in answers])
         names = ("low", "first_quartile", "median", "third_quartile", "high")
         told = dict(zip(names, np.quantile(values, (0, 0.25, 0.5, 0.75, 1)).tolist(), strict=True))
         told |= {"mean": float(values.mean()), "deviation": float(values.std())}

@@ -53,6 +53,8 @@ class Entities(Target):
 
     type = pa.list_(pa.struct({"start": pa.int32(), "end": pa.int32(), "label": pa.string()}))
     features = pa.schema([("tags", pa.list_(pa.int32()))])
+    kinds = ("type of entities", "types of entities")
+    answers = "holds entities of {count} types"
     contradiction = "same input with different entities"
 
     def columns_in(self, columns: Sequence[Seen]) -> list[str]:
@@ -218,4 +220,4 @@ class TypeCensus:
 
     def check(self, rows: int) -> None:
         """Refuses spellings of one type, and what is no type."""
-        check_classes(self._counts, rows, self._reader)
+        check_classes(self._counts, rows, self._reader, several=True)

@@ -1,6 +1,5 @@
 """Entities and answers from files as people have them to features: whatever wrote them, snapshots are the same."""
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -22,22 +21,11 @@ from components.shared.profile.reading import read as read_columns
 from components.shared.profile.table import task_of
 from components.shared.sources.rows import data_files, read_rows
 from components.shared.sources.source import SourceSettings
-from components.shared.tasks.multi_label.target import LabelSets
 from components.shared.tasks.question_answering import QuestionAnswering
-from components.shared.tasks.regression.target import Number
-from components.shared.tasks.token_classification import TASK as ENTITIES
 from components.transform.transform import TransformSettings, transform
 from tests.components.shared.tasks.tokenizers import folder_of
-from tests.targets import try_task
 
-NER, QA = "trial-entities", "question-answering"
-
-
-@pytest.fixture(autouse=True)
-def trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    tasks.names()
-    for task in (dataclasses.replace(ENTITIES, name=NER),):
-        monkeypatch.setitem(tasks._TASKS, task.name, task)  # type: ignore[arg-type]
+NER, QA = "token-classification", "question-answering"
 
 
 def run(source: Path, snapshot: Path, task: str, inputs: list[str], label: str, **settings: Any) -> Path:
@@ -160,10 +148,7 @@ def as_csv(folder: Path) -> tuple[Path, str, str]:
 def entities(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("entities")
     source, text, label = as_spans(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        tasks.names()
-        patch.setitem(tasks._TASKS, NER, dataclasses.replace(ENTITIES, name=NER))  # type: ignore[arg-type]
-        return run(source, folder / "snapshot", NER, [text], label)
+    return run(source, folder / "snapshot", NER, [text], label)
 
 
 WRITERS: list[Callable[[Path], tuple[Path, str, str]]] = [
@@ -329,19 +314,14 @@ class TestConll:
 class TestColumns:
     """Which task a table is made for, and which columns it takes, where a job leaves them out."""
 
-    @pytest.fixture(autouse=True)
-    def others(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        try_task(monkeypatch, "trial-labels", LabelSets())
-        try_task(monkeypatch, "trial-numbers", Number())
-
     TEXTS = [f"a sentence on the number {n} of many others" for n in range(60)]  # noqa: RUF012
 
     @pytest.mark.parametrize(
         ("columns", "task", "inputs", "label"),
         [
             ({"text": TEXTS, "label": ["a", "b", "c"] * 20}, "text-classification", ["text"], "label"),
-            ({"text": TEXTS, "labels": [["a", "b"], [], ["c"]] * 20}, "trial-labels", ["text"], "labels"),
-            ({"text": TEXTS, "score": [n / 7 for n in range(60)]}, "trial-numbers", ["text"], "score"),
+            ({"text": TEXTS, "labels": [["a", "b"], [], ["c"]] * 20}, "multi-label-classification", ["text"], "labels"),
+            ({"text": TEXTS, "score": [n / 7 for n in range(60)]}, "text-regression", ["text"], "score"),
             ({"text": TEXTS, "score": [0.5, 1.0] * 30}, "text-classification", ["text"], "score"),
             (
                 {
@@ -378,5 +358,5 @@ class TestColumns:
 
     def test_a_table_without_such_a_column_is_shown(self, tmp_path: Path) -> None:
         pq.write_table(pa.table({"text": self.TEXTS, "label": ["a", "b"] * 30}), tmp_path / "a.parquet")
-        with pytest.raises(InputError, match="no column that can be the label of trial-numbers"):
-            read_columns(SourceSettings(str(tmp_path / "a.parquet"), task="trial-numbers"))
+        with pytest.raises(InputError, match="no column that can be the label of text-regression"):
+            read_columns(SourceSettings(str(tmp_path / "a.parquet"), task="text-regression"))
