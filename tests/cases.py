@@ -57,8 +57,10 @@ def make_case(task: str, family: str, architecture: str, folder: Path, snapshot:
 def sample_snapshot(task: str, folder: Path, count: int = 240) -> Path:
     """Ingests a task's sample rows."""
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(tasks.get(task).sample(count, seed=2)), folder / "data.parquet")
-    ingest(folder / "snapshot", IngestSettings(str(folder / "data.parquet"), ["input_1"], "label", task=task))
+    rows = tasks.get(task).sample(count, seed=2)
+    pq.write_table(pa.Table.from_pylist(rows), folder / "data.parquet")
+    inputs = [name for name in rows[0] if name.startswith("input_")]
+    ingest(folder / "snapshot", IngestSettings(str(folder / "data.parquet"), inputs, "label", task=task))
     return folder / "snapshot"
 
 
