@@ -21,7 +21,6 @@ from tests.backbones import TIMM
 from tests.cases import answers_of, sample_snapshot
 from tests.conftest import TRAINING
 
-
 MODELS, BASELINES = {"text-retrieval": 0.6}, {"question-answering": 0.1}
 """What is asked for where it is not 0.9 of a model (ranks in a few epochs), 0.8 of a baseline (whole sentences)."""
 
