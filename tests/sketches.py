@@ -37,6 +37,10 @@ class Sketch:
     input_type: pa.DataType = field(default_factory=pa.string)
     input_counts: tuple[int, ...] = (1,)
 
+    def read_inputs(self, values: Sequence[Any]) -> Sequence[Any]:
+        """Returns what columns hold as inputs, which they are."""
+        return values
+
 
 @dataclass(frozen=True)
 class Learned:

@@ -57,7 +57,8 @@ def test_all_faults_are_told_at_once_with_path_found_allowed_and_nearest(tmp_pat
     for line in [
         "model: 'a/b' cannot be a model's name: it holds '/'. A name such as 'aws-operations' can.",
         "task: found 'text-clasification'; allowed: 'image-classification', 'multi-label-classification', "
-        "'text-classification', 'text-regression', 'token-classification'. Did you mean "
+        "'question-answering', 'text-classification', 'text-regression', 'text-retrieval', "
+        "'token-classification'. Did you mean "
         "'text-classification'?",
         "data.source: found 3; input should be a valid string",
         "data.inputs: found 'text'; input should be a valid list",
@@ -174,8 +175,9 @@ def test_what_a_field_takes_and_what_it_does_not(
     section, name = field.split(".")
     path = tmp_path / "job.yaml"
     given = IMAGES.get(section, {})
+    argument = f"checkpoint_{name}" if section == "checkpoint" else name
     for value in taken:
-        assert load_job(write_images(path, **{section: {**given, name: value}})).arguments()[name] == value
+        assert load_job(write_images(path, **{section: {**given, name: value}})).arguments()[argument] == value
     for value in refused:
         message = refusal(write_images(path, **{section: {**given, name: value}}))
         assert message.startswith(f"{path} has a fault:\n  {field}"), message

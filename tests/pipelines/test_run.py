@@ -304,7 +304,7 @@ class TestBadInput:
         self.refuse(folder, "training.epoch: there is no such field.*Did you mean 'epochs'", "training.epoch=1")
 
     def test_unknown_task(self, folder: Path) -> None:
-        message = "task: found 'translation'; allowed: 'image-classification', 'text-classification'"
+        message = "task: found 'translation'; allowed: 'image-classification', 'multi-label-classification', "
         self.refuse(folder, message, "task=translation")
 
     def test_unknown_backbone(self, folder: Path) -> None:
@@ -330,10 +330,10 @@ class TestBadInput:
         self.refuse(folder, "finetune: The loss is no longer a number at step 1", "backbone=./broken")
 
 
-def test_a_root_that_cannot_be_made_is_a_failure_of_the_machine(tmp_path: Path, backbone: Path) -> None:
+def test_a_root_that_cannot_be_made_is_refused(tmp_path: Path, backbone: Path) -> None:
     write_job(tmp_path / "job.yaml", "data", str(backbone))
     done = graft("run", "job.yaml", "--root", "job.yaml/root", folder=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Not a directory" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -28,12 +28,13 @@ def task(request: pytest.FixtureRequest) -> Any:
 def folders(task: Any, backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Its sample, ingested, transformed and learned."""
     folder = tmp_path_factory.mktemp(task.name)
-    rows = [json.dumps({"text": row["input_1"], "label": row["label"]}) for row in task.sample(400, seed=1)]
-    (folder / "data.jsonl").write_text("\n".join(rows) + "\n", "utf-8")
+    rows = task.sample(400, seed=1)
+    (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    inputs = [name for name in rows[0] if name.startswith("input_")]
     splits: dict[str, Any] = {"validation_fraction": 0.15, "test_fraction": 0.25}
     if hasattr(task.options, "empty_is_none"):
         splits["task_args"] = {"empty_is_none": True}
-    ingest(folder / "snapshot", IngestSettings(str(folder / "data.jsonl"), ["text"], "label", task=task.name, **splits))
+    ingest(folder / "snapshot", IngestSettings(str(folder / "data.jsonl"), inputs, "label", task=task.name, **splits))
     transform(folder / "snapshot", folder / "features", TransformSettings(str(backbone)))
     finetune(folder / "features", folder / "model", FinetuneSettings(str(backbone), **TRAINING), folder / "snapshot")
     return {name: folder / name for name in ("snapshot", "features", "model")}

@@ -17,6 +17,7 @@ from components.finetune.learned import verdict_of
 from components.finetune.mirroring import keeps_class
 from components.finetune.settings import FinetuneSettings
 from components.shared.backbones.network import Network
+from tests.heads import head_for
 
 OPEN = FinetuneSettings("x")
 SMALL = Shape(ENCODER, 22_000_000, True, 4_000)
@@ -65,7 +66,7 @@ def test_a_network_tells_its_kind() -> None:
     class Tiny(Network):
         pass
 
-    network = Tiny(torch.nn.Sequential(torch.nn.Linear(4, 4)), 4, ["a", "b"], 0.1)
+    network = Tiny(torch.nn.Sequential(torch.nn.Linear(4, 4)), 4, head_for(["a", "b"]), 0.1)
     assert shape_of(network, True, 7) == Shape(ENCODER, 30, True, 7)
     network.pooling = "last"
     assert shape_of(network, True, 7).kind == DECODER

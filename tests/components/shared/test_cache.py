@@ -152,7 +152,9 @@ def test_who_asks_is_no_part_of_what_is_made(desk: Desk) -> None:
     def content(**settings: Any) -> Any:
         asked = Asked(str(desk.backbone), **settings)
         target = ("features", desk.folder / "none")
-        return cache._content(Work("transform", {"snapshot": desk.snapshot}, target, "", asked, False, TransformReport))
+        return cache.content_of(
+            Work("transform", {"snapshot": desk.snapshot}, target, "", asked, False, TransformReport)
+        )
 
     assert content() == content(pipeline_run="1", page="https://kubeflow.example.com")
     assert content() != content(seed=2)

@@ -116,7 +116,9 @@ def test_baselines_learn_which_words_speak_for_which_label() -> None:
     nothing = Labelled([[]], truth[:0])
     for validation in (held, nothing):
         told = {entry.name: entry for entry in text_baselines(train, validation, [texts[190:]], Terms(3))}
-        assert set(told) == {"Logistic regression on words", "Logistic regression on characters"}
+        assert set(told) == {
+            f"{model} on {what}" for model in ("Logistic regression", "Linear SVM") for what in ("words", "characters")
+        }
         for baseline in told.values():
             statistics = SCORING.score(baseline.predictions, truth[190:], {"labels": list("abc")})
             assert MICRO_F1.value(statistics)[0] > 0.9
