@@ -130,7 +130,9 @@ def test_killed_at_random_points_it_ends_as_if_it_had_not_been(
     expected = runs.unbroken()
     for _ in range(kills):
         assert runs.run(hook=KillAfter(draw.uniform(0, 0.25))) == -signal.SIGKILL, runs.log.read_text()
-    assert runs.run() == 0, runs.log.read_text()
+        if done := (tmp_path / "model/manifest.json").exists():  # it came after the last file was written
+            break
+    assert done or runs.run() == 0, runs.log.read_text()
     assert "from a checkpoint" in runs.log.read_text()
     assert runs.digest() == expected
     told = [json.loads((tmp_path / name / "notes/history.json").read_text()) for name in ("unbroken", "model")]
