@@ -103,6 +103,7 @@ def run(
         ServiceError: A step failed otherwise.
     """
     began = time.perf_counter()
+    root.mkdir(parents=True, exist_ok=True)
     tracking.use_embedded(root)
     tracking.make_ready()
     if (address := os.environ["MLFLOW_TRACKING_URI"]).startswith("http"):

@@ -12,7 +12,8 @@ import numpy as np
 
 from components.shared.drift import input_features
 from components.shared.inventory import SAMPLE, Content, Entry
-from components.shared.sources.buckets import Example, settle
+from components.shared.sources.buckets import Example
+from components.shared.sources.merging import settle
 from components.shared.tasks import Task
 
 MOST_CLASSES = 50  # that are told one by one

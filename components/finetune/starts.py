@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from components.finetune import parallel
 from components.finetune.history import measured
@@ -13,6 +14,7 @@ from components.finetune.study import Study, Trained
 from components.shared import registry, tasks
 from components.shared.artifact import Artifact
 from components.shared.backbones import Backbone
+from components.shared.backbones.network import Network
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
 from components.shared.inventory import open_inventory
@@ -122,3 +124,17 @@ def _is_among(ids: np.ndarray, known: np.ndarray) -> np.ndarray:
 def words_of(starts: Sequence[Mapping[str, Any]] | None) -> str:
     """Returns which start was kept, as part of a line; "" where there was one."""
     return next((f" from the {row['start']}" for row in starts or () if row["kept"]), "")
+
+
+def check_vocabulary(source: Artifact, backbone: Backbone, network: Network) -> None:
+    """Refuses a tokenizer that knows more tokens than the backbone has embeddings."""
+    if "tokenizer.json" not in source.files:
+        return
+    highest = max(Tokenizer.from_file(str(source.file("tokenizer.json"))).get_vocab().values(), default=0)
+    encoder: Any = network.encoder
+    if highest >= (rows := encoder.get_input_embeddings().weight.shape[0]):
+        raise InputError(
+            f"The tokenizer of {backbone.name!r} gives tokens up to number {highest:,}, but the backbone has "
+            f"embeddings for {rows:,} tokens (0 to {rows - 1:,}). Fetch both from the same place, or resize the "
+            "embeddings (resize_token_embeddings) and save them."
+        )

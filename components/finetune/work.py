@@ -1,6 +1,5 @@
 """One run of the step: a backbone is brought here, studied on the features, and what it learned is saved."""
 
-import contextlib
 import copy
 import dataclasses
 import json
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 
 from components.finetune import comparison, defaults, parallel
 from components.finetune.account import history_of, judge, judge_answers, recipe_of
@@ -23,6 +21,7 @@ from components.finetune.budget import Budget, minutes_for
 from components.finetune.columns import save_alone
 from components.finetune.comparison import Comparisons
 from components.finetune.curves import Curves
+from components.finetune.device import autocast, name_of, precision_of
 from components.finetune.examples import Examples
 from components.finetune.folds import (
     ClassicalRefits,
@@ -40,7 +39,7 @@ from components.finetune.mirroring import keeps_class
 from components.finetune.raw import Raw
 from components.finetune.search import Search
 from components.finetune.settings import ALONE, AUTO, FinetuneSettings, strategies_of
-from components.finetune.starts import better_of, check_reads_alike, numbers_of, words_of
+from components.finetune.starts import better_of, check_reads_alike, check_vocabulary, numbers_of, words_of
 from components.finetune.study import Study, StudyListener, Trained
 from components.finetune.telling import Telling
 from components.shared import backbones, tasks
@@ -104,11 +103,11 @@ class Work:
         self.family = backbones.family(self.backbone.family)
         self.device = parallel.device()
         torch.use_deterministic_algorithms(self.device.type == "cpu")
-        self.precision = _precision(settings.precision, self.device)
+        self.precision = precision_of(settings.precision, self.device)
         self.strategies = strategies_of(settings.strategy)
         self.open_rate = not settings.learning_rate
         self._made: Network | None = self._make(self.backbone)
-        self._check_vocabulary(self._made)
+        check_vocabulary(source, self.backbone, self._made)
         self.settings, self.why = self._resolved(self._made)
 
     def _refuse_in_vain(self) -> None:
@@ -124,7 +123,9 @@ class Work:
         """Trains by the strategies that are asked for, then what is to be compared; without curves it is silent."""
         telling = Telling(self.settings, curves, len(self.numbers)) if curves else None
         if telling:
-            words = f"{len(self.numbers):,} examples, {_name(self.device)}, {self.precision}, {self.settings.strategy}"
+            words = (
+                f"{len(self.numbers):,} examples, {name_of(self.device)}, {self.precision}, {self.settings.strategy}"
+            )
             telling.begin(words)
             if self.why:
                 telling.line(f"chosen: {self.why}")
@@ -228,7 +229,7 @@ class Work:
             validation=self._examples("validation"),
             objective=objective_of(self.told["task"], self.spec),
             settings=self.settings,
-            autocast=lambda: _autocast(self.device, self.precision),
+            autocast=lambda: autocast(self.device, self.precision),
             listener=listener,
             tell=tell,
             scratch=scratch,
@@ -251,7 +252,7 @@ class Work:
         recipe = recipe_of(trained, len(self.numbers), network.head.out_features) | {"frozen": self._is_frozen(trained)}
         kept |= save_crossed(self.crossed, draft, self.told.get("labels", []))
         draft.write_json("model.json", {**kept, **network.describe(), "recipe": recipe})
-        notes = {"device": _name(self.device), "precision": self.precision, **network.describe(), "recipe": recipe}
+        notes = {"device": name_of(self.device), "precision": self.precision, **network.describe(), "recipe": recipe}
         notes |= {"budget_minutes": self.minutes, "defaults": self.why, "examples": len(self.numbers)}
         notes["parameters"] = sum(parameter.numel() for parameter in network.parameters())
         draft.write_json("notes/history.json", history_of(trained, notes))
@@ -355,19 +356,6 @@ class Work:
             )
         return settings, why
 
-    def _check_vocabulary(self, network: Network) -> None:
-        """Refuses a tokenizer that knows more tokens than the backbone has embeddings."""
-        if "tokenizer.json" not in self.source.files:
-            return
-        highest = max(Tokenizer.from_file(str(self.source.file("tokenizer.json"))).get_vocab().values(), default=0)
-        encoder: Any = network.encoder
-        if highest >= (rows := encoder.get_input_embeddings().weight.shape[0]):
-            raise InputError(
-                f"The tokenizer of {self.backbone.name!r} gives tokens up to number {highest:,}, but the backbone has "
-                f"embeddings for {rows:,} tokens (0 to {rows - 1:,}). Fetch both from the same place, or resize the "
-                "embeddings (resize_token_embeddings) and save them."
-            )
-
     def _network(self, backbone: Backbone) -> Network:
         """Returns a new network of a backbone; the one that the defaults were found by is used, too."""
         made, self._made = (self._made, None) if backbone is self.backbone else (None, self._made)
@@ -393,25 +381,3 @@ class Work:
     def _examples(self, split: str) -> Examples:
         padding = self.family.padding_of(self.backbone.folder)
         return Examples.whole(FeatureSplit(self.source, split), self.family, padding, self.device, self.make_targets)
-
-
-def _precision(wanted: str, device: torch.device) -> str:
-    """bfloat16 only where the hardware has it: without, a CPU is three times slower with it than in float32."""
-    if wanted != "auto":
-        return wanted
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    capabilities = torch.cpu.get_capabilities()
-    return "bfloat16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "float32"
-
-
-def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
-    if precision == "float32":
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, torch.bfloat16)
-
-
-def _name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name()
-    return f"CPU, {torch.get_num_threads()} threads"

@@ -5,7 +5,8 @@ import pyarrow as pa
 
 from components.ingest.rare import RareClasses
 from components.ingest.rejects import Rejects
-from components.shared.sources.buckets import Bucket, Example, settle
+from components.shared.sources.buckets import Bucket, Example
+from components.shared.sources.merging import settle
 from components.shared.tasks.target import AnswerReader, Target
 
 

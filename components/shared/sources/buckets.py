@@ -5,10 +5,10 @@ examples come out sorted by identity: the same content gives the same order, how
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from components.shared.ahead import Behind
 from components.shared.sources.identity import ID, halves_of, hex_of
+from components.shared.sources.merging import Merging, kept_of
 
 _TOLD = {
     "id": ID, "split": pa.int32(), "label": pa.int32(), "place": pa.string(), "line": pa.int64(), "file": pa.int32(),
@@ -64,21 +65,6 @@ class Example:
     def labelled(self, label: str) -> Self:
         """Returns the same example with another label."""
         return dataclasses.replace(self, label=label)
-
-
-class Merging(Protocol):
-    """What is made of several labels of one input: what of a task's target is needed here."""
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether labels are few different ones."""
-
-    @property
-    def contradiction(self) -> str:
-        """Why rows are set aside that nothing is made of."""
-
-    def merge(self, answers: Sequence[str]) -> str | None:
-        """Returns the label of several rows; None: they contradict."""
 
 
 class Names:
@@ -371,64 +357,3 @@ def _example(told: dict[str, Any], inputs: tuple[str | bytes, ...]) -> Example:
     slices = tuple(value for name, value in told.items() if name.startswith("slice_"))
     named = (told["split"], told["label"], place, told["file"])
     return Example(told["id"].hex(), *named, inputs, slices, told["group"], told["time"])
-
-
-class Known(Protocol):
-    """What of an example decides which one of a group is kept."""
-
-    @property
-    def split(self) -> str:
-        """The split that it is given for, or ""."""
-
-    @property
-    def label(self) -> str:
-        """Its label."""
-
-    def labelled(self, label: str) -> Self:
-        """Returns the same with another label."""
-
-
-_Kept = TypeVar("_Kept", bound=Known)
-_PRECEDENCE = {"test": 0, "validation": 1, "train": 2, "": 3}
-
-
-def settle(
-    group: Sequence[_Kept], merging: Merging, set_aside: Callable[[_Kept, str], None], drop: Callable[[_Kept], None]
-) -> _Kept | None:
-    """Settles all examples of one input: keeps one in the split that has precedence, or none if labels contradict.
-
-    Args:
-        group: The examples.
-        merging: What is made of their labels.
-        set_aside: Called with each that contradicts another, or leaks into another split, and why.
-        drop: Called with each exact duplicate.
-    """
-    if len(group) == 1:
-        return group[0]
-    found = kept_of(group, merging)
-    if found is None:
-        for example in group:
-            set_aside(example, merging.contradiction)
-        return None
-    kept = group[found[0]]
-    for example in group:
-        if example.split != kept.split:
-            set_aside(example, f"input stands in the {kept.split} split too")
-        elif example is not kept:
-            drop(example)
-    return kept if kept.label == found[1] else kept.labelled(found[1])
-
-
-def kept_of(group: Sequence[_Kept], merging: Merging) -> tuple[int, str] | None:
-    """Returns which example of one input is kept, and the label of all those in its split; None if labels contradict.
-
-    Args:
-        group: The examples.
-        merging: What is made of their labels.
-    """
-    labels = [example.label for example in group]
-    if len(set(labels)) > 1 and merging.merge(labels) is None:
-        return None
-    kept = min(range(len(group)), key=lambda place: _PRECEDENCE[group[place].split])
-    own = [example.label for example in group if example.split == group[kept].split]
-    return kept, (own[0] if len(set(own)) == 1 else merging.merge(own)) or labels[kept]

@@ -221,3 +221,24 @@ class Scoring(Protocol):
             counts: Training examples by stratum.
             selection: The metric that chose the model; "" where that is not told.
         """
+
+
+class CommonScoring:
+    """What most tasks have in common; each overrides what differs."""
+
+    def cross(
+        self, parts: Sequence[np.ndarray], places: Sequence[np.ndarray], targets: np.ndarray, spec: Spec
+    ) -> np.ndarray:
+        """Returns the predictions of all folds, each where it belongs."""
+        found = np.empty((len(targets), *parts[0].shape[1:]), parts[0].dtype)
+        for part, held in zip(parts, places, strict=True):
+            found[held] = part
+        return found
+
+    def chance(self, ours: Statistics, constant: Duel, name: str, seed: int) -> tuple[bool, str]:
+        """Chance is to predict the same for all."""
+        return constant.gain.low > 0, constant.numbers(name)
+
+    def unevenness(self, counts: Mapping[str, int], selection: str) -> str:
+        """Says nothing: that parts differ in size is as it should be."""
+        return ""

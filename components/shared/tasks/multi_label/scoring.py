@@ -12,14 +12,14 @@ import pyarrow as pa
 
 from components.shared.baselines import Baseline
 from components.shared.statistics import Statistics
-from components.shared.statistics.f1 import f1_of, share_of
-from components.shared.tasks.scoring import Breakdown, Duel, Mistake, Scored, Section, Spec
+from components.shared.statistics.f1 import f1_of, table_of
+from components.shared.tasks.scoring import Breakdown, CommonScoring, Mistake, Scored, Section, Spec
 
 PRIORS = "The same labels for all"
 TABLE_LABELS = 40
 
 
-class MultiLabelScoring:
+class MultiLabelScoring(CommonScoring):
     """Micro-F1 first; a mistake is an example with a label too many or too few, the surest first."""
 
     mistakes = (
@@ -105,19 +105,6 @@ class MultiLabelScoring:
         predictions = np.tile(np.stack([given, shares]), (size, 1, 1))
         return Baseline(PRIORS, f"{best + 1} of {len(shares)} labels", predictions, 8 * len(shares), 0.0, len(targets))
 
-    def cross(
-        self, parts: Sequence[np.ndarray], places: Sequence[np.ndarray], targets: np.ndarray, spec: Spec
-    ) -> np.ndarray:
-        """Returns the predictions of all folds."""
-        found = np.zeros((len(targets), 2, targets.shape[1]))
-        for part, held in zip(parts, places, strict=True):
-            found[held] = part
-        return found
-
-    def chance(self, ours: Statistics, constant: Duel, name: str, seed: int) -> tuple[bool, str]:
-        """Chance is to give all examples the same labels."""
-        return constant.gain.low > 0, constant.numbers(name)
-
     def breakdown(self, statistics: Statistics, spec: Spec) -> Breakdown:
         """Returns the F1 of each label; support are the examples that have it."""
         hits, given, there = (statistics[name].sum(0) for name in ("labels_hit", "labels_given", "labels_there"))
@@ -129,13 +116,7 @@ class MultiLabelScoring:
         hits, given, there = (
             statistics[name].sum(0, dtype=float) for name in ("labels_hit", "labels_given", "labels_there")
         )
-        columns = zip(
-            labels, share_of(hits, given), share_of(hits, there), f1_of(hits, given, there), there, strict=True
-        )
-        rows = [
-            {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(support)}
-            for label, p, r, f, support in columns
-        ]
+        rows = table_of(labels, hits, given, there)
         numbers = {name: float(statistics[name].mean()) for name in ("given", "there")}
         return {"labels": labels, "classes": rows, "labels_an_example": numbers}
 
@@ -162,7 +143,3 @@ class MultiLabelScoring:
         if len(rows) > TABLE_LABELS:
             rows = sorted((row for row in rows if row["support"]), key=lambda row: row["f1"])[:TABLE_LABELS]
         return [Section("labels.html.j2", {"rows": rows, "all": len(content["classes"]), "folds": folds})]
-
-    def unevenness(self, counts: Mapping[str, int], selection: str) -> str:
-        """Says nothing: that labels differ in size is as it should be."""
-        return ""

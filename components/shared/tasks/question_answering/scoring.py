@@ -13,13 +13,13 @@ import pyarrow as pa
 from components.shared.baselines import Baseline
 from components.shared.statistics import Statistics
 from components.shared.tasks.question_answering.metrics import scores_of
-from components.shared.tasks.scoring import Breakdown, Duel, Mistake, Scored, Section, Spec
+from components.shared.tasks.scoring import Breakdown, CommonScoring, Mistake, Scored, Section, Spec
 
 NOTHING = "No answer to anything"
 KINDS = ("with an answer", "without an answer")
 
 
-class AnswerScoring:
+class AnswerScoring(CommonScoring):
     """F1 of answers first; a mistake is an answer that is none of the references, the one with the lowest F1 first."""
 
     mistakes = (
@@ -76,19 +76,6 @@ class AnswerScoring:
         """Returns no answer to any question."""
         return Baseline(NOTHING, "", objects_of("" for _ in range(size)), 0, 0.0, len(targets))
 
-    def cross(
-        self, parts: Sequence[np.ndarray], places: Sequence[np.ndarray], targets: np.ndarray, spec: Spec
-    ) -> np.ndarray:
-        """Returns the answers of all folds."""
-        found = np.empty(len(targets), object)
-        for part, held in zip(parts, places, strict=True):
-            found[held] = part
-        return found
-
-    def chance(self, ours: Statistics, constant: Duel, name: str, seed: int) -> tuple[bool, str]:
-        """Chance is to answer nothing."""
-        return constant.gain.low > 0, constant.numbers(name)
-
     def breakdown(self, statistics: Statistics, spec: Spec) -> Breakdown:
         """Returns the F1 of questions with and without an answer."""
         sides = [statistics["f1"][statistics[name]] for name in ("answered", "unanswered")]
@@ -124,10 +111,6 @@ class AnswerScoring:
     def sections(self, content: Mapping[str, Any], folds: bool) -> Sequence[Section]:
         """Returns how often an answer is given where there is one, and where there is none."""
         return [Section("answers.html.j2", {"rows": [row for row in content["answers"] if row["examples"]]})]
-
-    def unevenness(self, counts: Mapping[str, int], selection: str) -> str:
-        """Says nothing."""
-        return ""
 
 
 def objects_of(values: Iterable[Any]) -> np.ndarray:

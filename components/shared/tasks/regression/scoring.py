@@ -10,12 +10,12 @@ from components.shared.baselines import Baseline
 from components.shared.statistics import Statistics, interval_of
 from components.shared.tasks.regression.metrics import PEARSON, statistics_of
 from components.shared.tasks.regression.sections import residuals_of, scatter_of, sections_of
-from components.shared.tasks.scoring import CHANCE, Breakdown, Duel, Mistake, Scored, Section, Spec
+from components.shared.tasks.scoring import CHANCE, Breakdown, CommonScoring, Duel, Mistake, Scored, Section, Spec
 
 MEAN = "Mean of the training examples"
 
 
-class RegressionScoring:
+class RegressionScoring(CommonScoring):
     """Pearson's correlation first; a mistake is every example that is not met exactly, the farthest first."""
 
     mistakes = (
@@ -58,15 +58,6 @@ class RegressionScoring:
         """Returns the mean of the training examples."""
         return Baseline(MEAN, "", np.full(size, targets.mean()), 8, 0.0, len(targets))
 
-    def cross(
-        self, parts: Sequence[np.ndarray], places: Sequence[np.ndarray], targets: np.ndarray, spec: Spec
-    ) -> np.ndarray:
-        """Returns the numbers of all folds."""
-        found = np.zeros(len(targets))
-        for part, held in zip(parts, places, strict=True):
-            found[held] = part
-        return found
-
     def chance(self, ours: Statistics, constant: Duel, name: str, seed: int) -> tuple[bool, str]:
         """Predictions have to follow the targets more than by chance; by an error they have to beat the mean, too."""
         if constant.metric.direction < 0 and constant.gain.low <= 0:
@@ -99,7 +90,3 @@ class RegressionScoring:
     def sections(self, content: Mapping[str, Any], folds: bool) -> Sequence[Section]:
         """Returns predictions over targets, and how errors are spread."""
         return sections_of(content)
-
-    def unevenness(self, counts: Mapping[str, int], selection: str) -> str:
-        """Says nothing: numbers are of no classes."""
-        return ""

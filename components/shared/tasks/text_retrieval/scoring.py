@@ -12,14 +12,14 @@ import pyarrow as pa
 
 from components.shared.baselines import Baseline
 from components.shared.statistics import Statistics
-from components.shared.tasks.scoring import Breakdown, Duel, Mistake, Scored, Section, Spec
+from components.shared.tasks.scoring import Breakdown, CommonScoring, Mistake, Scored, Section, Spec
 from components.shared.tasks.text_retrieval.metrics import statistics_of
 from components.shared.tasks.text_retrieval.ranking import BLOCK, ranks_of_vectors
 
 BLINDLY = "Passages in any order"
 
 
-class RetrievalScoring:
+class RetrievalScoring(CommonScoring):
     """nDCG@10 first; a mistake is a passage that is not the first, the farthest down first."""
 
     mistakes = (
@@ -65,19 +65,6 @@ class RetrievalScoring:
         sizes = np.bincount(ends)[ends] if size else np.zeros(0, np.int64)
         return Baseline(BLINDLY, "", (sizes + 1) // 2, 0, 0.0, len(targets))
 
-    def cross(
-        self, parts: Sequence[np.ndarray], places: Sequence[np.ndarray], targets: np.ndarray, spec: Spec
-    ) -> np.ndarray:
-        """Returns the ranks of all folds, each among the passages of its own."""
-        found = np.ones(len(targets), np.int64)
-        for part, held in zip(parts, places, strict=True):
-            found[held] = part
-        return found
-
-    def chance(self, ours: Statistics, constant: Duel, name: str, seed: int) -> tuple[bool, str]:
-        """Chance is the middle rank."""
-        return constant.gain.low > 0, constant.numbers(name)
-
     def breakdown(self, statistics: Statistics, spec: Spec) -> Breakdown:
         """Returns none: passages are of no classes."""
         return Breakdown([], np.zeros(0, np.int64), np.zeros(0))
@@ -104,7 +91,3 @@ class RetrievalScoring:
         most = max([1, *(row["pairs"] for row in content["ranks"])])
         bars = [(row["rank"], row["pairs"], row["pairs"] / most) for row in content["ranks"]]
         return [Section("ranks.html.j2", {"bars": bars, "block": BLOCK})]
-
-    def unevenness(self, counts: Mapping[str, int], selection: str) -> str:
-        """Says nothing."""
-        return ""

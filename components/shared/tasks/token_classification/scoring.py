@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from components.shared.baselines import Baseline
 from components.shared.statistics import Statistics
-from components.shared.statistics.f1 import f1_of, share_of
-from components.shared.tasks.scoring import Breakdown, Duel, Mistake, Scored, Section, Spec
+from components.shared.statistics.f1 import f1_of, table_of
+from components.shared.tasks.scoring import Breakdown, CommonScoring, Mistake, Scored, Section, Spec
 
 NOTHING = "No entity anywhere"
 TABLE_TYPES = 40
@@ -23,7 +23,7 @@ _SHOWN = 12  # entities of a mistake
 Span = tuple[int, int, str]
 
 
-class TokenScoring:
+class TokenScoring(CommonScoring):
     """Entity F1 first; a mistake is a text whose entities are not exactly found, the one with most errors first."""
 
     mistakes = (
@@ -95,19 +95,6 @@ class TokenScoring:
         """Returns no entity for any text."""
         return Baseline(NOTHING, "", objects_of([] for _ in range(size)), 0, 0.0, len(targets))
 
-    def cross(
-        self, parts: Sequence[np.ndarray], places: Sequence[np.ndarray], targets: np.ndarray, spec: Spec
-    ) -> np.ndarray:
-        """Returns the entities of all folds."""
-        found = np.empty(len(targets), object)
-        for part, held in zip(parts, places, strict=True):
-            found[held] = part
-        return found
-
-    def chance(self, ours: Statistics, constant: Duel, name: str, seed: int) -> tuple[bool, str]:
-        """Chance is to find nothing."""
-        return constant.gain.low > 0, constant.numbers(name)
-
     def breakdown(self, statistics: Statistics, spec: Spec) -> Breakdown:
         """Returns the F1 of each type; support are its entities."""
         hits, found, there = (statistics[name].sum(0) for name in ("types_hit", "types_found", "types_there"))
@@ -117,13 +104,7 @@ class TokenScoring:
         """Returns precision, recall, F1 and support of each type, and how often errors of each kind were made."""
         statistics, labels = scored.statistics, list(scored.spec["labels"])
         hits, found, there = (statistics[name].sum(0) for name in ("types_hit", "types_found", "types_there"))
-        columns = zip(
-            labels, share_of(hits, found), share_of(hits, there), f1_of(hits, found, there), there, strict=True
-        )
-        rows = [
-            {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(support)}
-            for label, p, r, f, support in columns
-        ]
+        rows = table_of(labels, hits, found, there)
         errors = dict(zip(KINDS, statistics["kinds"].sum(0).tolist(), strict=True))
         return {"labels": labels, "classes": rows, "errors": errors}
 
@@ -148,10 +129,6 @@ class TokenScoring:
         bars = [(name, count, count / most) for name, count in content["errors"].items()]
         context = {"rows": rows, "all": len(content["classes"]), "folds": folds, "bars": bars}
         return [Section("types.html.j2", context)]
-
-    def unevenness(self, counts: Mapping[str, int], selection: str) -> str:
-        """Says nothing: that types differ in number is as it should be."""
-        return ""
 
 
 def _kinds(found: set[Span], there: set[Span]) -> list[int]:
