@@ -21,8 +21,8 @@ from tests.backbones import TIMM
 from tests.cases import answers_of, sample_snapshot
 from tests.conftest import TRAINING
 
-MODELS, BASELINES = {"text-retrieval": 0.6}, {"question-answering": 0.1}
-"""What is asked for where it is not 0.9 of a model (ranks in a few epochs), 0.8 of a baseline (whole sentences)."""
+SENTENCES = ["question-answering"]
+"""Tasks whose baselines answer by whole sentences: they are right in part, where there is an answer."""
 
 
 @pytest.fixture(params=tasks.names())
@@ -37,6 +37,8 @@ def test_there_is_a_task() -> None:
 def test_its_sample_can_be_learned_from_data_to_model(task: Any, backbone: Path, tmp_path: Path) -> None:
     snapshot = sample_snapshot(task.name, tmp_path, 400)
     name, settings = str(backbone), {**TRAINING, "epochs": 12, "patience": 12, "learning_rate": 3e-3, "batch_size": 8}
+    if task.name == "text-retrieval":
+        settings["strategy"] = "probe-then-full"  # which also chooses how a text becomes one vector
     if task.input_type == pa.binary():
         name, args = "random:timm/resnet10t", {**TIMM["resnet10t"], "img_size": 32}
         settings |= {"backbone_args": args, "epochs": 10, "patience": 10, "crop_scale": 1.0}
@@ -51,7 +53,7 @@ def test_its_sample_can_be_learned_from_data_to_model(task: Any, backbone: Path,
     predicted = task.scoring.read(model.answers(rows), spec)
     assert task.scoring.fault(predicted, len(rows), spec) is None
     statistics = task.scoring.score(predicted, task.scoring.targets([answer for _, answer in answers], spec), spec)
-    assert (score_of(task.metrics[0], statistics) or 0.0) > MODELS.get(task.name, 0.9)
+    assert (score_of(task.metrics[0], statistics) or 0.0) > 0.9
 
 
 def test_its_baselines_predict_what_can_be_scored(task: Any, tmp_path: Path) -> None:
@@ -72,10 +74,14 @@ def test_its_baselines_predict_what_can_be_scored(task: Any, tmp_path: Path) -> 
             assert baseline.examples == 150
             assert 0 < baseline.bytes < 10_000_000
             assert baseline.seconds > 0
-        scores = [
-            score_of(task.metrics[0], task.scoring.score(one.predictions, targets[200:], spec)) or 0.0 for one in found
-        ]
-        assert max(scores) > BASELINES.get(task.name, 0.8)
+        scored = [task.scoring.score(one.predictions, targets[200:], spec) for one in found]
+        if task.name in SENTENCES:
+            constant = task.scoring.constant(train.labels, {}, spec, len(rows) - 200).predictions
+            nothing = task.scoring.breakdown(task.scoring.score(constant, targets[200:], spec), spec)
+            parts = [task.scoring.breakdown(statistics, spec) for statistics in scored]
+            assert max((part.values - nothing.values).max() for part in parts) > 0.1
+        else:
+            assert max(score_of(task.metrics[0], statistics) or 0.0 for statistics in scored) > 0.8
 
 
 def test_it_rejects_what_is_no_input(task: Any) -> None:
