@@ -16,6 +16,7 @@ _DOCUMENT = "-DOCSTART-"
 _SEEN = 200  # lines that show what a file holds
 _MOST = 0.8  # of them
 _LONGEST = 10_000  # words of a sentence
+_KNOWN = 20_000  # different words and tags that are kept in mind
 _UNIVERSAL = 10  # columns of CoNLL-U, whose first one is a number
 
 
@@ -63,16 +64,18 @@ def _is_comment(line: str) -> bool:
 
 def _sentences(lines: Iterator[str]) -> Iterator[Record]:
     rows: list[list[str]] = []
+    known: dict[str, str] = {}  # words and tags come again and again: each is held once
     start, fault = 0, None
     for number, line in enumerate(itertools.chain(lines, [""]), 1):
         if not line.strip() or line.startswith(_DOCUMENT):
             if rows:
                 yield _sentence(start, rows, fault)
-            rows, fault = [], None
+            rows, fault, known = [], None, known if len(known) < _KNOWN else {}
         elif not _is_comment(line):
             start = start if rows else number
             fault = fault or _fault(line, rows)
-            rows.append(line.rstrip("\r\n").split("\t") if "\t" in line else line.split())
+            fields = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
+            rows.append([known.setdefault(field, field) for field in fields])
 
 
 def _fault(line: str, rows: Sequence[Sequence[str]]) -> str | None:
