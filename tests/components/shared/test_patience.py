@@ -130,6 +130,7 @@ def test_a_real_server_is_waited_for_while_a_run_is_opened_then_it_is_given_up(
 ) -> None:
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # mlflow's own would bridge a start of some seconds
     monkeypatch.setenv(PATIENCE, "120")
     with ThreadPoolExecutor(1) as pool:
         opened = pool.submit(lambda: Curves("topics", {"epochs": 1}, tmp_path / "model"))
