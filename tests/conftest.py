@@ -23,6 +23,7 @@ for name in ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "GRAFT
 SCRATCH = tempfile.mkdtemp(prefix="graft-tests-")
 os.environ["TMPDIR"] = tempfile.tempdir = SCRATCH
 os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = f"{SCRATCH}/hypothesis"
+os.environ.setdefault("GRAFT_TESTS", f"{os.getpid()}:{SCRATCH}")  # all workers', and the process that ends last
 
 import hypothesis
 import pytest
