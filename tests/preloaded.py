@@ -26,6 +26,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from tests import disks
+
 ITSELF = "GRAFT_TESTS_PYTHON"
 """Variable: what to run as a Python (`sys.executable`) in what is forked."""
 LATE = (  # what steps import on their way
@@ -189,5 +191,6 @@ def _execute(arguments: list[str]) -> None:
 if __name__ == "__main__":
     _path, _store, _parent = sys.argv[1:]
     load()
+    disks.wait_for_none()
     take_stores_from(Path(_store))
     serve(_path, int(_parent))

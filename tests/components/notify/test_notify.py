@@ -2,6 +2,7 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,6 @@ from components.shared.errors import InputError
 from components.shared.records import PipelineRun
 from components.shared.step import run_step
 from tests.kubeflow_server import kubeflow_server
-from tests.pythons import quick_python
 from tests.servers import WEBHOOK_TOKEN, Webhook, free_port, webhook_server
 
 RUN = "run-7"
@@ -397,7 +397,7 @@ def test_the_command_ends_well_whatever_happens(registry: str, server: Webhook) 
             '{"text": "$verdict"}',
         ]
         return subprocess.run(
-            [quick_python(), "-m", "components.notify", *arguments],
+            [sys.executable, "-m", "components.notify", *arguments],
             env={**os.environ, **environment}, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
 
