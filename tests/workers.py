@@ -18,7 +18,6 @@ FIRST = (
     "tests/pipelines/test_run.py",
     "tests/pipelines/test_retrain.py",
     "tests/test_readme.py",
-    "tests/components/shared/sources/test_memory.py",
     "tests/pipelines/test_resume.py",
     "tests/components/finetune/",
     "tests/components/register/",
