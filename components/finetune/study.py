@@ -21,7 +21,7 @@ from components.finetune.fusion import Fusion, fuse
 from components.finetune.heads import Head, Heads
 from components.finetune.history import History, measured
 from components.finetune.journal import Journal
-from components.finetune.learners import Autocast, Direct, Learner, Resumed, outputs_of
+from components.finetune.learners import Autocast, Direct, HeadOnly, Learner, Resumed, outputs_of
 from components.finetune.raw import Raw
 from components.finetune.settings import ALONE, FinetuneSettings
 from components.finetune.strategies import STRATEGIES, add_adapters, describe, merge_adapters
@@ -278,7 +278,11 @@ class Study:
         """Returns what a network's head makes of validation examples, and their targets."""
         network = trained.network
         assert isinstance(network, Network), "it has a head"
-        learner = Direct(self.with_columns(self.validation, "validation", network))
+        examples, stage = self.with_columns(self.validation, "validation", network), self.anatomy.head
+        learner: Learner = Direct(examples)
+        if trained.strategy == "probe" and stage in self.states["validation"] and network.pooling in self.poolings:
+            row = self.poolings.index(network.pooling)  # what the frozen backbone made of them is kept
+            learner = HeadOnly(examples, self.states["validation"][stage], row)
         found = outputs_of(network, learner, 2 * self.settings.batch_size, self.autocast)
         return found, self.validation.target_columns()
 
