@@ -24,7 +24,7 @@ from components.register.package import write_package
 from components.shared.artifact import open_artifact
 from components.shared.lexical.corpus import Corpus, Reading
 from components.shared.lexical.vectorizer import Vectorizer
-from components.shared.packaged import load_artifact
+from components.shared.prediction import load_artifact
 from components.shared.snapshot import spec_of
 from components.shared.tasks.multi_label.head import Head as SeveralLabels
 from components.shared.tasks.objective import objective_of
