@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from components.finetune import fitting
 from components.finetune.classical import ClassicalFit, Sample
 from components.finetune.fitting import HeadFit, fit_head
-from components.finetune.history import History
+from components.finetune.history import History, in_words
 from components.finetune.joint import JointFit, fit_joint
-from components.finetune.learners import HeadOnly, predict
+from components.finetune.learners import HeadOnly, outputs_of, predict
 from components.finetune.probe import Probe, Vectors, View, fit_probe
 from components.finetune.wide import JointHead
 from components.shared.backbones.network import Network
@@ -75,11 +75,7 @@ class Heads:
         fit = study.raw.fit(sample, study.settings.seed, study.selection, like[1] if like else None)
         if fit is None:
             return None
-        told = fit.validation
-        study.tell(
-            f"{study.raw.noun} alone ({fit.words}): validation loss {told['validation_loss']:.4f}, accuracy "
-            f"{told['accuracy']:.4f}, in {fit.seconds:.1f} s"
-        )
+        study.tell(f"{study.raw.noun} alone ({fit.words}): {in_words(fit.validation)}, in {fit.seconds:.1f} s")
         return sample, fit
 
     @functools.cached_property
@@ -116,12 +112,8 @@ class Heads:
         like = before.fitted.fit if before and isinstance(before.fitted, JointHead) else None
         rest = (train, validation, fit, sample, study.settings.seed, study.selection, like)
         joint = study.journal.fitted(name, JointFit, lambda: fit_joint(*rest), study.train.device)
-        told = joint.validation
         what = f"{chosen.pooling} pooling, vector times {joint.scale:g} beside {fit.reading}, {joint.linear.words}"
-        study.tell(
-            f"{name} ({what}): validation loss {told['validation_loss']:.4f}, accuracy "
-            f"{told['accuracy']:.4f}, in {joint.seconds:.1f} s"
-        )
+        study.tell(f"{name} ({what}): {in_words(joint.validation)}, in {joint.seconds:.1f} s")
         head = JointHead(fit.maker, joint)
         view = View(chosen.row, chosen.pooling, unit=True)
         unscored = Head(name, what, head, view, History())
@@ -173,7 +165,11 @@ class Heads:
         head.load_into(network)
         examples = study.with_columns(study.validation, "validation", network)
         learner = HeadOnly(examples, study.states["validation"][study.anatomy.head], head.view.row)
-        return scores_of(predict(network, learner, 1024, study.autocast), study.validation.labels)
+        if network.head.exclusive:
+            return scores_of(predict(network, learner, 1024, study.autocast), study.validation.labels)
+        return study.objective.scores(
+            outputs_of(network, learner, 1024, study.autocast), study.validation.target_columns()
+        )
 
     def _history(self, scores: dict[str, float], began: float) -> History:
         seconds = time.perf_counter() - began

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from components.finetune.classical import ClassicalFit, Sample
+from components.finetune.fitters import Answered
 from components.finetune.gradients import Pictures, fit_gradients, read_pictures
 from components.finetune.lexical import fit_lexical
 from components.finetune.settings import AUTO, GRADIENTS, LEXICAL, NOUNS, FinetuneSettings, strategies_of
@@ -30,6 +31,7 @@ class Raw:
         seed: Of a sample, where there are more than fit into memory.
         scratch: A folder for columns, which can be made.
         whole: Whether the examples of all splits, one after the other, are training examples, and none validation.
+        answered: Where answers are that are no one class of several; None of classes.
     """
 
     kind: ClassVar[str]
@@ -39,6 +41,12 @@ class Raw:
     seed: int
     scratch: Path
     whole: bool = False
+    answered: Answered | None = None
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether a model of it alone can be served."""
+        return self.answered is None or self.answered.stands_alone
 
     @property
     def noun(self) -> str:
@@ -80,7 +88,11 @@ class RawTexts(Raw):
 
     def sample(self, numbers: np.ndarray) -> Words:
         """Reads the texts of some training examples, and of validation."""
-        return read_words(self.snapshot, self.labels, self.seed, numbers, self.whole)
+        if self.answered is None:
+            return read_words(self.snapshot, self.labels, self.seed, numbers, self.whole)
+        found = self.answered.of(read_words(self.snapshot, None, self.seed, numbers, self.whole), self.whole)
+        assert isinstance(found, Words), "texts were read"
+        return found
 
     def fit(
         self, sample: Sample, seed: int, selection: str = "", like: ClassicalFit | None = None
@@ -112,10 +124,11 @@ def raw_of(features: Artifact, snapshot: Path | None, settings: FinetuneSettings
         InputError: They were made from another snapshot, or something is asked for that is not there.
     """
     told = features.read_json("features.json")
-    if not head_class(told["task"]).exclusive:
+    kind = RawTexts if pa.types.is_string(tasks.get(told["task"]).input_type) else RawPictures
+    answered = None if head_class(told["task"]).exclusive else Answered(features)
+    if answered is not None and not (kind is RawTexts and answered.has_columns):
         _refuse_columns(settings)
         return None
-    kind = RawTexts if pa.types.is_string(tasks.get(told["task"]).input_type) else RawPictures
     _check(settings, kind, snapshot is not None)
     switch, strategies = getattr(settings, kind.kind), strategies_of(settings.strategy)
     is_asked = kind is RawTexts or AUTO in strategies or switch == "true"
@@ -127,16 +140,16 @@ def raw_of(features: Artifact, snapshot: Path | None, settings: FinetuneSettings
             f"The features at {features.path} were made from snapshot {made_from[:12]}, but the one at {source.path} "
             f"is {source.digest[:12]}. Name the snapshot that they were made from."
         )
-    return kind(source, told["labels"], settings.seed, scratch)
+    return kind(source, told["labels"], settings.seed, scratch, answered=answered)
 
 
 def _refuse_columns(settings: FinetuneSettings) -> None:
-    """Refuses what is asked for in vain: words and gradients are columns of a model of classes."""
+    """Refuses what is asked for in vain: such columns tell something of an input as a whole."""
     names = [name for name in (LEXICAL, GRADIENTS) if name in strategies_of(settings.strategy)]
     if names := names or [name for name in (LEXICAL, GRADIENTS) if getattr(settings, name) == "true"]:
         raise InputError(
-            f"{names[0]!r} looks at {NOUNS[names[0]]} for classifications alone: an example has one class there. "
-            "Choose another strategy, or leave it out."
+            f"{names[0]!r} looks at {NOUNS[names[0]]}, which tell nothing of this task: it does not answer an input as "
+            "a whole. Choose another strategy, or leave it out."
         )
 
 

@@ -17,9 +17,9 @@ from components.finetune.anatomy import Anatomy, Prefix, anatomy_of
 from components.finetune.batches import LEAST
 from components.finetune.cache import States, compute_states
 from components.finetune.examples import Examples
-from components.finetune.fusion import Fusion, fuse
+from components.finetune.fusion import Fusion, fuse, fuse_answers
 from components.finetune.heads import Head, Heads
-from components.finetune.history import History, measured
+from components.finetune.history import History, in_words, measured
 from components.finetune.journal import Journal
 from components.finetune.learners import Autocast, Direct, Learner, Resumed, outputs_of
 from components.finetune.raw import Raw
@@ -216,10 +216,11 @@ class Study:
         """
         if self.heads.classical is None:
             raise alone.no_words()
-        fit = self.heads.classical[1]
+        sample, fit = self.heads.classical
         history = alone.history_of(fit)
         self.listener(fit.maker.kind, "epoch", history.epochs[0])
-        return Trained(alone.model_of(fit), fit.maker.kind, history, alone.FROZEN, settings=self.settings)
+        model = alone.model_of(fit, sample.answers)
+        return Trained(model, fit.maker.kind, history, alone.FROZEN, settings=self.settings)
 
     def fused(self, trained: Trained) -> Trained | None:
         """Returns a trained network with a branch for what was fitted apart; None where there is nothing to add."""
@@ -230,8 +231,12 @@ class Study:
         if not len(sample.truth):
             return None
         deep, wide = self.logits(trained)[0][sample.validation_numbers], fit.linear.logits(fit.validation_columns)
-        fusion = fuse(deep, wide, sample.truth)
-        scores = scores_of(softmax(fusion.logits(deep, wide)), sample.truth)
+        if (answers := sample.answers) is None:
+            fusion = fuse(deep, wide, sample.truth)
+            scores = scores_of(softmax(fusion.logits(deep, wide)), sample.truth)
+        else:
+            fusion = fuse_answers(answers.own, deep, wide, answers.held_targets())
+            scores = answers.score(fusion.logits(deep, wide).astype(np.float32))
         history = dataclasses.replace(trained.history, epochs=[*trained.history.epochs])
         seconds = trained.history.best["seconds"] + time.perf_counter() - began
         history.epochs[history.best_epoch - 1] = {**trained.history.best, **scores, "seconds": seconds}
@@ -258,15 +263,15 @@ class Study:
         labels, network = (self.raw.labels if self.raw else []), trained.network
         if self.heads.classical is None:
             return
-        fit = self.heads.classical[1]
+        fit, exclusive = self.heads.classical[1], self.network.head.exclusive
         if isinstance(network, alone.LinearModel):
-            trained.carriers = alone.note_alone(fit, labels)
+            trained.carriers = alone.note_alone(fit, labels, exclusive)
         elif network.wide is not None:
             examples = self.with_columns(self.validation, "validation", network)
-            trained.carriers = note_of(network, examples, labels, fit)
+            trained.carriers = note_of(network, examples, labels, fit, self.objective)
 
     def logits(self, trained: Trained) -> tuple[np.ndarray, np.ndarray]:
-        """Returns what a model makes of validation examples, [examples, classes], and their classes."""
+        """Returns what a model makes of validation examples, [examples, outputs], and their classes, if they have."""
         network = trained.network
         if isinstance(network, alone.LinearModel):
             assert self.heads.classical is not None, "it was fitted"
@@ -275,9 +280,13 @@ class Study:
         return self.outputs(trained)[0]["logits"], self.validation.labels
 
     def outputs(self, trained: Trained) -> tuple[Outputs, Targets]:
-        """Returns what a network's head makes of validation examples, and their targets."""
+        """Returns what a model's head makes of validation examples, and their targets."""
         network = trained.network
-        assert isinstance(network, Network), "it has a head"
+        if isinstance(network, alone.LinearModel):
+            assert self.heads.classical is not None, "it was fitted"
+            sample, fit = self.heads.classical
+            assert sample.answers is not None, "it has a head"
+            return sample.answers.outputs(fit.linear.logits(fit.validation_columns)), sample.answers.held
         learner = Direct(self.with_columns(self.validation, "validation", network))
         found = outputs_of(network, learner, 2 * self.settings.batch_size, self.autocast)
         return found, self.validation.target_columns()
@@ -370,18 +379,6 @@ def candidate(name: str, what: str, scores: Mapping[str, Any], kept: bool, note:
     """
     told = {"name": name, "what": what, "validation": measured(scores), "seconds": scores["seconds"]}
     return {**told, "kept": kept, "note": note}
-
-
-def in_words(scores: Mapping[str, float]) -> str:
-    """Returns the loss and the most telling metric of validation examples, in words."""
-    told = measured(scores)
-    metric = next(name for name in told if name != "validation_loss")
-    return f"validation loss {told['validation_loss']:.4f}, {title_of(metric)} {told[metric]:.4f}"
-
-
-def title_of(metric: str) -> str:
-    """Returns what people call a metric: "entity-F1" for "entity_f1"."""
-    return metric.replace("_f1", "-F1").replace("_", " ")
 
 
 def _check_batches(network: Network, size: int) -> None:

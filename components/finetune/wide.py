@@ -10,12 +10,14 @@ from torch import Tensor
 
 from components.finetune.classical import ClassicalFit
 from components.finetune.examples import Examples
-from components.finetune.joint import JointFit, carried
+from components.finetune.fitters import carried, carried_answers
+from components.finetune.joint import JointFit
 from components.finetune.lexical import top_words
 from components.finetune.settings import NOUNS
 from components.shared.backbones.network import WIDE_IDS, WIDE_WEIGHTS, Network
 from components.shared.columns import Columns
 from components.shared.lexical.vectorizer import Vectorizer
+from components.shared.tasks.objective import Objective
 
 _LOOKED_AT = 1_000  # validation examples, for how much each side carries
 _AT_ONCE = 32
@@ -37,13 +39,20 @@ class JointHead:
             network.head.bias.copy_(torch.from_numpy(self.fit.bias))
 
 
-def note_of(network: Network, validation: Examples, labels: Sequence[str], fit: ClassicalFit) -> dict[str, Any]:
+def note_of(
+    network: Network, validation: Examples, labels: Sequence[str], fit: ClassicalFit, objective: Objective
+) -> dict[str, Any]:
     """Returns what people want to know of a network with a branch, see `carriers`."""
     assert network.wide is not None and network.beside is not None, "it has a branch"  # noqa: PT018
     parts = _parts(network, validation, NOUNS[network.beside.kind])
-    truth = validation.labels[: len(parts["backbone"])]
-    sides = carried(parts, network.head.bias.detach().cpu().numpy(), truth)
-    return carriers(network.beside, network.wide.weight.detach().cpu().numpy().T, labels, fit, sides)
+    bias, first = network.head.bias.detach().cpu().numpy(), np.arange(len(parts["backbone"]))
+    wide, exclusive = network.wide.weight.detach().cpu().numpy().T, network.head.exclusive
+    if exclusive:
+        sides = carried(parts, bias, validation.labels[first])
+    else:
+        targets = validation.target_columns(first)
+        sides = carried_answers(parts, bias, lambda logits: objective.scores({"logits": logits}, targets))
+    return carriers(network.beside, wide, labels, fit, sides, exclusive)
 
 
 def carriers(
@@ -52,19 +61,21 @@ def carriers(
     labels: Sequence[str],
     fit: ClassicalFit,
     sides: Mapping[str, Mapping[str, float]],
+    exclusive: bool = True,
 ) -> dict[str, Any]:
     """Returns the content of `notes/lexical.json`, or of `notes/gradients.json`.
 
     Args:
         maker: Of the columns.
-        wide: Their weights, [classes, columns].
-        labels: The classes.
+        wide: Their weights, [outputs, columns].
+        labels: The classes, or labels; [] of a number.
         fit: Of the columns alone.
         sides: How much the columns and the backbone carry.
+        exclusive: Whether an example has one class of several.
     """
     return {
         "sides": sides,
-        **classes_of(maker, wide, labels),
+        **classes_of(maker, wide, labels, exclusive),
         "alone": {**fit.validation, "chosen": fit.words, "seconds": fit.seconds},
         "tried": fit.tried,
         "columns": maker.width,
@@ -72,9 +83,9 @@ def carriers(
     }
 
 
-def classes_of(maker: Columns, wide: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
+def classes_of(maker: Columns, wide: np.ndarray, labels: Sequence[str], exclusive: bool = True) -> dict[str, Any]:
     """Returns `classes`: the words that carry each class; of gradients there is nothing to be read."""
-    return {"classes": top_words(maker, wide, labels) if isinstance(maker, Vectorizer) else {}}
+    return {"classes": top_words(maker, wide, labels, exclusive) if isinstance(maker, Vectorizer) else {}}
 
 
 @torch.inference_mode()

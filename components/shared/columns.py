@@ -52,7 +52,9 @@ class Predictor:
     """Predicts from raw input, without a backbone.
 
     A model's folder holds `model.json` (task, labels, inputs, `family`: the kind of columns), the kind's JSON and its
-    safetensors (`weight` [columns, classes] and `bias` [classes]).
+    safetensors (`weight` [columns, classes] and `bias` [classes]). Where answers are no classes `model.json` tells
+    `head`, the folder of the task whose `answers.py` decodes what the model gives, and the safetensors hold what else
+    that needs.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,10 +63,16 @@ class Predictor:
         self.inputs: list[str] = told["inputs"]
         self.columns: Columns = _load(told["family"], folder)
         weights = load_file(folder / f"{told['family']}.safetensors")
-        self.weight, self.bias = (weights[name].astype(np.float32) for name in ("weight", "bias"))
+        self.weight, self.bias = (weights.pop(name).astype(np.float32) for name in ("weight", "bias"))
+        self.head: str | None = told.get("head")
+        self.spec, self.kept = {"labels": self.labels, **told.get("target", {})}, weights
 
     def predict(self, rows: Sequence[Sequence[str | bytes]], batch_size: int = _AT_ONCE) -> dict[str, list[Any]]:
-        """Returns the columns of a classification's prediction, one value for each row, see `probabilities`."""
+        """Returns the columns of the task's prediction, one value for each row, see `probabilities`."""
+        if self.head is not None:
+            answers: Any = importlib.import_module(f".tasks.{self.head}.answers", __package__)
+            columns: dict[str, list[Any]] = answers.decode(self.logits(rows, batch_size), self.spec, self.kept)
+            return columns
         from .tasks.classification.answers import columns_of
 
         return columns_of(self.probabilities(rows, batch_size), self.labels)
@@ -79,12 +87,16 @@ class Predictor:
         Raises:
             ImageError: An image cannot be read.
         """
-        parts = [np.zeros((0, len(self.labels)), np.float32)]
+        logits = self.logits(rows, batch_size)
+        powers = np.exp(logits - logits.max(1, keepdims=True))
+        return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
+
+    def logits(self, rows: Sequence[Sequence[str | bytes]], batch_size: int = _AT_ONCE) -> np.ndarray:
+        """Returns what the model gives, float32 [rows, outputs], see `probabilities`."""
+        parts = [np.zeros((0, len(self.bias)), np.float32)]
         for start in range(0, len(rows), batch_size):
             inputs = list(zip(*rows[start : start + batch_size], strict=True))
-            logits = self.columns.columns(inputs) @ self.weight + self.bias
-            powers = np.exp(logits - logits.max(1, keepdims=True))
-            parts.append((powers / powers.sum(1, keepdims=True)).astype(np.float32))
+            parts.append(self.columns.columns(inputs) @ self.weight + self.bias)
         return np.concatenate(parts)
 
 
@@ -98,7 +110,9 @@ def save_columns(columns: Columns, folder: Path) -> None:
     (folder / f"{columns.kind}.json").write_text(json.dumps(columns.to_json(), ensure_ascii=False), "utf-8")
 
 
-def save_weights(kind: str, weight: np.ndarray, bias: np.ndarray, folder: Path) -> None:
+def save_weights(
+    kind: str, weight: np.ndarray, bias: np.ndarray, folder: Path, others: Mapping[str, np.ndarray] | None = None
+) -> None:
     """Writes `lexical.safetensors` or `gradients.safetensors`.
 
     Args:
@@ -106,10 +120,12 @@ def save_weights(kind: str, weight: np.ndarray, bias: np.ndarray, folder: Path) 
         weight: [columns, classes]; kept in float16, whose error is far below that of any weight.
         bias: [classes].
         folder: Of the model.
+        others: What else its answers are made by, by name.
     """
     kept: dict[str, np.ndarray] = {
         "weight": np.ascontiguousarray(weight, np.float16),
         "bias": np.ascontiguousarray(bias, np.float32),
+        **(others or {}),
     }
     save_file(kept, folder / f"{kind}.safetensors")
 
