@@ -105,8 +105,13 @@ class Heads:
         name = f"probe with {self.study.raw.noun}"
         stage, chosen = study.anatomy.head, self.probe.view
         train, validation = (
-            study.states[split][stage].read(numbers)[:, chosen.row].float().numpy()
-            for split, numbers in (("train", sample.numbers), ("validation", sample.validation_numbers))
+            (states.rows(numbers) if study.network.head.level == "tokens" else states.read(numbers)[:, chosen.row])
+            .float()
+            .numpy()
+            for states, numbers in (
+                (study.states["train"][stage], sample.numbers),
+                (study.states["validation"][stage], sample.validation_numbers),
+            )
         )
         before = self.like and self.like.joint
         like = before.fitted.fit if before and isinstance(before.fitted, JointHead) else None
@@ -141,9 +146,10 @@ class Heads:
         def look(split: str, view: View, most: int | None) -> fitting.Vectors:
             examples = study.train if split == "train" else study.validation
             states = study.states[split][study.anatomy.head]
-            return fitting.Vectors(states, examples, study.network.head, view, most)
+            return fitting.Vectors(states, examples, study.network.head, view, most, learned=split == "train")
 
-        rest = (look, self._views(), study.selection, study.tell, before)
+        effort = fitting.effort_of(study.network.head, study.minutes)
+        rest = (look, self._views(), study.selection, study.tell, before, effort)
         device = study.train.device
         fit = study.journal.fitted(PROBE, HeadFit, lambda: fit_head(study.network.head, study.objective, *rest), device)
         entry = {"train_loss": fit.train_loss, **fit.validation}

@@ -101,6 +101,7 @@ class Study:
         like: The heads of another study, whose choices are repeated.
         journal: What was done before, and where what is done is kept.
         attached: Whether its trainings are kept; else they begin anew, as what is only compared.
+        minutes: That a search may take; 0: there is none.
     """
 
     make: Callable[[], Network]
@@ -117,6 +118,7 @@ class Study:
     like: Heads | None = None
     journal: Journal = field(default_factory=Journal)
     attached: bool = True
+    minutes: float = 0.0
 
     def __post_init__(self) -> None:
         self.network = self.make().to(self.train.device).eval()

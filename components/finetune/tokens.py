@@ -142,7 +142,7 @@ def read_tokens(
         wanted = given[name][:: max(1, math.ceil(int(split.lengths[given[name]].sum()) / _MOST))]
         parts[name] = list(parts_of(snapshot, (name,), split, wanted))
         places[name] = _places(parts[name], split)
-        targets[name] = _of_words(split, wanted)
+        targets[name] = of_words(split.take_lists(wanted))
     own = OwnLoss(head)
     answers = TokenAnswers(
         own, objective, objective.selection(targets["train"]), _flat(head, targets["train"]), targets["validation"]
@@ -227,11 +227,12 @@ def _places(parts: Sequence[Part], split: FeatureSplit) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.int64), *found]).astype(np.int64)
 
 
-def _of_words(split: FeatureSplit, numbers: np.ndarray) -> dict[str, list[Any]]:
-    """Returns what is told of the tokens of rows, of those alone that stand for words."""
-    told = split.take_lists(numbers)
-    masks = [np.asarray(row) >= 0 for row in told["starts"]]
-    return {name: [row[mask] for row, mask in zip(rows, masks, strict=True)] for name, rows in told.items()}
+def of_words(columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """Returns what columns tell of the tokens of rows, of those alone that stand for words."""
+    masks = [np.asarray(row) >= 0 for row in columns["starts"]]
+    return {
+        name: [np.asarray(row)[mask] for row, mask in zip(rows, masks, strict=True)] for name, rows in columns.items()
+    }
 
 
 def _flat(head: Head, columns: Mapping[str, Sequence[Any]]) -> Batch:

@@ -112,9 +112,9 @@ class Network(nn.Module):
         found: Tensor = self.wide(wide_ids.view(-1, columns), per_sample_weights=wide_weights.view(-1, columns))
         return found.view(*wide_ids.shape[:-1], -1)
 
-    def deep(self, pooled: Tensor) -> Tensor:
-        """Returns the logits [batch, classes] that the backbone's vectors [batch, width] alone bring."""
-        return self._outputs(self._prepared(Encoded(pooled=pooled)))["logits"]
+    def deep(self, encoded: Encoded) -> Tensor:
+        """Returns the logits that the backbone alone brings: [batch, outputs], or [batch, tokens, outputs]."""
+        return self._outputs(self._prepared(encoded))["logits"]
 
     def _prepared(self, encoded: Encoded) -> Encoded:
         """Returns what the head takes: normalised, with dropout."""

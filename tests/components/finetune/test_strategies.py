@@ -136,7 +136,7 @@ def test_a_pass_resumed_at_any_block_ends_the_same(make: Make, key: tuple[str, s
             with prefix.resumed(stage, states[stage]):
                 torch.testing.assert_close(network(**batch), expected, atol=1e-5, rtol=0)
         torch.testing.assert_close(network(**batch), expected)  # nothing of it is left
-        torch.testing.assert_close(network.deep(states[anatomy.head][:, 0]), expected["logits"])
+        torch.testing.assert_close(network.deep(Encoded(pooled=states[anatomy.head][:, 0])), expected["logits"])
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
