@@ -31,7 +31,7 @@ from components.shared.snapshot import read_batches
 from components.shared.tasks.objective import Objective
 
 _MOST = 200_000  # tokens of a split that are learned from, or chosen on
-_FEW = 100_000  # words: below, what one word alone has is kept
+_FEW = 10_000  # words: below, what one word alone has is kept
 _TERMS, _LEAST_TERMS, _WEIGHTS = 300_000, 20_000, 10_000_000  # features at most, however many outputs; all weights
 
 Part = tuple[list[str], Extras, np.ndarray]
@@ -119,7 +119,8 @@ def parts_of(
         numbers = chosen[slice(*np.searchsorted(examples, [start, start + batch.num_rows]))]
         if len(numbers):
             told = rows.take_lists(numbers)
-            extras = {"example": rows.examples[numbers] - start, "starts": told["starts"], "ends": told["ends"]}
+            examples_of: list[int] = (rows.examples[numbers] - start).tolist()
+            extras: Extras = {"example": examples_of, "starts": told["starts"], "ends": told["ends"]}
             yield batch.column("input_1").to_pylist(), extras, numbers
         start += batch.num_rows
 

@@ -22,6 +22,16 @@ _PARTS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\dA-Za-z_
 _EDGES = re.compile(r"^(\W*)(.*?)(\W*)$", re.DOTALL)
 _REPEATED = re.compile(r"(.)\1+", re.DOTALL)
 
+_SAID = {
+    "w": "{}", "W": "{} (as written)", "shape": "looks like {}", "begin": "{}…", "end": "…{}", "part": "…{}…",
+    "first": "{}… (part)", "last": "…{} (part)", "before": "after {}", "after": "before {}",
+    "-1w": "after {}", "+1w": "before {}", "-2w": "second after {}", "+2w": "second before {}",
+    "-1shape": "after one like {}", "+1shape": "before one like {}", "-2shape": "second after one like {}",
+    "+2shape": "second before one like {}", "-1w,w": "{} (the second)", "w,+1w": "{} (the first)",
+    "-1w,+1w": "between {}", "-2w,-1w": "after {}", "+1w,+2w": "before {}", "-1w,shape": "after and like {}",
+    "shape,+1w": "like and before {}", "touching": "touches its neighbours {}",
+}  # fmt: skip
+"""What features are called, by what stands before their "="."""
 Extras = Mapping[str, Sequence[Any]]
 """What is told of rows of features, see `TokenTerms.columns`."""
 Word = tuple[int, int]
@@ -75,8 +85,11 @@ class TokenTerms:
         return self
 
     def names(self) -> list[str]:
-        """Returns what each column stands for."""
-        return list(self.vocabulary)
+        """Returns what each column stands for, in words."""
+        return [
+            _SAID.get(name, f"{name} {{}}").format(value)
+            for name, _, value in (feature.partition("=") for feature in self.vocabulary)
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `from_json` reads."""

@@ -56,7 +56,7 @@ def test_it_learns(name: str, models: dict[str, Path]) -> None:
     assert history["selection"] == BEST[name]
     assert history["learned"], history["reason"]
     assert history["epochs"][history["best_epoch"] - 1][BEST[name]] > 0.8
-    assert history["probe"]["fits"] > 5  # its head was fitted before
+    assert history["probe"]["fits"] > 2  # its head was fitted before
     told = json.loads((models[name] / "model.json").read_text())
     assert told["head"] == LEARNED[name].sketch.package.rpartition(".")[2]
 

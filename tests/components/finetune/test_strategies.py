@@ -16,6 +16,7 @@ from components.finetune.settings import STRATEGIES as ALL
 from components.finetune.strategies import STRATEGIES, freeze, merge_adapters
 from components.shared import backbones
 from components.shared.artifact import open_artifact
+from components.shared.backbones.head import Encoded
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
 from tests.cases import ARCHITECTURES, FAMILIES, SETTINGS, Case, inputs_of, make_case, sample_snapshot
