@@ -15,7 +15,7 @@ from components.finetune.convex import OwnLoss, Seen, fit_columns
 from components.finetune.examples import Batch
 from components.shared import tasks
 from components.shared.artifact import Artifact
-from components.shared.backbones.head import Head
+from components.shared.backbones.head import Head, LinearHead
 from components.shared.backbones.network import spec_of
 from components.shared.features import FeatureSplit
 from components.shared.linear import PENALTIES, Linear, fit_linear
@@ -226,7 +226,7 @@ class Answered:
     def has_columns(self) -> bool:
         """Whether the head answers an example as a whole by a linear layer: columns can stand beside its vector."""
         head = self.head
-        return head.level == "pooled" and head.apart == 1 and head.linear() is not None
+        return isinstance(head, LinearHead) and head.level == "pooled" and head.apart == 1
 
     @property
     def has_words(self) -> bool:

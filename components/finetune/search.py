@@ -355,7 +355,7 @@ def answers_better(
         scores = [
             objective.scores({name: values[chosen] for name, values in side.items()}, truth) for side in (one, other)
         ]
-        gains += rank(scores[0], selection) > rank(scores[1], selection)
+        gains += rank(scores[0], selection)[0] > rank(scores[1], selection)[0]
     return gains >= _SHOWN * samples
 
 
