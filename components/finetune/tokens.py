@@ -32,7 +32,7 @@ from components.shared.tasks.objective import Objective
 
 _MOST = 200_000  # tokens of a split that are learned from, or chosen on
 _FEW = 10_000  # words: below, what one word alone has is kept
-_TERMS, _LEAST_TERMS, _WEIGHTS = 300_000, 20_000, 10_000_000  # features at most, however many outputs; all weights
+_TERMS, _LEAST_TERMS, _WEIGHTS = 300_000, 20_000, 4_000_000  # features at most, however many outputs; all weights
 
 Part = tuple[list[str], Extras, np.ndarray]
 """Texts, what is told of the rows of their features, and which rows these are."""

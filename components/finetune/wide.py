@@ -19,7 +19,7 @@ from components.shared.backbones.network import WIDE_IDS, WIDE_WEIGHTS, Network
 from components.shared.columns import Columns
 from components.shared.lexical.tokens import TokenTerms
 from components.shared.lexical.vectorizer import Vectorizer
-from components.shared.tasks.objective import Objective
+from components.shared.tasks.objective import Objective, Targets
 
 _LOOKED_AT = 1_000  # validation examples, for how much each side carries
 _AT_ONCE = 32
@@ -52,7 +52,7 @@ def note_of(
     if exclusive:
         sides = carried(parts, bias, validation.labels[first])
     else:
-        targets = validation.target_columns(first)
+        targets: Targets = validation.target_columns(first)
         if network.head.worded:  # no more is answered for than these tokens
             asked = np.concatenate([np.asarray(row) >= 0 for row in targets["starts"]])
             parts, targets = {name: part[asked] for name, part in parts.items()}, of_words(targets)

@@ -43,7 +43,7 @@ def likely_tags(logits: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
     Returns:
         Places of tags, int64 [words].
     """
-    best = logits.argmax(1)
+    best: np.ndarray = logits.argmax(1)
     ends = np.cumsum(np.asarray(sizes, np.int64))
     starts = ends - np.asarray(sizes, np.int64)
     before = np.concatenate([np.zeros(1, np.int64), best])[: len(best)]
