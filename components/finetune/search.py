@@ -18,6 +18,7 @@ from components.finetune import parallel
 from components.finetune.account import RECIPE, learned_of
 from components.finetune.budget import Budget, Plan, plan_for, rounded
 from components.finetune.heads import PROBE
+from components.finetune.history import in_words
 from components.finetune.probe import Probe
 from components.finetune.settings import ALONE, NOUNS, FinetuneSettings
 from components.finetune.study import Study, Trained, candidate
@@ -286,6 +287,7 @@ class Search:
             assert self.study.raw is not None, "there is something beside"
             noun = self.study.raw.noun
             what = f"the same beside the {noun} alone: {fused.fusion.words}"
+            self.study.tell(f"{title}, with {noun} ({fused.fusion.words}): {in_words(fused.history.best)}")
             self._add(f"{title}, with {noun}", what, fused, began, note)
 
     def _to_the_end(self, trial: Trial) -> None:

@@ -186,5 +186,5 @@ def test_settings_of_classes_are_refused(made: dict[str, Path], backbone: Path, 
     for name, value in (("mixup", 0.2), ("logit_adjustment", 1.0)):
         with pytest.raises(InputError, match=f"training.{name} is .* has no classes"):
             finetune(made["regression"], tmp_path / name, FinetuneSettings(str(backbone), **{name: value}))
-    with pytest.raises(InputError, match="answer an input as a whole"):
+    with pytest.raises(InputError, match="it needs a task on texts, and the snapshot"):
         finetune(made["tokens"], tmp_path / "l", FinetuneSettings(str(backbone), strategy="lexical"))
