@@ -21,7 +21,7 @@ from components.finetune.fusion import Fusion, fuse, fuse_answers
 from components.finetune.heads import Head, Heads
 from components.finetune.history import History, in_words, measured
 from components.finetune.journal import Journal
-from components.finetune.learners import Autocast, Direct, Learner, Resumed, outputs_of
+from components.finetune.learners import Autocast, Direct, HeadOnly, Learner, Resumed, outputs_of
 from components.finetune.raw import Raw
 from components.finetune.settings import ALONE, FinetuneSettings
 from components.finetune.strategies import STRATEGIES, add_adapters, describe, merge_adapters
@@ -289,7 +289,11 @@ class Study:
             sample, fit = self.heads.classical
             assert sample.answers is not None, "it has a head"
             return sample.answers.outputs(fit.linear.logits(fit.validation_columns)), sample.answers.held
-        learner = Direct(self.with_columns(self.validation, "validation", network))
+        examples, stage = self.with_columns(self.validation, "validation", network), self.anatomy.head
+        learner: Learner = Direct(examples)
+        if trained.strategy == "probe" and stage in self.states["validation"] and network.pooling in self.poolings:
+            row = self.poolings.index(network.pooling)  # what the frozen backbone made of them is kept
+            learner = HeadOnly(examples, self.states["validation"][stage], row)
         found = outputs_of(network, learner, 2 * self.settings.batch_size, self.autocast)
         return found, self.validation.target_columns()
 

@@ -201,7 +201,7 @@ class Work:
         """Looks for the best model within the minutes, of which each start has its part."""
         settings = study.settings
         minutes = settings.minutes or minutes_for(
-            study.network, study.train, study.validation, settings.epochs, settings.batch_size
+            study.network, study.train, study.validation, settings.epochs, settings.batch_size, self.precision
         )
         self.minutes = minutes / len(self.starts)
         given = "as asked for" if settings.minutes else "by device, backbone and data; training.minutes sets another"

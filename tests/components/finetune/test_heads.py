@@ -14,7 +14,7 @@ from components.shared.artifact import open_artifact
 from components.shared.backbones import family
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
-from components.shared.packaged import load_artifact
+from components.shared.prediction import load_artifact
 from tests.sketches import KINDS, LEARNED, register, sentences, texts_of, write_features
 
 SETTINGS: dict[str, Any] = {
