@@ -17,6 +17,7 @@ from components.finetune.wide import JointHead
 from components.shared.backbones.network import Network
 from components.shared.selection import rank
 from components.shared.tasks.classification.objective import scores_of
+from components.shared.tasks.objective import Outputs, Targets
 
 if TYPE_CHECKING:
     from components.finetune.study import Study
@@ -77,6 +78,13 @@ class Heads:
             return None
         study.tell(f"{study.raw.noun} alone ({fit.words}): {in_words(fit.validation)}, in {fit.seconds:.1f} s")
         return sample, fit
+
+    def answered(self) -> tuple[Outputs, Targets]:
+        """Returns what the words, or gradients, alone answer of validation examples, and their targets."""
+        assert self.classical is not None, "it was fitted"
+        sample, fit = self.classical
+        assert sample.answers is not None, "it has a head"
+        return sample.answers.outputs(fit.linear.logits(fit.validation_columns)), sample.answers.held
 
     @functools.cached_property
     def probe(self) -> Head:

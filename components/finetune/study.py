@@ -285,10 +285,7 @@ class Study:
         """Returns what a model's head makes of validation examples, and their targets."""
         network = trained.network
         if isinstance(network, alone.LinearModel):
-            assert self.heads.classical is not None, "it was fitted"
-            sample, fit = self.heads.classical
-            assert sample.answers is not None, "it has a head"
-            return sample.answers.outputs(fit.linear.logits(fit.validation_columns)), sample.answers.held
+            return self.heads.answered()
         examples, stage = self.with_columns(self.validation, "validation", network), self.anatomy.head
         learner: Learner = Direct(examples)
         if trained.strategy == "probe" and stage in self.states["validation"] and network.pooling in self.poolings:

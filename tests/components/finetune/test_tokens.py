@@ -25,7 +25,7 @@ from components.shared.artifact import open_artifact
 from components.shared.backbones.network import WIDE_IDS, WIDE_SIZES, wide_columns
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
-from components.shared.packaged import load_artifact
+from components.shared.prediction import load_artifact
 from components.shared.snapshot import read_batches
 from components.shared.tasks.multi_label.head import Head as SeveralLabels
 from components.shared.tasks.token_classification.head import Head

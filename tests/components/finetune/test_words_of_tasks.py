@@ -22,7 +22,7 @@ from components.register.copies import copy_predictor
 from components.shared.artifact import open_artifact
 from components.shared.lexical.corpus import Corpus, Reading
 from components.shared.lexical.vectorizer import Vectorizer
-from components.shared.packaged import load_artifact
+from components.shared.prediction import load_artifact
 from components.shared.snapshot import spec_of
 from components.shared.tasks.multi_label.head import Head as SeveralLabels
 from components.shared.tasks.objective import objective_of
