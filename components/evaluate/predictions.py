@@ -133,10 +133,10 @@ class Classifier:
         first, last = np.searchsorted(self.split.examples, [start, stop])
         rows = np.arange(first, last)
         columns = dict(self.split.take(rows))
-        if self.beside is not None:  # there are no windows: a row is an example
-            columns |= wide_columns(self.beside, inputs)
-        outputs = self.family.outputs_of(self.network, columns, self.padding, self.batch_size)
         extras: dict[str, Any] = {**self.split.take_lists(rows), "example": self.split.examples[rows] - start}
+        if self.beside is not None:
+            columns |= wide_columns(self.beside, inputs, extras)
+        outputs = self.family.outputs_of(self.network, columns, self.padding, self.batch_size)
         extras["inputs"] = list(zip(*inputs, strict=True)) if inputs else [("",)] * (stop - start)
         found: dict[str, list[Any]] = self.network.head.decode(defaultdict(list, outputs), defaultdict(list, extras))
         return found

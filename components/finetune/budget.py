@@ -43,6 +43,11 @@ class Budget:
         return parallel.group().agree(60 * self.minutes - (self._clock() - self._began))
 
     @property
+    def whole(self) -> float:
+        """Seconds that there were in the beginning."""
+        return 60 * self.minutes
+
+    @property
     def is_spent(self) -> bool:
         """Whether so much more than the budget is gone that what runs is ended."""
         return self.left < -60 * self.minutes * (_LENIENCE - 1)

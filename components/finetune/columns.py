@@ -9,7 +9,7 @@ from components.finetune import alone
 from components.finetune.account import history_of, judge, judge_outputs
 from components.finetune.curves import Curves
 from components.finetune.folds import ClassicalRefits, Crossed, Folds, finish, save_crossed
-from components.finetune.raw import Raw
+from components.finetune.raw import Raw, not_alone
 from components.finetune.settings import FinetuneSettings
 from components.finetune.starts import numbers_of
 from components.finetune.study import Trained, candidate
@@ -38,10 +38,7 @@ class ColumnsAlone:
                 "beside it."
             )
         if not raw.stands_alone:
-            raise InputError(
-                f"strategy: {raw.kind} is a model without torch, but the task's answers.py has no `decode` that makes "
-                "answers of what it gives. Choose another strategy."
-            )
+            raise not_alone(raw.kind)
         self.source, self.raw, self.settings = source, raw, settings
         self.numbers = numbers_of(source, settings, scratch)
         self.folds, self.without = folds

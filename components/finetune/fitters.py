@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -235,6 +235,24 @@ class Answered:
         return isinstance(head, LinearHead) and head.level == "pooled" and head.apart == 1
 
     @property
+    def has_words(self) -> bool:
+        """Whether the head answers for the tokens that stand for words by a linear layer: then these have columns."""
+        head = self.head
+        return head.worded and head.linear() is not None
+
+    @property
+    def names(self) -> list[str]:
+        """What the outputs of the head's layer are called."""
+        head: Any = self.head
+        return list(head.names(head.spec))
+
+    @property
+    def objective(self) -> Objective:
+        """Of the task."""
+        told = self.features.read_json("features.json")
+        return objective_of(told["task"], spec_of(told))
+
+    @property
     def stands_alone(self) -> bool:
         """Whether columns alone can be served: without torch, and with the files of a task of ours."""
         package = tasks.get(self.features.read_json("features.json")["task"]).package
@@ -247,8 +265,7 @@ class Answered:
             sample: Its examples.
             whole: Whether those of all splits, one after the other, are training examples, and none validation.
         """
-        told, head = self.features.read_json("features.json"), self.head
-        objective = objective_of(told["task"], spec_of(told))
+        head, objective = self.head, self.objective
         train = self._columns(SPLITS if whole else ("train",), sample.numbers)
         held = self._columns(("validation",), sample.validation_numbers)
         own = OwnLoss(head)

@@ -17,6 +17,7 @@ from components.finetune.wide import JointHead
 from components.shared.backbones.network import Network
 from components.shared.selection import rank
 from components.shared.tasks.classification.objective import scores_of
+from components.shared.tasks.objective import Outputs, Targets
 
 if TYPE_CHECKING:
     from components.finetune.study import Study
@@ -78,6 +79,13 @@ class Heads:
         study.tell(f"{study.raw.noun} alone ({fit.words}): {in_words(fit.validation)}, in {fit.seconds:.1f} s")
         return sample, fit
 
+    def answered(self) -> tuple[Outputs, Targets]:
+        """Returns what the words, or gradients, alone answer of validation examples, and their targets."""
+        assert self.classical is not None, "it was fitted"
+        sample, fit = self.classical
+        assert sample.answers is not None, "it has a head"
+        return sample.answers.outputs(fit.linear.logits(fit.validation_columns)), sample.answers.held
+
     @functools.cached_property
     def probe(self) -> Head:
         """A head on the pooled vectors of the frozen backbone, once `Study.prepare` has computed them."""
@@ -105,8 +113,13 @@ class Heads:
         name = f"probe with {self.study.raw.noun}"
         stage, chosen = study.anatomy.head, self.probe.view
         train, validation = (
-            study.states[split][stage].read(numbers)[:, chosen.row].float().numpy()
-            for split, numbers in (("train", sample.numbers), ("validation", sample.validation_numbers))
+            (states.rows(numbers) if study.network.head.level == "tokens" else states.read(numbers)[:, chosen.row])
+            .float()
+            .numpy()
+            for states, numbers in (
+                (study.states["train"][stage], sample.numbers),
+                (study.states["validation"][stage], sample.validation_numbers),
+            )
         )
         before = self.like and self.like.joint
         like = before.fitted.fit if before and isinstance(before.fitted, JointHead) else None
@@ -141,9 +154,10 @@ class Heads:
         def look(split: str, view: View, most: int | None) -> fitting.Vectors:
             examples = study.train if split == "train" else study.validation
             states = study.states[split][study.anatomy.head]
-            return fitting.Vectors(states, examples, study.network.head, view, most)
+            return fitting.Vectors(states, examples, study.network.head, view, most, learned=split == "train")
 
-        rest = (look, self._views(), study.selection, study.tell, before)
+        effort = fitting.effort_of(study.network.head, study.minutes)
+        rest = (look, self._views(), study.selection, study.tell, before, effort)
         device = study.train.device
         fit = study.journal.fitted(PROBE, HeadFit, lambda: fit_head(study.network.head, study.objective, *rest), device)
         entry = {"train_loss": fit.train_loss, **fit.validation}

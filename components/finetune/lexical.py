@@ -19,6 +19,7 @@ from components.finetune.fitters import Fitter, fitter_of
 from components.finetune.words import Words
 from components.shared.lexical.corpus import Corpus, Reading
 from components.shared.lexical.terms import CHARACTERS
+from components.shared.lexical.tokens import TokenTerms
 from components.shared.lexical.vectorizer import Vectorizer, join
 from components.shared.linear import Linear
 from components.shared.selection import rank
@@ -50,7 +51,7 @@ def fit_lexical(words: Words, seed: int, selection: str = "", like: ClassicalFit
 
 
 def top_words(
-    vectorizer: Vectorizer, wide: np.ndarray, labels: Sequence[str], exclusive: bool = True, most: int = 10
+    vectorizer: Vectorizer | TokenTerms, wide: np.ndarray, labels: Sequence[str], exclusive: bool = True, most: int = 10
 ) -> dict[str, Any]:
     """Returns for each class the words with the largest positive weights, as [word, weight], largest first.
 

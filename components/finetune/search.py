@@ -18,6 +18,7 @@ from components.finetune import parallel
 from components.finetune.account import RECIPE, learned_of
 from components.finetune.budget import Budget, Plan, plan_for, rounded
 from components.finetune.heads import PROBE
+from components.finetune.history import in_words
 from components.finetune.probe import Probe
 from components.finetune.settings import ALONE, NOUNS, FinetuneSettings
 from components.finetune.study import Study, Trained, candidate
@@ -38,6 +39,7 @@ _MEASURED = 4  # steps
 _SHOWN = 0.84  # of the samples: one standard error
 _SAMPLES = 500  # of validation examples, to tell whether a difference holds
 _LOOKED_AT, _ROWS = 5_000, 200_000  # examples in such a sample, and in all of them, of a task whose metric takes longer
+_HALF = 0.5  # of the minutes that must be left to fit one head of many tokens and their words
 _PERFECT = 0.999  # of a metric whose best is 1: what leaves nothing to gain
 
 
@@ -134,11 +136,18 @@ class Search:
     def _fit_heads(self) -> None:
         began, heads = time.perf_counter(), self.study.heads
         self.study.prepare(["probe"])
-        for name in (PROBE, "joint"):
-            head = heads.probe if name == PROBE else heads.joint
-            if head is not None:
-                self._add(head.name, f"frozen backbone, linear head: {head.what}", self.study.probed(head), began)
-            began = time.perf_counter()
+        probed = self.study.probed(heads.probe)
+        self._add(PROBE, f"frozen backbone, linear head: {heads.probe.what}", probed, began)
+        if self.study.network.head.level == "tokens":  # many rows: what costs little comes first
+            self._add_fused(PROBE, probed)
+            if not self.study.journal.noted(
+                "time for a joint head", lambda: self.budget.left > _HALF * self.budget.whole
+            ):
+                self._note("one head of both", "not tried: half of the minutes are gone")
+                return
+        began = time.perf_counter()
+        if (head := heads.joint) is not None:
+            self._add(head.name, f"frozen backbone, linear head: {head.what}", self.study.probed(head), began)
 
     def _reason_to_stop(self) -> str:
         """Returns why training cannot pay, or ""."""
@@ -268,13 +277,18 @@ class Search:
         trained.from_probe = self.pretrained
         note = "ended when the time was up" if trial.cut else ""
         self._add(title, told, trained, began - before, note)
+        self._add_fused(title, trained, note)
+        return trained
+
+    def _add_fused(self, title: str, trained: Trained, note: str = "") -> None:
+        """Adds what was trained beside the words, or gradients, alone, where there are such."""
         began = time.perf_counter()
         if (fused := self.study.fused(trained)) is not None and fused.fusion is not None:
             assert self.study.raw is not None, "there is something beside"
             noun = self.study.raw.noun
             what = f"the same beside the {noun} alone: {fused.fusion.words}"
+            self.study.tell(f"{title}, with {noun} ({fused.fusion.words}): {in_words(fused.history.best)}")
             self._add(f"{title}, with {noun}", what, fused, began, note)
-        return trained
 
     def _to_the_end(self, trial: Trial) -> None:
         length = max(1, math.ceil(trial.total / _SLICES))

@@ -99,6 +99,7 @@ class Study:
         like: The heads of another study, whose choices are repeated.
         journal: What was done before, and where what is done is kept.
         attached: Whether its trainings are kept; else they begin anew, as what is only compared.
+        minutes: That a search may take; 0: there is none.
     """
 
     make: Callable[[], Network]
@@ -115,6 +116,7 @@ class Study:
     like: Heads | None = None
     journal: Journal = field(default_factory=Journal)
     attached: bool = True
+    minutes: float = 0.0
 
     def __post_init__(self) -> None:
         self.network = self.make().to(self.train.device).eval()
@@ -281,10 +283,7 @@ class Study:
         """Returns what a model's head makes of validation examples, and their targets."""
         network = trained.network
         if isinstance(network, alone.LinearModel):
-            assert self.heads.classical is not None, "it was fitted"
-            sample, fit = self.heads.classical
-            assert sample.answers is not None, "it has a head"
-            return sample.answers.outputs(fit.linear.logits(fit.validation_columns)), sample.answers.held
+            return self.heads.answered()
         examples, stage = self.with_columns(self.validation, "validation", network), self.anatomy.head
         learner: Learner = Direct(examples)
         if trained.strategy == "probe" and stage in self.states["validation"] and network.pooling in self.poolings:

@@ -205,6 +205,7 @@ class Work:
         )
         self.minutes = minutes / len(self.starts)
         given = "as asked for" if settings.minutes else "by device, backbone and data; training.minutes sets another"
+        study.minutes = self.minutes
         study.tell(f"searching for {self.minutes:g} minutes ({given})")
         recipe = backbone.read_json("model.json").get("recipe") if self.settings.known else None
         budget = Budget(self.minutes, self.journal.clock, self.journal.noted("search began", self.journal.clock))

@@ -13,8 +13,14 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 from scipy.sparse import csr_matrix
 
-_MAKERS = {"lexical": (".lexical.vectorizer", "Vectorizer"), "gradients": (".gradients.look", "Look")}
-"""What makes columns, by kind: each model brings those files alone that it needs."""
+_MAKERS = {
+    "lexical": (".lexical.vectorizer", "Vectorizer"),
+    "gradients": (".gradients.look", "Look"),
+    "lexical of tokens": (".lexical.tokens", "TokenTerms"),
+}
+"""What makes columns, by kind, and level where that is another: each model brings those files alone that it needs."""
+Extras = Mapping[str, Sequence[Any]]
+"""What a task's encoder, or `Head.extras`, tells of rows beside what a network is fed with."""
 _AT_ONCE = 1024  # inputs, so that memory stays bounded
 
 
@@ -23,13 +29,20 @@ class Columns(Protocol):
 
     kind: ClassVar[str]
     """"lexical" or "gradients"."""
+    level: ClassVar[str]
+    """What has columns: "pooled", an example, or "tokens", each of its tokens."""
 
     @property
     def width(self) -> int:
         """How many columns there are."""
 
-    def columns(self, inputs: Sequence[Sequence[Any]]) -> csr_matrix:
-        """Takes for each input its values (texts, or image files); returns float32 [examples, width]."""
+    def columns(self, inputs: Sequence[Sequence[Any]], extras: Extras | None = None) -> csr_matrix:
+        """Returns float32 [examples, width], or at the level of tokens [tokens of all rows, width].
+
+        Args:
+            inputs: For each input its values: texts, or image files.
+            extras: At the level of tokens what is told of the rows of features, see `Head.extras`; else nothing.
+        """
 
     def to_json(self) -> dict[str, Any]:
         """Returns all that it is made of."""
@@ -89,7 +102,7 @@ class Predictor:
 
 def load_columns(folder: Path) -> Columns | None:
     """Returns what makes the columns of a model's folder; None where there is nothing of the kind."""
-    return next((_load(kind, folder) for kind in _MAKERS if (folder / f"{kind}.json").exists()), None)
+    return next((_load(kind, folder) for kind in ("lexical", "gradients") if (folder / f"{kind}.json").exists()), None)
 
 
 def save_columns(columns: Columns, folder: Path) -> None:
@@ -118,7 +131,8 @@ def save_weights(
 
 
 def _load(kind: str, folder: Path) -> Columns:
-    module, name = _MAKERS[kind]
+    told = json.loads((folder / f"{kind}.json").read_text("utf-8"))
+    module, name = _MAKERS[f"{kind} of {told['level']}" if "level" in told else kind]
     maker: Any = getattr(importlib.import_module(module, __package__), name)
-    columns: Columns = maker.from_json(json.loads((folder / f"{kind}.json").read_text("utf-8")))
+    columns: Columns = maker.from_json(told)
     return columns
