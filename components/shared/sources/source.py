@@ -157,7 +157,7 @@ class Source:
         self._splits = splits_among(listed, self.settings.splits)
         asked = Layout(self.settings.class_level, self._splits)
         if self.binary:
-            self._pictures = find_images(source, listed, asked, self._tell)
+            self._pictures = find_images(source, listed, asked, self._tell, self.task.target.exclusive)
             return self._pictures.files
         files, self._texts = find_rows(source, listed, asked, self._tell)
         if not self._texts and not any(file.name.lower().endswith(ARCHIVES) for file in files):
