@@ -38,11 +38,11 @@ class Views:
         return cls(look, *(_seen(look, files) for files in (train[:MOST], held, unseen)))
 
     @property
-    def choices(self) -> list[tuple[str, ...]]:
-        """What may be looked at beside gradients: without colours there is nothing to choose."""
-        return [(GRADIENTS,), *([] if self.look.grey else [(GRADIENTS, COLOURS)])]
+    def choices(self) -> dict[str, list[tuple[str, ...]]]:
+        """What baselines look at, as the page calls it, and what may be meant: of grey pictures there is no choice."""
+        return {"HOG": [(GRADIENTS,), *([] if self.look.grey else [(GRADIENTS, COLOURS)])], "pixels": [(PIXELS,)]}
 
-    def only(self, names: Sequence[str] = (PIXELS,)) -> "Views":
+    def only(self, names: Sequence[str]) -> "Views":
         """Returns some of what is seen, each centred, and of length 1 in the mean of the training pictures."""
         parts = [self.look.parts[name] for name in names]
         means = [self.train[:, part].mean(0) for part in parts]
@@ -58,7 +58,7 @@ class Views:
     @property
     def bytes(self) -> int:
         """Of what is to be kept of the training pictures: means and lengths."""
-        return 8 * self.train.shape[1]
+        return 8 * int(self.train.shape[1])
 
     @property
     def words(self) -> str:

@@ -165,8 +165,8 @@ def _label(table: Table, inputs: Sequence[str], input_type: pa.DataType) -> str:
     if candidates:
         raise _ambiguous(table, "label", candidates)
     raise InputError(
-        f"{table.name} has no column that can be the label: one with few different values was expected. {_hint(others, input_type)}"
-        f"{_ADVICE}\n{listing(table.columns)}"
+        f"{table.name} has no column that can be the label: one with few different values was expected. "
+        f"{_hint(others, input_type)}{_ADVICE}\n{listing(table.columns)}"
     )
 
 

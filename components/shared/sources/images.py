@@ -114,8 +114,8 @@ def find_images(
         return _tables(tables, images, asked, tell)
     if not folders:
         raise InputError(
-            f"{source} holds {len(images):,} images (such as {images[0].name!r}), and no table that tells what is to be "
-            "learned of them; a folder can tell no more than one class. Expected a table beside them (metadata.csv, "
+            f"{source} holds {len(images):,} images (such as {images[0].name!r}), and no table that tells what is to "
+            "be learned of them; a folder can tell no more than one class. Expected a table beside them (metadata.csv, "
             "labels.csv, .jsonl, .parquet, COCO's annotations): a row for each image, with its path in the column "
             "file_name, and columns of what is to be learned, which data.label names."
         )

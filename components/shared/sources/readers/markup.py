@@ -136,7 +136,7 @@ class _Parser:
 def _row(element: _Element, parents: Sequence[_Element]) -> dict[str, Any]:
     """Returns the values of an element; of images their file, the one label that they have, or a list, and `labels`.
 
-    Who looked at an image (Pascal VOC) and found nothing gives it no label; CVAT also lists images that nobody has seen.
+    Who looked at an image (Pascal VOC) and found nothing gives it no label; CVAT lists images that nobody has seen.
     """
     if element.tag == "annotation" and not parents:
         names = [_child(one, "name") for one in element.children if one.tag == "object"]

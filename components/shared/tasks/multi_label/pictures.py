@@ -30,7 +30,7 @@ def picture_baselines(
     began = time.perf_counter()
     views = Views.of(train.inputs[0], validation.inputs[0], test[0])
     looked = time.perf_counter() - began
-    for name, choices in {"HOG": views.choices, "pixels": [("pixels",)]}.items():
+    for name, choices in views.choices.items():
         began = time.perf_counter()
         seen = [views.only(names) for names in choices]
         scores = [_score(view, train.labels, validation.labels) for view in seen] if len(seen) > 1 else [0.0]
@@ -53,4 +53,4 @@ def _examples(view: Views, labels: np.ndarray, truth: np.ndarray, work: int) -> 
 
 
 def _most(view: Views, labels: int, work: int) -> int:
-    return max(work // (view.train.shape[1] * labels), _LEAST)
+    return max(work // (int(view.train.shape[1]) * labels), _LEAST)
