@@ -3,8 +3,8 @@
 A ridge regression on thumbnails is fitted on training pictures and shown validation pictures, as they are and mirrored.
 Where it recognises the mirrored ones less often, left and right matter: letters, digits, text, hands, traffic signs.
 
-Of several labels, and of numbers, it is asked whether changed pictures can be told as well by who has learned from such,
-too: where things are counted or measured, a part of a picture, blown up, has another answer.
+Of several labels, and of numbers, it is asked whether changed pictures can be told as well by one that learned from
+such, too: where things are counted or measured, a part of a picture, blown up, has another answer.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def keeps_answers(train: Examples, validation: Examples, change: Change) -> bool
     """Returns whether validation shows that changed pictures keep their labels, or their number.
 
     It must know some answers (its squared error is less than that of their mean, by twice the standard error), and of
-    changed pictures, when it has learned from such, too, nineteen twentieths of that; or as much, within one standard error.
+    changed pictures, when it has learned from such, too, as much, within one standard error or a twentieth.
 
     Args:
         train: Pictures to learn from, not augmented.
