@@ -39,7 +39,9 @@ class Head(nn.Module):
 
     Attributes:
         level: Which part of `Encoded` it takes.
-        exclusive: Whether an example has one class of several: then words, mixup and logit adjustment make sense.
+        exclusive: Whether an example has one class of several: then words and logit adjustment make sense.
+        blended: The target that a blend of two pictures has a part of each of (mixup): numbers of classes, or floats
+            between 0 and 1; "" where that makes no sense.
         windows: Whether a long text is read in pieces, and not cut.
         apart: How many texts of an example are read one by one: rows of features that are learned from together.
         worded: Whether it answers for the tokens that stand for words (`starts`, `ends` of `extras`; its encoder gives
@@ -48,6 +50,7 @@ class Head(nn.Module):
 
     level: ClassVar[Level] = "pooled"
     exclusive: ClassVar[bool] = False
+    blended: ClassVar[str] = ""
     windows: ClassVar[bool] = False
     apart: ClassVar[int] = 1
     worded: ClassVar[bool] = False
