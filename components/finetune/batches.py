@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 
 import numpy as np
+from torch import nn
+
+from components.shared.errors import InputError
 
 POOL_BATCHES = 64
 LEAST = 2
@@ -70,3 +73,21 @@ def together(
     """
     for examples in epoch_batches(lengths.reshape(-1, rows).max(1), batch_size, seed, epoch, least):
         yield (examples[:, None] * rows + np.arange(rows)).ravel() if rows > 1 else examples
+
+
+def check_batches(network: nn.Module, size: int) -> None:
+    """Refuses batches too small for a network's norms.
+
+    Args:
+        network: That learns.
+        size: Examples of a batch.
+
+    Raises:
+        InputError: They would have one example, and the norms need several.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if norms and size < LEAST:
+        raise InputError(
+            f"Batches would hold {size} example, but the network has {len(norms)} batch norms, which need several: set "
+            f"training.batch_size to {LEAST} or more, and give as many training examples."
+        )
