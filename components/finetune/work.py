@@ -99,7 +99,7 @@ class Work:
             other = self._alternative(settings.alternative)
             if other.name != self.backbone.name:  # a champion of words alone stands for the backbone of its job
                 self.starts["backbone" if settings.known else "alternative"] = other
-        self.numbers = numbers_of(source, settings, scratch)
+        self.numbers = numbers_of(source, settings, scratch, objective_of(self.told["task"], self.spec))
         self.family = backbones.family(self.backbone.family)
         self.device = parallel.device()
         torch.use_deterministic_algorithms(self.device.type == "cpu")
@@ -294,6 +294,8 @@ class Work:
     def _has_frozen_baseline(self, study: Study, trained: Trained) -> bool:
         """Whether the frozen backbone with a linear head is told beside the model: where it is another, and cheap."""
         if not self.backbone.pretrained or self.backbone.is_model or (trained.strategy == "probe" and trained.probe):
+            return False
+        if not self.head.probed:
             return False
         passes = sum(self.told["rows"].values())
         training = 3 * len(trained.history.epochs) * len(self.numbers)  # forward passes, one backward being two

@@ -42,12 +42,14 @@ class Head(nn.Module):
         exclusive: Whether an example has one class of several: then words, mixup and logit adjustment make sense.
         windows: Whether a long text is read in pieces, and not cut.
         apart: How many texts of an example are read one by one: rows of features that are learned from together.
+        probed: Whether it can be expected to tell something on a frozen backbone, so that a probe is tried unasked.
     """
 
     level: ClassVar[Level] = "pooled"
     exclusive: ClassVar[bool] = False
     windows: ClassVar[bool] = False
     apart: ClassVar[int] = 1
+    probed: ClassVar[bool] = True
 
     def __init__(self, width: int, spec: Spec) -> None:
         """Makes it with new weights, drawn from torch's global generator."""

@@ -25,6 +25,7 @@ class Head(LinearHead):
 
     level: ClassVar[Level] = "tokens"
     windows: ClassVar[bool] = True
+    probed: ClassVar[bool] = False  # a frozen token knows what it is, but not whether it is what was asked for
     threshold: Tensor
 
     def __init__(self, width: int, spec: Spec) -> None:
