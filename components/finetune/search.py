@@ -58,9 +58,7 @@ class Search:
             open_rate: Whether the learning rate may be looked for.
             recipe: How the champion that is started from was trained, see `components.finetune.account.recipe_of`.
         """
-        self.study, self.budget, self.open_rate = study, budget, open_rate
-        self.probed = pretrained and study.network.head.probed
-        self._begins = "from the probe" if self.probed else "with a new head" if pretrained else "from scratch"
+        self.study, self.budget, self.pretrained, self.open_rate = study, budget, pretrained, open_rate
         self.recipe = dict(recipe or {})
         self.settings = self._settings()
         self.candidates: list[dict[str, Any]] = []
@@ -73,7 +71,7 @@ class Search:
             InputError: Nothing gave a model: the reason of the last try.
         """
         self._fit_columns()
-        if self.probed:
+        if self.pretrained:
             self._fit_heads()
         reason = self._reason_to_stop()
         if reason:
@@ -196,11 +194,11 @@ class Search:
             return str(told)
         if parameters >= _HUGE:
             return "lora"
-        return "probe-then-full" if self.probed else "full"
+        return "probe-then-full" if self.pretrained else "full"
 
     def _measure(self, name: str) -> float:
         """Returns the seconds of an epoch and its validation, from a few steps of a trial that is thrown away."""
-        trial = self.study.trial(name, self.settings, self.probed, attached=False)
+        trial = self.study.trial(name, self.settings, self.pretrained, attached=False)
         trial.listener = lambda *_: None
         steps = min(_MEASURED, trial.total)
         trial.run(min(1, steps))
@@ -216,7 +214,7 @@ class Search:
             return settings.logit_adjustment
         if not is_uneven(np.bincount(self.study.train.labels)):
             return settings.logit_adjustment
-        fitted = self.study.heads.probe.fitted if self.probed else None
+        fitted = self.study.heads.probe.fitted if self.pretrained else None
         return float(fitted.balanced) if isinstance(fitted, Probe) else 1.0
 
     def _race(self, name: str, settings: FinetuneSettings, rates: list[float]) -> Trained | None:
@@ -224,9 +222,9 @@ class Search:
         trials: list[tuple[float, Trial, dict[str, float]]] = []
         for rate in rates:
             began = time.perf_counter()
-            trial = self.study.trial(name, dataclasses.replace(settings, learning_rate=rate), self.probed)
+            trial = self.study.trial(name, dataclasses.replace(settings, learning_rate=rate), self.pretrained)
             rung = max(1, math.ceil(RUNG * trial.total)) if len(rates) > 1 else 0
-            told = f"{_words(name, self._begins)}, learning rate {rate:g}, {settings.epochs} epochs"
+            told = f"{_words(name, self.pretrained)}, learning rate {rate:g}, {settings.epochs} epochs"
             try:
                 scores = self.study.journal.noted("rung", trial.reaching(rung)) if rung else {}
             except InputError as error:
@@ -249,7 +247,7 @@ class Search:
 
     def _finish(self, name: str, rate: float, trial: Trial, settings: FinetuneSettings) -> Trained | None:
         """Trains to the end, or to that of the time."""
-        told = f"{_words(name, self._begins)}, learning rate {rate:g}, {settings.epochs} epochs"
+        told = f"{_words(name, self.pretrained)}, learning rate {rate:g}, {settings.epochs} epochs"
         title, began, before = f"{name}, {rate:g}", time.perf_counter(), trial.history.seconds
         self.candidates = [line for line in self.candidates if line["name"] != title]
         try:
@@ -259,7 +257,7 @@ class Search:
             self.study.journal.drop(trial)
             return None
         trained = self.study.finish(trial)
-        trained.from_probe = self.probed
+        trained.from_probe = self.pretrained
         note = "ended when the time was up" if trial.cut else ""
         self._add(title, told, trained, began - before, note)
         began = time.perf_counter()
@@ -324,7 +322,7 @@ def _score(trained: Trained, selection: str) -> str:
     return f"{selection.replace('_', '-')} {trained.history.best[selection]:.3f}"
 
 
-def _words(name: str, begins: str) -> str:
+def _words(name: str, from_probe: bool) -> str:
     what = {
         "partial": "the last third of the blocks",
         "lora": "adapters",
@@ -332,4 +330,4 @@ def _words(name: str, begins: str) -> str:
         "probe-then-full": "every weight",
         "gradual": "every weight, from the top down",
     }[name]
-    return f"{what}, {begins}"
+    return f"{what}, {'from the probe' if from_probe else 'from scratch'}"

@@ -69,7 +69,8 @@ def numbers_of(
     else:
         folder = scratch / f"known-{parallel.group().rank}"
         numbers = replayed(split, settings.known, settings.replay, settings.seed, folder)
-    return numbers[np.broadcast_to(worth, len(split))[numbers]]
+    kept: np.ndarray = numbers[np.broadcast_to(worth, len(split))[numbers]]
+    return kept
 
 
 def replayed(split: FeatureSplit, known: str, fraction: float, seed: int, scratch: Path) -> np.ndarray:

@@ -295,8 +295,6 @@ class Work:
         """Whether the frozen backbone with a linear head is told beside the model: where it is another, and cheap."""
         if not self.backbone.pretrained or self.backbone.is_model or (trained.strategy == "probe" and trained.probe):
             return False
-        if not self.head.probed:
-            return False
         passes = sum(self.told["rows"].values())
         training = 3 * len(trained.history.epochs) * len(self.numbers)  # forward passes, one backward being two
         is_there = study.anatomy.head in study.states["train"]

@@ -25,12 +25,15 @@ class Encoded(NamedTuple):
         pooled: One vector an example, float [batch, width].
         tokens: One vector a token, float [batch, tokens, width].
         mask: Which of the tokens are there, bool [batch, tokens].
+        segments: Where the head asks for them: of which text each token is, int [batch, tokens]; 1 is the first text, 0
+            is none.
         beside: What a branch beside the backbone adds to what the head's linear layer gives, [batch, outputs].
     """
 
     pooled: Tensor | None = None
     tokens: Tensor | None = None
     mask: Tensor | None = None
+    segments: Tensor | None = None
     beside: Tensor | None = None
 
 
@@ -42,14 +45,14 @@ class Head(nn.Module):
         exclusive: Whether an example has one class of several: then words, mixup and logit adjustment make sense.
         windows: Whether a long text is read in pieces, and not cut.
         apart: How many texts of an example are read one by one: rows of features that are learned from together.
-        probed: Whether it can be expected to tell something on a frozen backbone, so that a probe is tried unasked.
+        segmented: Whether it asks of which of two texts a token is: a column `segments` of the features.
     """
 
     level: ClassVar[Level] = "pooled"
     exclusive: ClassVar[bool] = False
     windows: ClassVar[bool] = False
     apart: ClassVar[int] = 1
-    probed: ClassVar[bool] = True
+    segmented: ClassVar[bool] = False
 
     def __init__(self, width: int, spec: Spec) -> None:
         """Makes it with new weights, drawn from torch's global generator."""
