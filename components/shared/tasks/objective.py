@@ -62,6 +62,14 @@ class Picking(Protocol):
         """Returns which rows of the training split are, bool [rows]."""
 
 
+@runtime_checkable
+class Grouping(Protocol):
+    """An objective of which some examples are to be learned from at once."""
+
+    def groups(self, targets: Targets) -> np.ndarray:
+        """Returns which belong together, int [examples]."""
+
+
 def head_class(task: str) -> Any:
     """Returns the class of a task's head. Imports torch."""
     return importlib.import_module(f"{tasks.get(task).package}.head").Head
