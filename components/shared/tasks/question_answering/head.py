@@ -53,8 +53,9 @@ class Head(LinearHead):
         outputs = super().forward(encoded)
         if encoded.segments is None or encoded.tokens is None:
             return outputs
-        seen = _seen(encoded.tokens.float(), encoded.segments, self.interest)
-        return {"logits": outputs["logits"] + _SWIFT * (seen * self.looks).sum(2)}
+        with torch.autocast(encoded.tokens.device.type, enabled=False):  # looks are told apart by their last digits
+            seen = _seen(encoded.tokens.float(), encoded.segments, self.interest)
+            return {"logits": outputs["logits"].float() + _SWIFT * (seen * self.looks).sum(2)}
 
     @staticmethod
     def names(spec: Spec) -> list[str]:

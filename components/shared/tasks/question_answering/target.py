@@ -17,8 +17,8 @@ from components.shared.tasks.target import Asked, Found, Seen, Target, named
 ANSWERED = "answered"
 """The stratum of questions whose answer stands in the text."""
 
-_NAMES = ("answers", "answer", "answer_text")
-_STARTS = ("answer_start", "start", "answer_starts", "start_char")
+_NAMES = ("answers", "answer", "answer_text", "answers.text")
+_STARTS = ("answer_start", "start", "answer_starts", "start_char", "answers.answer_start")
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,12 @@ class Answers(Target):
     private = True
 
     def columns_in(self, columns: Sequence[Seen]) -> list[str]:
-        """See `Target`: answers, as SQuAD has them or as texts."""
-        return named(columns, _NAMES, ("mapping", "list", "text", "words"))[:1]
+        """See `Target`: answers, as SQuAD has them or as texts, and where these begin in a column beside."""
+        found = named(columns, _NAMES, ("mapping", "list", "text", "words"))[:1]
+        starts = named(columns, _STARTS, ("whole number", "list"))[:1]
+        kinds = {column.name: column.kind for column in columns}
+        whole = any(kinds[name] == "mapping" or (kinds[name] == "list" and name not in _NAMES[2:]) for name in found)
+        return [json.dumps(found + starts)] if found and starts and not whole else found
 
     def claims(self, columns: Sequence[Seen]) -> bool:
         """See `Target`: question, context and answers."""
@@ -145,7 +149,7 @@ class AnswerSpanReader:
         """See `AnswerReader`; the last of the inputs is the context."""
         if self._start is not None:
             text, start = value[1 - self._start], value[self._start]
-            told = isinstance(text, str) and (text.strip() or _is_none(text, start))
+            told = (text.strip() or _is_none(text, start)) if isinstance(text, str) else text is not None
             value = {"text": text, "start": start} if told else None
         if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
             found = listed_in(value.strip())
