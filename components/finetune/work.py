@@ -99,7 +99,7 @@ class Work:
             other = self._alternative(settings.alternative)
             if other.name != self.backbone.name:  # a champion of words alone stands for the backbone of its job
                 self.starts["backbone" if settings.known else "alternative"] = other
-        self.numbers = numbers_of(source, settings, scratch)
+        self.numbers = numbers_of(source, settings, scratch, objective_of(self.told["task"], self.spec))
         self.family = backbones.family(self.backbone.family)
         self.device = parallel.device()
         torch.use_deterministic_algorithms(self.device.type == "cpu")
