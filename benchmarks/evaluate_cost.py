@@ -17,6 +17,7 @@ from pathlib import Path
 
 from quality_sets import Row, encoder_folder, services
 
+from components.finetune.comparison import FROZEN
 from components.ingest.ingest import IngestSettings, ingest
 from components.transform.transform import TransformSettings, transform
 
@@ -44,7 +45,7 @@ def _row(strategy: str, minutes: float, folder: Path) -> str:
         _run("evaluate", paths, []),
     ]
     told = json.loads((paths["evaluation"] / "notes/timing.json").read_text("utf-8"))
-    baselines = f"{sum(told['baselines'].values()) - sum(told['arms'].values()):.1f}"
+    baselines = f"{sum(seconds for name, seconds in told['baselines'].items() if name != FROZEN):.1f}"  # finetune's
     steps = " | ".join(f"{passed:.1f} ({worked:.1f})" for passed, worked in spent)
     ratios = " ".join(f"{ours / theirs:.2f}" for theirs, ours in zip(*spent, strict=True))
     return f"| {strategy} | {steps} | {baselines} | {told['seconds']:.1f} | {ratios} |"

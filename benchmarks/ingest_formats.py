@@ -4,9 +4,10 @@ python benchmarks/ingest_formats.py [ROWS [FORMAT …]]      (default: 1000000 c
 
 "read" is the time until the rows are in memory (of Graft: have gone by, in bounded memory), "snapshot" the time until
 they are checked, deduplicated, split and written. pandas and datasets have no such step: there it is the shortest code
-that does the core of it with their own verbs (`snapshot_of`), without the near-duplicates, profile, rejects, places,
-inventory and digest that are in Graft's figure. Each is a process of its own, imports included. CPU seconds tell more
-than the clock where others use the machine.
+that does the core of it with their own verbs (`snapshot_of`), without the profile, rejects, places, inventory and
+digest that are in Graft's figure. "exact" is Graft without a look for near-duplicates (`data.near_duplicates: 1`),
+which the other sides do not look for either. Each is a process of its own, imports included. CPU seconds tell more than
+the clock where others use the machine.
 """
 
 import json
@@ -21,6 +22,7 @@ from pathlib import Path
 from ingest_memory import write
 
 FORMATS = ("csv", "jsonl", "parquet")
+SIDES = ("graft", "exact", "pandas", "datasets")
 
 
 def main(rows: int, formats: Sequence[str]) -> None:
@@ -32,7 +34,7 @@ def main(rows: int, formats: Sequence[str]) -> None:
         for kind, path in ((kind, files[kind]) for kind in formats):
             for what in ("read", "snapshot"):
                 told = []
-                for side in ("graft", "pandas", "datasets"):
+                for side in SIDES if what == "snapshot" else (name for name in SIDES if name != "exact"):
                     seconds, busy, peak = measure(side, what, path, Path(scratch) / f"{side}-{kind}-{what}")
                     told.append(f"{side} {seconds:6.1f} ({busy:.1f}; {rows / seconds:,.0f}; {peak:,.0f})")
                 print(f"{kind:>8} {what:>9}: " + "   ".join(told), flush=True)
@@ -63,8 +65,8 @@ def measure(side: str, what: str, path: Path, target: Path) -> tuple[float, floa
 
 def work(side: str, what: str, path: Path, target: Path) -> None:
     """Does one side's part."""
-    if side == "graft":
-        graft(what, path, target)
+    if side in ("graft", "exact"):
+        graft(what, path, target, 1.0 if side == "exact" else 0.75)
         return
     import pandas as pd
 
@@ -82,12 +84,12 @@ def work(side: str, what: str, path: Path, target: Path) -> None:
         snapshot_of(frame, target)
 
 
-def graft(what: str, path: Path, target: Path) -> None:
+def graft(what: str, path: Path, target: Path, alike: float) -> None:
     """Reads, or runs the step."""
     if what == "snapshot":
         from components.ingest.ingest import IngestSettings, ingest
 
-        ingest(target / "snapshot", IngestSettings(str(path), ["text"], "label"))
+        ingest(target / "snapshot", IngestSettings(str(path), ["text"], "label", near_duplicates=alike))
         return
     from components.shared.sources.rows import data_files, read_parts
 
@@ -116,7 +118,7 @@ def snapshot_of(frame: "object", target: Path) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["make"]:
         make(Path(sys.argv[3]), int(sys.argv[2]))
-    elif sys.argv[1:] and sys.argv[1] in ("graft", "pandas", "datasets"):
+    elif sys.argv[1:] and sys.argv[1] in SIDES:
         work(sys.argv[1], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
     else:
         main(int(sys.argv[1]) if sys.argv[1:] else 1_000_000, sys.argv[2:] or FORMATS)

@@ -31,7 +31,7 @@ from corpus import encoder_folder, register_inventory  # noqa: E402
 from components.finetune.finetune import finetune  # noqa: E402
 from components.finetune.settings import FinetuneSettings  # noqa: E402
 from components.ingest.ingest import IngestSettings, ingest  # noqa: E402
-from components.shared.packaged import load_artifact  # noqa: E402
+from components.shared.prediction import load_artifact  # noqa: E402
 from components.transform.transform import TransformSettings, transform  # noqa: E402
 
 COUNTS = {"old": {"train": 2400, "validation": 300, "test": 800}, "new": {"train": 800, "validation": 100, "test": 800}}

@@ -21,7 +21,7 @@ from corpus import documentation, encoder_folder
 from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
 from components.ingest.ingest import IngestSettings, ingest
-from components.shared.packaged import load_artifact
+from components.shared.prediction import load_artifact
 from components.transform.transform import TransformSettings, transform
 
 CLASSES, WORDS, TEST, VALIDATION = 20, 20, 60, 20

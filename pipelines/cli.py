@@ -151,11 +151,11 @@ def list_schedules(arguments: argparse.Namespace) -> None:
 
 def predict(arguments: argparse.Namespace) -> None:
     """Predicts from raw input; prints one JSON object a row."""
-    from components.shared import registry
+    from components.shared import prediction
     from pipelines.inputs import read_inputs
 
     tracking.use_embedded(arguments.root)
-    model = registry.load(arguments.model)
+    model = prediction.load(arguments.model)
     for batch in read_inputs(arguments.input, model.inputs, model.input_type, model.read_inputs):
         for given, told in zip(batch, model.predict([given.values for given in batch]), strict=True):
             place = {"input": given.place} if given.place else {}

@@ -18,7 +18,7 @@ from components.evaluate.predictions import Predictions
 from components.evaluate.slices import column_slices, data_slices, metric_by
 from components.evaluate.sources import Sources
 from components.shared import registry
-from components.shared.packaged import Loaded, load_artifact
+from components.shared.prediction import Loaded, load_artifact
 from components.shared.registry import Version
 from components.shared.snapshot import spec_of
 from components.shared.statistics import Metric, Statistics, measure, paired_gain, score_of

@@ -14,7 +14,7 @@ from components.evaluate.examples import Splits, add_examples, has_pictures, rea
 from components.shared import registry
 from components.shared.artifact import Artifact
 from components.shared.errors import GraftError
-from components.shared.packaged import Loaded, load_artifact
+from components.shared.prediction import Loaded, load_artifact
 from components.shared.registry import Version
 from components.shared.statistics import Statistics, join
 from components.shared.step import Progress

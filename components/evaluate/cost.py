@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.shared.packaged import Loaded
+from components.shared.prediction import Loaded
 
 BATCH = 64  # examples, at most
 _ROUNDS = 9

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
+
+from components.shared.errors import InputError
 
 POOL_BATCHES = 64
 LEAST = 2
@@ -100,3 +103,21 @@ class Batches:
         members = np.split(order, cuts)
         size = max(1, round(self.size * len(members) / len(lengths)))
         return np.array([lengths[own].max() for own in members]), members, size
+
+
+def check_batches(network: nn.Module, size: int) -> None:
+    """Refuses batches too small for a network's norms.
+
+    Args:
+        network: That learns.
+        size: Examples of a batch.
+
+    Raises:
+        InputError: They would have one example, and the norms need several.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if norms and size < LEAST:
+        raise InputError(
+            f"Batches would hold {size} example, but the network has {len(norms)} batch norms, which need several: set "
+            f"training.batch_size to {LEAST} or more, and give as many training examples."
+        )

@@ -28,6 +28,7 @@ _CHUNK = 16384  # examples at once
 _KEPT = 2 << 30  # bytes of vectors that may stay on the device
 _ITERATIONS = 100
 ENOUGH = 20_000  # examples to choose a view and a loss on
+_LEAST, _CHOICE = 2_000, 60_000_000  # examples that are chosen on at least; numbers times classes, at most
 
 
 @dataclass(frozen=True)
@@ -169,20 +170,21 @@ def fit_probe(
 
     def path(view: View, loss: str, balanced: bool, penalties: Sequence[float], most: int | None) -> Probe:
         nonlocal fits
-        found = fit_path(train.seen(view, most), validation.seen(view), classes, loss, balanced, penalties, selection)
+        given = (train.seen(view, most), validation.seen(view), classes, loss, balanced, penalties, selection)
+        found = fit_path(*given, all_of_them=most is None)
         fits += len(found.tried)
         return found
 
     if like is not None:
         return path(like.view, like.loss, like.balanced, [like.chosen], None)
-    best = better(*[path(view, SQUARED_HINGE, False, PENALTIES, ENOUGH) for view in views])
-    best = better(best, path(best.view, LOGISTIC, False, PENALTIES, ENOUGH))
+    enough = max(_LEAST, min(ENOUGH, _CHOICE // (classes * train.states.inner[-1])))
+    best = better(*[path(view, SQUARED_HINGE, False, PENALTIES, enough) for view in views])
+    best = better(best, path(best.view, LOGISTIC, False, PENALTIES, enough))
     if is_uneven(counts):
-        best = better(best, path(best.view, best.loss, True, PENALTIES, ENOUGH))
-    grid = [best.chosen, *(factor * best.chosen for factor in DENSE)]
-    dense = [path(best.view, best.loss, best.balanced, [value], None) for value in grid]
-    tried = {**best.tried, **{value: loss for probe in dense for value, loss in probe.tried.items()}}
-    best = dataclasses.replace(better(*dense), tried=tried, fits=fits)
+        best = better(best, path(best.view, best.loss, True, PENALTIES, enough))
+    grid = sorted((best.chosen, *(factor * best.chosen for factor in DENSE)), reverse=True)
+    dense = path(best.view, best.loss, best.balanced, grid, None)
+    best = dataclasses.replace(dense, tried={**best.tried, **dense.tried}, fits=fits)
     tell(f"probe, {best.words}: validation loss {best.validation['validation_loss']:.4f}, best of {fits} fits")
     return best
 
@@ -195,6 +197,7 @@ def fit_path(
     balanced: bool,
     penalties: Sequence[float],
     selection: str,
+    all_of_them: bool = False,
 ) -> Probe:
     """Fits from the strongest penalty to weaker ones, each from where the last one ended, while validation gains.
 
@@ -206,6 +209,7 @@ def fit_path(
         balanced: Whether classes weigh the same.
         penalties: That are tried, strongest first.
         selection: What is chosen by.
+        all_of_them: Whether it goes on where validation does not gain: near the best one it may gain again.
     """
     center, scale, length = _moments(train)
     train.standardise(center, scale)
@@ -219,9 +223,10 @@ def fit_path(
         _minimize(weight, bias, train, penalty * length, loss, weights)
         found = _calibrated(weight, bias, train, validation, loss, balanced, penalty)
         tried[penalty] = found.validation["validation_loss"]
-        if best is not None and rank(found.validation, selection) <= rank(best.validation, selection):
+        if best is None or rank(found.validation, selection) > rank(best.validation, selection):
+            best = found
+        elif not all_of_them:
             break
-        best = found
     assert best is not None, "a penalty is tried"
     return dataclasses.replace(best, tried=tried)
 

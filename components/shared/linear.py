@@ -7,19 +7,25 @@ are made probabilities by one temperature, fitted on validation examples (Guo et
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from components.shared import metrics
+from components.shared.cores import cores
 from components.shared.selection import rank, selection_of
 
 SQUARED_HINGE, LOGISTIC = "squared hinge", "logistic"
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Values of scikit-learn's C, the inverse of the penalty."""
+_LARGE = 2_000_000  # numbers that are not 0 times classes: from here on a call for each class costs little
 _SCALES = (-3.0, 4.0)  # natural logarithms of the smallest and the largest factor of margins
+
+_Weights = Mapping[int, float] | None
+"""What an example of each class weighs; None: all the same."""
 
 
 @dataclass(frozen=True)
@@ -234,26 +240,56 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def _fit(train: Any, labels: np.ndarray, classes: int, seed: int, loss: str, penalty: float, balanced: bool) -> Linear:
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.svm import LinearSVC
 
-    there = np.unique(labels)
+    there, counts = np.unique(labels, return_counts=True)
     weight = np.zeros((classes, train.shape[1]), np.float32)
     bias = np.full(classes, Linear.NEVER if len(there) > 1 else 0.0, np.float32)
     if len(there) == 1:  # nothing to tell apart
         bias[there] = -Linear.NEVER
         return Linear(weight, bias, loss, penalty, balanced, {})
-    weights = "balanced" if balanced else None
-    model: Any
-    if loss == SQUARED_HINGE:
-        model = LinearSVC(C=penalty, class_weight=weights, random_state=seed)
-    else:
-        model = LogisticRegression(C=penalty, class_weight=weights, max_iter=300, random_state=seed)
+    weights = dict(zip(there.tolist(), (len(labels) / len(there) / counts).tolist(), strict=True)) if balanced else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer steps than it would like are good enough
-        model.fit(train, labels)
+        of = _one_by_one if loss == SQUARED_HINGE and len(there) > 2 and _is_large(train, len(there)) else _at_once
+        found, offsets = of(train, labels, there, seed, loss, penalty, weights)
     if len(there) == 2:  # one margin: half of it for one class, half against the other
-        weight[there], bias[there] = np.vstack([-model.coef_, model.coef_]) / 2, np.r_[-1, 1] * model.intercept_ / 2
+        weight[there], bias[there] = np.vstack([-found, found]) / 2, np.r_[-1, 1] * offsets / 2
     else:
-        weight[there], bias[there] = model.coef_, model.intercept_
+        weight[there], bias[there] = found, offsets
     return Linear(weight, bias, loss, penalty, balanced, {})
+
+
+def _is_large(train: Any, classes: int) -> bool:
+    numbers = train.nnz if hasattr(train, "nnz") else train.size
+    return bool(numbers * classes > _LARGE)
+
+
+def _at_once(
+    train: Any, labels: np.ndarray, _: np.ndarray, seed: int, loss: str, penalty: float, weights: _Weights
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fits all classes in one call; returns weights [classes, features] and offsets, one row of two classes."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+
+    told: dict[str, Any] = {"C": penalty, "class_weight": weights, "random_state": seed}
+    model: Any = LinearSVC(**told) if loss == SQUARED_HINGE else LogisticRegression(**told, max_iter=300)
+    model.fit(train, labels)
+    return model.coef_, model.intercept_
+
+
+def _one_by_one(
+    train: Any, labels: np.ndarray, there: np.ndarray, seed: int, _: str, penalty: float, weights: _Weights
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fits each class against the rest, as `_at_once` does, on all cores: however many, the outcome is the same."""
+    from sklearn.svm import LinearSVC
+
+    wide = train.astype(np.float64)  # as the solver wants it, once for all
+
+    def fit(label: int) -> tuple[np.ndarray, float]:
+        own = {True: weights[label], False: 1.0} if weights else None  # the rest weighs 1, as with all at once
+        model = LinearSVC(C=penalty, class_weight=own, random_state=seed).fit(wide, labels == label)
+        return model.coef_[0], float(model.intercept_[0])
+
+    with ThreadPoolExecutor(cores()) as pool:  # the solver runs without Python's lock
+        rows, offsets = zip(*pool.map(fit, there.tolist()), strict=True)
+    return np.stack(rows), np.array(offsets)

@@ -1,4 +1,4 @@
-"""The MLflow registry as people look at it: which models there are, their versions, and one loaded or downloaded.
+"""The MLflow registry as people look at it: which models there are, their versions, and the files of one.
 
 A version is named as in `models:/NAME@alias`: "NAME" (its champion, else its challenger), "NAME@alias", "NAME/3".
 """
@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yaml import YAMLError
+
 from components.shared import tracking
-from components.shared.artifact import MANIFEST
+from components.shared.copies import copy_files
 from components.shared.errors import InputError, did_you_mean, quote_all
-from components.shared.packaged import Loaded, download_version, load_artifact, load_version
 from components.shared.patience import patiently
 
 if TYPE_CHECKING:
@@ -106,23 +107,6 @@ def holder(name: str, alias: str) -> Version | None:
         return next((found for found in _versions(client, entry) if found.version == number), None)
 
 
-def load(model: str) -> Loaded:
-    """Loads a model to predict with: one of the registry ("NAME", "NAME@alias", "NAME/3"), or a model artifact's path.
-
-    Raises:
-        InputError: There is no such model, alias, version or path; its files were changed since it was registered; or
-            torch is not installed.
-        ServiceError: The registry or its artifact store did not answer.
-    """
-    folder = Path(model).expanduser()
-    if (folder / MANIFEST).exists() or model.startswith((".", "/", "~")):
-        return load_artifact(folder)
-    uri = resolve(model)
-    tracking.prepare()
-    with tracking.explained(f"loading {uri}"):
-        return load_version(uri, _digest(uri))
-
-
 def download(model: str, folder: Path, patterns: Sequence[str]) -> Path:
     """Copies files of a version's model artifact (`config.json`, `model.json`, …) into a folder.
 
@@ -143,7 +127,7 @@ def download(model: str, folder: Path, patterns: Sequence[str]) -> Path:
     tracking.prepare()
     with tracking.explained(f"downloading {uri}"):
         digest = _digest(uri)
-        patiently(lambda: download_version(uri, digest, folder, patterns), "MLflow, or its artifact store,")
+        patiently(lambda: _copy_version(uri, digest, folder, patterns), "MLflow, or its artifact store,")
     return folder
 
 
@@ -250,6 +234,52 @@ def all_versions(client: "MlflowClient", criterion: str = "") -> "list[ModelVers
         found += page
         token = page.token or ""
     return found
+
+
+def _copy_version(uri: str, digest: str, folder: Path, patterns: Sequence[str]) -> None:
+    """Copies the files of a version's model artifact that fit a pattern (`fnmatch`) into a folder.
+
+    Whoever can write to the artifact store can change a model's files, and its manifest with them, but not what the
+    registry's database tells: so the manifest must have the digest that is told there, and each file must be its.
+
+    Args:
+        uri: The version ("models:/NAME/3").
+        digest: Of its model, as the registry's database tells it (the tag `model_digest`).
+        folder: Where to.
+        patterns: Of the names that are wanted.
+
+    Raises:
+        InputError: It was not registered by graft, or its files are not those that were registered.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.models import Model
+
+    with tempfile.TemporaryDirectory(prefix="graft-model-") as scratch:
+        # The MLmodel file tells where among the version's files the artifact lies: that is MLflow's choice.
+        try:
+            flavors = Model.load(download_artifacts(f"{uri}/MLmodel", dst_path=scratch)).flavors
+            place = flavors["python_function"]["artifacts"]["model"]["path"]
+        except (KeyError, TypeError, AttributeError, YAMLError):
+            raise _foreign(uri) from None
+
+        def bring(wanted: Sequence[tuple[str, Path]]) -> None:
+            for name, path in wanted:
+                found = Path(download_artifacts(f"{uri}/{place}/{name}", dst_path=scratch))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(found, path)
+
+        try:
+            copy_files(bring, folder, "model", digest, patterns)
+        except InputError as error:
+            raise InputError(
+                f"{uri} is not what was registered: its files in the artifact store were changed or damaged since. "
+                f"{error} Do not use it; train and register it again, or go back to another version "
+                "(graft models rollback)."
+            ) from None
+
+
+def _foreign(uri: str) -> InputError:
+    return InputError(f"{uri} was not registered by graft: its files are not laid out as graft does it.")
 
 
 def _digest(uri: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.register.register import RegisterSettings, register
-from components.shared import patience, tracking
+from components.shared import patience, prediction, tracking
 from components.shared import registry as models
 from components.shared.errors import ServiceError
 from tests.components.register.evaluations import write_evaluation
@@ -83,7 +83,7 @@ def test_away_for_good_then_a_second_run_finishes(
     assert not (tmp_path / "version").exists()
     mlflow.rate = 0
     assert register(model, evaluation, tmp_path / "version", RegisterSettings("gone")).version == "1"
-    assert models.load("gone").predict([("a mast by the harbour",)])[0]["label"] == "ship"
+    assert prediction.load("gone").predict([("a mast by the harbour",)])[0]["label"] == "ship"
 
 
 @pytest.mark.parametrize("kind", ["503", "reset", "lost"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from components.shared import registry, tracking
+from components.shared import prediction, registry, tracking
 from pipelines import attempts
 from tests.components.shared.promoters import FORKED, starter
 from tests.disks import small_disk
@@ -69,7 +69,7 @@ def test_a_root_that_is_written_to_comes_back_elsewhere(root: Path, tmp_path: Pa
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{new}/mlflow.db"
     (version,) = registry.show_model("topics")
     assert tracking.client().get_model_version("topics", "1").source.startswith(new.as_uri())
-    assert registry.load("topics").predict([["salt in the soup"]])
+    assert prediction.load("topics").predict([["salt in the soup"]])
     assert version.version == "1"
 
 

@@ -42,16 +42,22 @@ class Head(nn.Module):
 
     Attributes:
         level: Which part of `Encoded` it takes.
-        exclusive: Whether an example has one class of several: then words, mixup and logit adjustment make sense.
+        exclusive: Whether an example has one class of several: then words and logit adjustment make sense.
+        blended: The target that a blend of two pictures has a part of each of (mixup): numbers of classes, or floats
+            between 0 and 1; "" where that makes no sense.
         windows: Whether a long text is read in pieces, and not cut.
         apart: How many texts of an example are read one by one: rows of features that are learned from together.
+        worded: Whether it answers for the tokens that stand for words (`starts`, `ends` of `extras`; its encoder gives
+            both as columns): then words and their neighbours can be seen beside the backbone, too.
         segmented: Whether it asks of which of two texts a token is: a column `segments` of the features.
     """
 
     level: ClassVar[Level] = "pooled"
     exclusive: ClassVar[bool] = False
+    blended: ClassVar[str] = ""
     windows: ClassVar[bool] = False
     apart: ClassVar[int] = 1
+    worded: ClassVar[bool] = False
     segmented: ClassVar[bool] = False
 
     def __init__(self, width: int, spec: Spec) -> None:
@@ -65,6 +71,10 @@ class Head(nn.Module):
     def targets(self, columns: Columns) -> Outputs:
         """Makes tensors of the target columns of a batch; needs the spec alone."""
         raise NotImplementedError
+
+    def asked(self, targets: Outputs) -> Tensor | None:
+        """Tells at the level of tokens which of them the loss has something of, bool [batch, tokens]; None: all."""
+        return None
 
     def loss(self, outputs: Outputs, targets: Outputs, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         """Returns the sum of the losses, and how many they are: parts of a batch are weighed by that.

@@ -95,7 +95,7 @@ class RawPredictor:
             columns, extras = self._encode(part)
             used = {name: columns[name] for name in (self.columns if "input_ids" in columns else columns)}
             if (beside := self.network.beside) is not None:
-                used |= wide_columns(beside, list(zip(*part, strict=True)))
+                used |= wide_columns(beside, list(zip(*part, strict=True)), extras)
             yield part, used, extras
 
 

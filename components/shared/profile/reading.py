@@ -6,6 +6,7 @@ two readings are left, the columns are shown, and somebody says which is meant.
 
 import contextlib
 import dataclasses
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -40,6 +41,8 @@ PAIRS = (
     ("text_1", "text_2"), ("text_a", "text_b"), ("query", "passage"), ("query", "document"), ("claim", "evidence"),
     ("anchor", "positive"), ("query", "positive"), ("query", "answer"), ("question", "passage"),
 )  # fmt: skip
+LABEL = "label"
+"""What the column of answers is called that is read out of an archive of images."""
 _SPLITS = {"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"}
 _ADVICE = "Set data.inputs and data.label in the job."
 
@@ -84,8 +87,8 @@ def read(settings: SourceSettings, table: Table | None = None) -> Reading:
     """
     task = tasks.get(settings.task, settings.task_args)
     is_pictures = task.input_type == pa.binary()
-    if is_pictures and _is_tree(settings):
-        columns = task.columns
+    if is_pictures and _is_tree(settings, task):
+        columns = {"label": LABEL, **task.columns}
         return Reading(settings.inputs or list(columns["inputs"]), settings.label or str(columns["label"]))
     table = table or look(settings, is_pictures)
     if table.is_tree and not is_pictures:
@@ -98,11 +101,12 @@ def read(settings: SourceSettings, table: Table | None = None) -> Reading:
     return Reading(inputs, label, f" (of {quote_all(column.name for column in table.columns)})")
 
 
-def _is_tree(settings: SourceSettings) -> bool:
+def _is_tree(settings: SourceSettings, task: Task) -> bool:
     """Tells whether images are files of a tree, or of an archive."""
     if settings.source.startswith(PREFIX) or is_sql(settings.source):
         return False
-    return is_tree(image_files(settings.source, settings.class_level, settings.splits))
+    files = image_files(settings.source, settings.class_level, settings.splits, task.target.exclusive)
+    return is_tree(files)
 
 
 @contextlib.contextmanager
@@ -127,13 +131,15 @@ def explained(settings: SourceSettings) -> Iterator[None]:
 def _label_of(task: Task, table: Table, inputs: Sequence[str]) -> str:
     """Returns the column of answers: of classes by their values, of others as their target tells."""
     if task.target.exclusive:
-        return _label(table, inputs)
+        return _label(table, inputs, task.input_type)
     others = [column for column in table.columns if column.name not in inputs]
     found = task.target.columns_in(others)
     if len(found) == 1:
         return found[0]
     if found:
         raise _ambiguous(table, "label", [column for column in others if column.name in found])
+    if several := task.target.together(others):
+        return json.dumps(several, ensure_ascii=False)
     if task.target.optional:
         return ""
     raise InputError(
@@ -147,7 +153,7 @@ def _usual(task: Task, table: Table, label: str) -> list[str]:
     return names if names and label not in names and all(table.column(name) for name in names) else []
 
 
-def _label(table: Table, inputs: Sequence[str]) -> str:
+def _label(table: Table, inputs: Sequence[str], input_type: pa.DataType) -> str:
     """Returns the column of classes: one with a known name, else the only one that can be."""
     others = [column for column in table.columns if column.name not in inputs]
     named = [column for column in others if column.name.strip().lower() in LABELS]
@@ -155,7 +161,7 @@ def _label(table: Table, inputs: Sequence[str]) -> str:
     if len(fitting) == 1:
         return fitting[0].name
     if named and not fitting:
-        raise InputError(f"{table.name}: {unfit(named[0])} {_ADVICE}\n{listing(table.columns)}")
+        raise InputError(f"{table.name}: {unfit(named[0], input_type)} {_ADVICE}\n{listing(table.columns)}")
     if fitting:
         raise _ambiguous(table, "label", fitting)
     candidates = [column for column in others if column.is_classes and not _tells_split(table, column)]
@@ -164,19 +170,25 @@ def _label(table: Table, inputs: Sequence[str]) -> str:
     if candidates:
         raise _ambiguous(table, "label", candidates)
     raise InputError(
-        f"{table.name} has no column that can be the label: one with few different values was expected. {_hint(others)}"
-        f"{_ADVICE}\n{listing(table.columns)}"
+        f"{table.name} has no column that can be the label: one with few different values was expected. "
+        f"{_hint(others, input_type)}{_ADVICE}\n{listing(table.columns)}"
     )
 
 
-def unfit(column: Column) -> str:
-    """Returns why a column cannot hold classes, as a sentence that ends in what is to be done."""
+def unfit(column: Column, input_type: pa.DataType) -> str:
+    """Returns why a column cannot hold classes, as a sentence that ends in what is to be done.
+
+    Args:
+        column: The one.
+        input_type: What is beside it: other tasks of such inputs may take it.
+    """
     name, shown = repr(column.name), " and ".join(column.examples)
+    others = _for_others(column, input_type)
     if column.kind == "list":
-        return f"{name} holds lists such as {shown}, and no classes{_for_others(column)}."
+        return f"{name} holds lists such as {shown}, and no classes{others}."
     if column.kind == "number":
         return (
-            f"{name} holds {column.distinct:,} different numbers such as {shown}, and no classes{_for_others(column)}; "
+            f"{name} holds {column.distinct:,} different numbers such as {shown}, and no classes{others}; "
             "or make classes of ranges, such as low and high."
         )
     if column.kind == "date":
@@ -186,18 +198,22 @@ def unfit(column: Column) -> str:
             f"{name} is empty in all {column.rows:,} rows that were looked at. Without labels nothing can be learned."
         )
     kind = "an id, no class" if column.is_id else "too many for classes"
-    return f"{name} has {column.distinct:,} different values in {column.filled:,} rows such as {shown}: {kind}."
+    if column.is_id or column.kind != "whole number":
+        others = ""
+    return f"{name} has {column.distinct:,} different values in {column.filled:,} rows such as {shown}: {kind}{others}."
 
 
-def _for_others(column: Column) -> str:
-    """Returns which tasks take such a column, as a sentence goes on."""
-    names = [name for name in tasks.names() if column.name in tasks.get(name).target.columns_in([column])]
+def _for_others(column: Column, input_type: pa.DataType) -> str:
+    """Returns which tasks of such inputs take a column, as a sentence goes on."""
+    fitting = [task for task in map(tasks.get, tasks.names()) if task.input_type == input_type]
+    names = [task.name for task in fitting if column.name in task.target.columns_in([column])]
     return f": with task: {' or '.join(names)} they are learned as they are" if names else ""
 
 
-def _hint(columns: Sequence[Column]) -> str:
-    odd = next((column for kind in ("list", "number") for column in columns if column.kind == kind), None)
-    return f"{unfit(odd)} " if odd else ""
+def _hint(columns: Sequence[Column], input_type: pa.DataType) -> str:
+    kinds = ("list", "number", "whole number")
+    odd = next((column for kind in kinds for column in columns if column.kind == kind and not column.is_classes), None)
+    return f"{unfit(odd, input_type)} " if odd else ""
 
 
 def _merged(table: Table, columns: Sequence[Column]) -> list[Column]:

@@ -18,7 +18,7 @@ from components.register.register import RegisterSettings, register
 from components.shared import tracking
 from components.shared.artifact import open_artifact
 from components.shared.errors import InputError, ServiceError
-from components.shared.packaged import load_artifact
+from components.shared.prediction import load_artifact
 from components.shared.step import Progress
 from tests.components.evaluate.champions import CHANGES, NAME, Day, crown, retold
 from tests.components.evaluate.conftest import Retraining

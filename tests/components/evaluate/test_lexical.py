@@ -9,7 +9,7 @@ import pytest
 from components.evaluate.evaluate import EvaluateReport, EvaluateSettings, evaluate
 from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
-from components.shared.packaged import load_artifact
+from components.shared.prediction import load_artifact
 from tests.components.register.evaluations import write_evaluation
 from tests.conftest import TRAINING
 

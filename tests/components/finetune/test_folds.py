@@ -11,7 +11,7 @@ import pytest
 from components.finetune.folds import folds_of
 from components.finetune.settings import FinetuneSettings
 from components.shared.artifact import open_artifact
-from components.shared.packaged import load_artifact
+from components.shared.prediction import load_artifact
 from components.shared.snapshot import CROSSED, SPLITS, read_batches, read_folds
 from tests.few import Few, make_few, rows_of
 

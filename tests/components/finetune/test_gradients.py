@@ -18,7 +18,7 @@ from components.register.register import RegisterSettings, register
 from components.shared.artifact import open_artifact
 from components.shared.errors import InputError
 from components.shared.linear import softmax
-from components.shared.packaged import load_artifact
+from components.shared.prediction import load_artifact
 from components.transform.transform import TransformSettings, transform
 from tests.cases import SETTINGS, Case, inputs_of, make_case, sample_snapshot
 from tests.components.register.evaluations import write_evaluation

@@ -10,7 +10,7 @@ from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
 from components.shared.artifact import open_artifact
 from components.shared.errors import InputError
-from components.shared.packaged import load_artifact
+from components.shared.prediction import load_artifact
 from components.transform.transform import TransformSettings, transform
 from tests.cases import inputs_of
 from tests.conftest import TRAINING

@@ -12,7 +12,7 @@ from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
 from components.ingest.ingest import IngestSettings, ingest
 from components.shared.errors import InputError
-from components.shared.packaged import load_artifact
+from components.shared.prediction import load_artifact
 from components.transform.transform import TransformSettings, transform
 from tests.backbones import make_text_backbone
 from tests.cases import SETTINGS, picture, sample_snapshot

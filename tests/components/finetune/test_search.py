@@ -17,7 +17,7 @@ from components.shared import tasks
 from components.shared.artifact import open_artifact
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
-from components.shared.packaged import load_artifact
+from components.shared.prediction import load_artifact
 from components.transform.transform import TransformSettings, transform
 from tests.backbones import make_broken_bert
 from tests.conftest import write_csv

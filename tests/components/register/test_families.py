@@ -8,8 +8,7 @@ import pytest
 from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
 from components.register.register import RegisterSettings, register
-from components.shared import backbones
-from components.shared import registry as models
+from components.shared import backbones, prediction
 from components.shared.artifact import open_artifact
 from components.transform.transform import TransformSettings, transform
 from tests.cases import FAMILIES, SETTINGS, inputs_of, make_case, sample_snapshot
@@ -27,7 +26,7 @@ def test_the_registered_model_is_the_one_that_was_trained(
     evaluation = write_evaluation(model, tmp_path / "evaluation")
     register(model, evaluation, tmp_path / "version", RegisterSettings("tiny"))
     rows = list(inputs_of(case.snapshot, "test").values())
-    loaded, direct = models.load("tiny@challenger"), models.load(str(model))
+    loaded, direct = prediction.load("tiny@challenger"), prediction.load(str(model))
     np.testing.assert_allclose(loaded.probabilities(rows), direct.probabilities(rows), atol=1e-6)
     assert loaded.labels == direct.labels
     assert loaded.inputs == direct.inputs

@@ -11,7 +11,7 @@ import pytest
 from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
 from components.register.register import RegisterSettings, register
-from components.shared import registry as models
+from components.shared import prediction
 from components.transform.transform import TransformSettings, transform
 from tests.components.register.evaluations import write_evaluation
 
@@ -42,7 +42,7 @@ def test_it_is_served_without_torch(words_model: Path, tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr[-2000:]
     rows = [(text,) for text in TEXTS]
     np.testing.assert_allclose(
-        json.loads(ran.stdout.splitlines()[-1]), models.load(str(words_model)).probabilities(rows), atol=1e-6
+        json.loads(ran.stdout.splitlines()[-1]), prediction.load(str(words_model)).probabilities(rows), atol=1e-6
     )
 
 

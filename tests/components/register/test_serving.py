@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from components.register.register import RegisterSettings, register
-from components.shared import registry, tracking
+from components.shared import prediction, registry, tracking
 from components.shared.backbones import family
 from tests.servers import serving
 
@@ -54,7 +54,7 @@ def test_over_http(
         assert register(model, evaluation, tmp_path / "first", DEMO).created
         assert not register(model, evaluation, tmp_path / "second", DEMO).created
         assert [summary.aliases for summary in registry.list_models()] == [{"challenger": "1"}]
-        found = registry.load("demo").probabilities([(text,) for text in TEXTS])
+        found = prediction.load("demo").probabilities([(text,) for text in TEXTS])
     np.testing.assert_allclose(found, expected(model), atol=1e-6)
     assert "pass-of-ada" not in "".join(capfd.readouterr())
     files = [file for file in tmp_path.rglob("*") if file.is_file()]

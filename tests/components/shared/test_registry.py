@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from components.register.register import RegisterSettings, register
-from components.shared import backbones, tracking
+from components.shared import backbones, prediction, tracking
 from components.shared import registry as models
 from components.shared.artifact import content_digest, sha256
 from components.shared.errors import InputError
@@ -50,7 +50,7 @@ def test_the_champion_goes_before_the_challenger(registered: str) -> None:
 
 def test_predicting_with_a_version_or_with_the_artifact(registered: str, model: Path) -> None:
     rows = [("the old oven near some soup",), ("a mast by the harbour",), ("",)]
-    from_registry, from_artifact = models.load(registered), models.load(str(model))
+    from_registry, from_artifact = prediction.load(registered), prediction.load(str(model))
     assert from_registry.inputs == from_artifact.inputs == ["text"]
     assert from_registry.input_type == from_artifact.input_type == pa.string()
     np.testing.assert_allclose(from_registry.probabilities(rows), from_artifact.probabilities(rows), atol=1e-6)
@@ -65,7 +65,7 @@ def test_predicting_images(tmp_path: Path) -> None:
     model = write_image_model(tmp_path / "model")
     register(model, write_evaluation(model, tmp_path / "evaluation"), tmp_path / "version", RegisterSettings("shades"))
     (tmp_path / "light.png").write_bytes(picture(220))
-    for loaded in (models.load("shades"), models.load(str(model))):
+    for loaded in (prediction.load("shades"), prediction.load(str(model))):
         assert (loaded.inputs, loaded.input_type) == (["image"], pa.binary())
         found = loaded.predict([(picture(30),), (str(tmp_path / "light.png"),)])
         assert [row["label"] for row in found] == ["dark", "light"]
@@ -115,7 +115,7 @@ def test_no_code_that_lies_in_the_registry_is_run(stored: Path, tmp_path: Path) 
     for file in stored.rglob("*.py"):
         file.write_text(CANARY.format(place=str(tmp_path / "canary")) + file.read_text())
     assert list(stored.rglob("*.py"))
-    assert models.load("boats").predict([("a mast by the harbour",)])[0]["label"] == "ship"
+    assert prediction.load("boats").predict([("a mast by the harbour",)])[0]["label"] == "ship"
     assert not (tmp_path / "canary").exists()
 
 
@@ -137,9 +137,9 @@ def test_neither_is_that_of_a_model_by_somebody_else(registry: str, tmp_path: Pa
     for tags in ({}, {"model_digest": 64 * "0"}):
         client.create_model_version("evil", (tmp_path / "evil").as_uri(), tags=tags)
     with pytest.raises(InputError, match="evil/1 was not registered by graft: it has no tag model_digest"):
-        models.load("evil/1")
+        prediction.load("evil/1")
     with pytest.raises(InputError, match="evil/2 was not registered by graft: .* not laid out as graft does"):
-        models.load("evil/2")
+        prediction.load("evil/2")
     assert not (tmp_path / "canary").exists()
     assert registry
 
@@ -160,7 +160,7 @@ def test_weights_that_were_changed_in_the_store_are_not_used(stored: Path, tmp_p
         manifest["digest"] = content_digest("model", manifest["files"])
     file.write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="boats/1 is not what was registered: .* changed or damaged"):
-        models.load("boats")
+        prediction.load("boats")
     with pytest.raises(InputError, match="boats/1 is not what was registered"):
         backbones.fetch("models:/boats@challenger", tmp_path / "whole")
     assert not (tmp_path / "whole/model.safetensors").exists()
@@ -202,7 +202,7 @@ def test_a_version_of_something_else(registered: str, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("registered")
 def test_what_is_not_there(wrong: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        models.load(wrong)
+        prediction.load(wrong)
 
 
 def test_nothing_is_downloaded_of_what_is_not_there(registered: str, tmp_path: Path) -> None:

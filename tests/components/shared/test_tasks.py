@@ -13,7 +13,7 @@ from components.shared.artifact import open_artifact
 from components.shared.baselines import Labelled, Terms
 from components.shared.errors import InputError
 from components.shared.modalities import Limits
-from components.shared.packaged import load_artifact
+from components.shared.prediction import load_artifact
 from components.shared.snapshot import spec_of
 from components.shared.statistics import score_of
 from components.transform.transform import TransformSettings, transform

@@ -79,6 +79,10 @@ class Head(LinearHead):
             found[name][np.arange(len(rows)), np.asarray(columns[column], np.int64)] = 1
         return {"kinds": torch.from_numpy(kinds), **{name: torch.from_numpy(row) for name, row in found.items()}}
 
+    def asked(self, targets: Outputs) -> Tensor:
+        """Tells which tokens can be an answer: those of the context, and the first, which says that there is none."""
+        return targets["kinds"] > _OTHER
+
     def loss(self, outputs: Outputs, targets: Outputs, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         """Returns cross-entropies in nats, of a window the mean of its two; `smoothing` is spread over its candidates.
 

@@ -8,6 +8,7 @@ from components.shared.backbones import Backbone
 from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.modalities import Encoder, Encoding
 from components.shared.tasks import register
+from components.shared.tasks.common import CommonTask
 from components.shared.tasks.scoring import Scoring
 from components.shared.tasks.target import Target
 from components.shared.tasks.text_retrieval.answers import PREDICTION
@@ -16,11 +17,10 @@ from components.shared.tasks.text_retrieval.metrics import METRICS
 from components.shared.tasks.text_retrieval.samples import notes
 from components.shared.tasks.text_retrieval.target import Relevance
 from components.shared.tasks.text_retrieval.unfolding import Pair, pairs_of
-from components.shared.tasks.text_task import TextTask
 
 
 @dataclass(frozen=True)
-class TextRetrieval(TextTask):
+class TextRetrieval(CommonTask):
     """Queries and passages, and whether they belong together; all pairs of a query stay in one split."""
 
     package = __name__

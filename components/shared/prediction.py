@@ -1,6 +1,5 @@
-"""A model that is there to be used: a version as `register` packed it, or a model artifact."""
+"""Models that predict from raw input: a version of the registry, or a model artifact."""
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,13 +10,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from yaml import YAMLError
 
-from components.shared import backbones, tasks
-from components.shared.artifact import open_artifact
+from components.shared import backbones, registry, tasks
+from components.shared.artifact import MANIFEST, open_artifact
 from components.shared.backbones.panic import TokenizerError
 from components.shared.backbones.pixels import ImageError
-from components.shared.copies import copy_files
 from components.shared.errors import InputError
 
 Rows = Sequence[Sequence[str | bytes]]
@@ -54,6 +51,24 @@ class Loaded:
             if "probabilities" in row:
                 row["probabilities"] = dict(zip(self.labels, row["probabilities"], strict=True))
         return told
+
+
+def load(model: str) -> Loaded:
+    """Loads a model with graft's own code: nothing that the registry holds is run.
+
+    Args:
+        model: One of the registry ("NAME", "NAME@alias", "NAME/3"), or a model artifact's path.
+
+    Raises:
+        InputError: There is no such model, alias, version or path; it was not registered by graft, or its files were
+            changed since; or torch is not installed.
+        ServiceError: The registry or its artifact store did not answer.
+    """
+    folder = Path(model).expanduser()
+    if (folder / MANIFEST).exists() or model.startswith((".", "/", "~")):
+        return load_artifact(folder)
+    with tempfile.TemporaryDirectory(prefix="graft-model-") as scratch:
+        return load_artifact(registry.download(model, Path(scratch), ["*"]))
 
 
 def load_artifact(folder: Path) -> Loaded:
@@ -101,68 +116,6 @@ def _told_of_rows() -> Iterator[None]:
         raise InputError(f"A row is no image that can be read: {error}.") from error
     except TokenizerError as error:
         raise InputError(f"A row cannot be read: {error}.") from error
-
-
-def load_version(uri: str, digest: str) -> Loaded:
-    """Loads a version ("models:/NAME/3") of the registry with graft's own code; nothing that the registry holds is run.
-
-    Args:
-        uri: The version.
-        digest: Of its model, as the registry's database tells it (the tag `model_digest`).
-
-    Raises:
-        InputError: It was not registered by graft, its files are not those that were registered, or torch is not
-            installed.
-    """
-    with tempfile.TemporaryDirectory(prefix="graft-model-") as scratch:
-        download_version(uri, digest, Path(scratch), ["*"])
-        return load_artifact(Path(scratch))
-
-
-def download_version(uri: str, digest: str, folder: Path, patterns: Sequence[str]) -> None:
-    """Copies the files of a version's model artifact that fit a pattern (`fnmatch`) into a folder.
-
-    Whoever can write to the artifact store can change a model's files, and its manifest with them, but not what the
-    registry's database tells: so the manifest must have the digest that is told there, and each file must be its.
-
-    Args:
-        uri: The version ("models:/NAME/3").
-        digest: Of its model, as the registry's database tells it (the tag `model_digest`).
-        folder: Where to.
-        patterns: Of the names that are wanted.
-
-    Raises:
-        InputError: It was not registered by graft, or its files are not those that were registered.
-    """
-    from mlflow.artifacts import download_artifacts
-    from mlflow.models import Model
-
-    with tempfile.TemporaryDirectory(prefix="graft-model-") as scratch:
-        # The MLmodel file tells where among the version's files the artifact lies: that is MLflow's choice.
-        try:
-            flavors = Model.load(download_artifacts(f"{uri}/MLmodel", dst_path=scratch)).flavors
-            place = flavors["python_function"]["artifacts"]["model"]["path"]
-        except (KeyError, TypeError, AttributeError, YAMLError):
-            raise _foreign(uri) from None
-
-        def bring(wanted: Sequence[tuple[str, Path]]) -> None:
-            for name, path in wanted:
-                found = Path(download_artifacts(f"{uri}/{place}/{name}", dst_path=scratch))
-                path.parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(found, path)
-
-        try:
-            copy_files(bring, folder, "model", digest, patterns)
-        except InputError as error:
-            raise InputError(
-                f"{uri} is not what was registered: its files in the artifact store were changed or damaged since. "
-                f"{error} Do not use it; train and register it again, or go back to another version "
-                "(graft models rollback)."
-            ) from None
-
-
-def _foreign(uri: str) -> InputError:
-    return InputError(f"{uri} was not registered by graft: its files are not laid out as graft does it.")
 
 
 def _missing(error: ModuleNotFoundError) -> InputError:
