@@ -88,3 +88,18 @@ def test_looks_count_what_follows_and_what_leads_up_to_a_token(tmp_path: Path) -
     for row, place in zip(seen, best.tolist(), strict=True):
         assert row[place - 1] > 0.5  # within four tokens of the sentence's first one
         assert row[place + 1] < 0.5
+
+
+def test_a_head_that_goes_on_knows_its_looks_and_an_older_one_has_none() -> None:
+    old, new = Head(WIDTH, SPEC), Head(WIDTH, SPEC)
+    with torch.no_grad():
+        old.looks.fill_(0.5)
+        old.interest.fill_(0.25)
+    weights = old.state_dict()
+    assert new.adopt(weights, SPEC)
+    assert torch.equal(new.looks, old.looks)
+    assert torch.equal(new.interest, old.interest)
+    before = Head(WIDTH, SPEC)
+    before.load_state_dict({name: value for name, value in weights.items() if name not in ("looks", "interest")})
+    assert torch.equal(before.weight, old.weight)
+    assert not before.looks.any()
