@@ -53,7 +53,8 @@ class Objective:
         side = np.asarray(targets["side"])
         relevant = np.asarray(targets["relevant"])[side == 0] > 0
         queries, passages = (outputs["embedding"][side == number].astype(np.float32) for number in (0, 1))
-        draw, found = np.random.default_rng(0), [list[np.ndarray]() for _ in range(times)]
+        draw = np.random.default_rng(0)
+        found: list[list[np.ndarray]] = [[] for _ in range(times)]
         for start in range(0, len(queries), BLOCK):
             block = slice(start, start + BLOCK)
             scores, asked = queries[block] @ passages[block].T, relevant[block]
