@@ -133,6 +133,19 @@ def test_the_model_has_them_beside_and_answers_raw_texts_as_features(made: Made)
     assert sum(map(len, answers)) > 5
 
 
+def test_one_head_sees_words_beside_the_vectors_of_tokens(made: Made, backbone: Path, tmp_path: Path) -> None:
+    settings = FinetuneSettings(str(backbone), strategy="probe", lexical="true", batch_size=16, precision="float32")
+    finetune(made.features, tmp_path / "model", settings, made.snapshot)
+    told, history = (
+        json.loads((tmp_path / "model" / name).read_text()) for name in ("model.json", "notes/history.json")
+    )
+    assert told["normalize"]
+    assert told["wide"] > 100
+    assert history["epochs"][0]["entity_f1"] > 0.9
+    answers = load_artifact(tmp_path / "model").answers([("the Aurora left Oslo at dawn",)])["entities"]
+    assert [(one["word"], one["entity_group"]) for one in answers[0]] == [("Aurora", "ship"), ("Oslo", "port")]
+
+
 def test_it_is_served_with_the_files_that_register_copies(made: Made, tmp_path: Path) -> None:
     copy_predictor("transformers", NER, tmp_path / "predictor")
     package = ModuleType("_graft_served_tokens")
