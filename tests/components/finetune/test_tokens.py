@@ -28,6 +28,7 @@ from components.shared.features import FeatureSplit
 from components.shared.prediction import load_artifact
 from components.shared.snapshot import read_batches
 from components.shared.tasks.multi_label.head import Head as SeveralLabels
+from components.shared.tasks.question_answering.head import Head as Answer
 from components.shared.tasks.token_classification.head import Head
 from components.transform.transform import TransformSettings, transform
 from tests.components.shared.tasks.test_steps import reports, write_lines
@@ -184,3 +185,15 @@ def test_a_probe_of_tokens_takes_what_the_minutes_allow() -> None:
     assert not short.dense
     asked = Head(4, spec).asked({"tags": torch.tensor([[-100, 0, 1]])})
     assert asked.tolist() == [[False, True, True]]
+
+
+@pytest.mark.parametrize("head", [Head(4, {"labels": ["x"]}), Answer(4, {})])
+def test_tokens_that_the_loss_has_nothing_of_can_be_left_out(head: Any) -> None:
+    rows = {"tags": [[-100, 1, 2, -100, 0]], "starts": [[-1, -1, 3, 5, -1]], "start": [2], "end": [3]}
+    targets = head.targets(rows)
+    asked = head.asked(targets)
+    assert 0 < int(asked.sum()) < asked.numel()
+    logits = torch.randn(1, 5, head.out_features, generator=torch.Generator().manual_seed(0))
+    whole, count = head.loss({"logits": logits}, targets)
+    part, same = head.loss({"logits": logits[asked]}, {name: values[asked] for name, values in targets.items()})
+    torch.testing.assert_close((part, same), (whole, count))
