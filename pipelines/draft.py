@@ -19,6 +19,7 @@ from components.shared.profile.profile import profile
 from components.shared.profile.ruler import ruler_of
 from components.shared.registry import check_name
 from components.shared.sources.labels import LabelReader, check_classes
+from components.shared.sources.listing import sources_of
 from components.shared.tasks import Target
 from components.shared.tasks.strata import NONE
 from pipelines.available import Choice, choose
@@ -162,8 +163,9 @@ def _data(found: Mapping[str, Any]) -> Iterator[str]:
     yield _field("inputs", found["inputs"], _reason(found["inputs"], columns), 2)
     classes = ", ".join(label for label, _ in found["classes"][:4])
     more = ", …" if found["class_count"] > 4 else ""
-    shown = f"{' '.join(classes.split())[:60]}{more}" if classes else _reason([found["label"]], columns)
-    yield _field("label", found["label"], shown, 2)
+    labels = sources_of(found["label"])
+    shown = f"{' '.join(classes.split())[:60]}{more}" if classes else _reason(labels, columns)
+    yield _field("label", labels[0] if len(labels) == 1 else labels, shown, 2)
     given = {split: count for split, count in found["splits"].items() if split}
     if given:
         counts = ", ".join(f"{split} {count:,}" for split, count in given.items())
@@ -189,7 +191,8 @@ def _allowances(found: Mapping[str, Any]) -> Iterator[str]:
     """Yields what lets the run begin with the data as it is: rows that cannot be used, labels, rare classes."""
     faults = {kind: count for kind, (count, _) in found["faults"].items()}
     if unlabelled := faults.pop("missing label", 0):
-        yield _field("unlabelled", "hold", f"{unlabelled:,} rows have no label: set aside, and no faults", 2)
+        other = f" ({target.if_empty})" if (target := _target(found)).if_empty else ""
+        yield _field("unlabelled", "hold", f"{unlabelled:,} rows have no label: set aside, and no faults{other}", 2)
     unused = sum(faults.values())
     again = found["duplicates"]
     unused += 2 * again["contradictions"] + again["leaks"]

@@ -204,7 +204,7 @@ class Training(_Section):
     lora_alpha: AboveZero = TrainingDefaults.lora_alpha
     logit_adjustment: AtLeastZero = TrainingDefaults.logit_adjustment
     label_smoothing: Fraction = TrainingDefaults.label_smoothing
-    crop_scale: NotNone = TrainingDefaults.crop_scale
+    crop_scale: Part = TrainingDefaults.crop_scale
     flip: Annotated[float, Field(ge=-1, le=1)] = TrainingDefaults.flip
     color_jitter: Fraction = TrainingDefaults.color_jitter
     mixup: AtLeastZero = TrainingDefaults.mixup

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from components.shared import tasks
 from components.shared.profile.profile import profile
 from components.shared.profile.ruler import ruler_of
 from components.shared.profile.table import task_of
+from components.shared.sources.listing import sources_of
 from components.shared.sources.source import SourceSettings
 from pipelines.job import Job, load_job
 
@@ -34,6 +36,10 @@ def tell(arguments: argparse.Namespace) -> None:
     with busy(Console(file=sys.stderr)):
         settings = settings_of(job, arguments)
         found = profile(settings, ruler_of(backbone, max_length), arguments.rows)
+        args = tasks.get(settings.task, settings.task_args).target.args_for(found) if job is None else {}
+        if args:
+            settings = dataclasses.replace(settings, task_args={**settings.task_args, **args})
+            found = profile(settings, ruler_of(backbone, max_length), arguments.rows)
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
@@ -174,11 +180,12 @@ def _columns(found: Mapping[str, Any], console: Console) -> None:
     console.print(_title("Columns", f"{found['columns'][0]['rows']:,} rows looked at"))
     table = Table("", "kind", "different", "missing", "such as", box=None, header_style="dim", padding=(0, 2, 0, 0))
     odd = {one["column"]: one["what"] for one in found["odd"]}
-    roles = {*found["inputs"], found["label"]}
+    labels = sources_of(found["label"])
+    roles = {*found["inputs"], *labels}
     shown = [c for n, c in enumerate(found["columns"]) if n < _COLUMNS or c["name"] in roles]
     for column in shown:
         name = column["name"]
-        role = "input" if name in found["inputs"] else "label" if name == found["label"] else ""
+        role = "input" if name in found["inputs"] else "label" if name in labels else ""
         missing = f"{column['missing']:,}" if column["missing"] else ""
         values = Text(", ".join(column["examples"]), no_wrap=True, overflow="ellipsis")
         marked = Text.assemble((_shorten(name, 24), "bold" if role else ""), (f" {role}" if role else "", "green"))

@@ -15,13 +15,14 @@ from components.finetune.settings import FinetuneSettings
 _RATIO = (3 / 4, 4 / 3)  # of a crop's sides, as in Inception's and timm's training
 
 
-def augmentation(settings: FinetuneSettings, size: int, classes: int) -> Augment | None:
+def augmentation(settings: FinetuneSettings, size: int, classes: int, blended: str = "label") -> Augment | None:
     """Returns what changes batches of images as the settings say; None where they ask for no change.
 
     Args:
         settings: `crop_scale`, `flip`, `color_jitter`, `mixup`.
         size: What the network eats: crops come out as size x size.
         classes: How many there are.
+        blended: The target that is blended with the pictures, see `Head`.
     """
     if settings.crop_scale == 1 and not (settings.flip or settings.color_jitter or settings.mixup):
         return None
@@ -31,8 +32,8 @@ def augmentation(settings: FinetuneSettings, size: int, classes: int) -> Augment
         if settings.color_jitter:
             pixels = jitter(pixels, settings.color_jitter, draw)
         if settings.mixup:
-            pixels, soft = mix(pixels, targets["label"], classes, settings.mixup, draw)
-            targets = {**targets, "label": soft}
+            pixels, soft = mix(pixels, targets[blended], classes, settings.mixup, draw)
+            targets = {**targets, blended: soft}
         return {"pixels": pixels.permute(0, 2, 3, 1)}, targets
 
     return augment
@@ -85,10 +86,17 @@ def mix(
 ) -> tuple[Tensor, Tensor]:
     """Blends each image and its target with another's (mixup, Zhang et al. 2017, 1710.09412).
 
+    Args:
+        images: float [batch, 3, size, size].
+        targets: Classes, int [batch]; or which ones there are, float [batch, classes].
+        classes: How many there are.
+        alpha: Of the Beta distribution that the share is drawn from.
+        draw: Source of chance.
+
     Returns:
         Images, and targets as float [batch, classes].
     """
     share = float(draw.beta(alpha, alpha))
     order = torch.from_numpy(draw.permutation(len(images))).to(images.device)
-    soft = nn.functional.one_hot(targets, classes).float()
+    soft = targets if targets.is_floating_point() else nn.functional.one_hot(targets, classes).float()
     return share * images + (1 - share) * images[order], share * soft + (1 - share) * soft[order]

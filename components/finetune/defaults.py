@@ -29,6 +29,8 @@ _ADAPTERS = 5.0  # adapters learn at so many times the rate
 _STEPS, _STEPS_FROM_SCRATCH = 400, 1500  # that training has at least
 _EPOCHS, _EPOCHS_FROM_SCRATCH = (3, 30), (10, 80)  # the fewest and the most
 _BATCHES = (8, 16, 32)
+_PICTURES = ("flip", "crop_scale")  # changes of pictures, which are told apart
+_CROPS = 0.5  # of the area, at least
 _WAITING = 100  # steps without better validation before training stops, at least
 
 
@@ -78,13 +80,16 @@ def shape_of(network: Network, pretrained: bool, examples: int) -> Shape:
     return Shape(kind, parameters, pretrained, examples)
 
 
-def resolve(settings: FinetuneSettings, shape: Shape, mirrors: bool) -> tuple[FinetuneSettings, str]:
+def resolve(
+    settings: FinetuneSettings, shape: Shape, mirrors: bool, crops: bool = True
+) -> tuple[FinetuneSettings, str]:
     """Fills in what the settings leave open.
 
     Args:
         settings: Of the step.
         shape: Of network and data.
-        mirrors: Whether a mirrored picture was shown to keep its class.
+        mirrors: Whether a mirrored picture was shown to keep its answer.
+        crops: Whether a part of a picture has its answer.
 
     Returns:
         The settings with no number open, and why in words ("" where all were given).
@@ -98,9 +103,10 @@ def resolve(settings: FinetuneSettings, shape: Shape, mirrors: bool) -> tuple[Fi
         "patience": max(2, math.ceil(_WAITING / steps)),
         "layer_decay": _layer_decay(shape),
         "flip": 0.5 if mirrors else 0.0,
+        "crop_scale": _CROPS if crops else 1.0,
     }
     unset = {name: value for name, value in found.items() if _is_open(name, getattr(settings, name))}
-    told = ", ".join(f"{name} {value:g}" for name, value in unset.items() if name != "flip")
+    told = ", ".join(f"{name} {value:g}" for name, value in unset.items() if name not in _PICTURES)
     return dataclasses.replace(settings, **unset), f"{shape.words}: {told}" if told else ""
 
 

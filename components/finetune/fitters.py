@@ -36,6 +36,10 @@ class Fitter(Protocol):
         """Whether classes weigh the same, whatever their size: what is tried."""
 
     @property
+    def weights(self) -> int:
+        """How many it may fit, columns times outputs, so that memory stays bounded."""
+
+    @property
     def selection(self) -> str:
         """What is chosen by."""
 
@@ -65,6 +69,7 @@ class Classes:
 
     penalties: ClassVar[Sequence[float]] = PENALTIES
     balances: ClassVar[Sequence[bool]] = (False, True)
+    weights: ClassVar[int] = 10_000_000
     sample: Sample
     seed: int
     selection: str
@@ -102,6 +107,7 @@ class Answers:
 
     penalties: ClassVar[Sequence[float]] = OWN_PENALTIES
     balances: ClassVar[Sequence[bool]] = (False,)
+    weights: ClassVar[int] = 2_500_000  # L-BFGS remembers some twenty of each
     own: OwnLoss
     objective: Objective
     selection: str

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.finetune import fitting
 from components.finetune.classical import ClassicalFit, Sample
+from components.finetune.descent import Rows, fit_by_steps
 from components.finetune.fitting import HeadFit, fit_head
 from components.finetune.history import History, in_words
 from components.finetune.joint import JointFit, fit_joint
@@ -158,10 +159,24 @@ class Heads:
 
         effort = fitting.effort_of(study.network.head, study.minutes)
         rest = (look, self._views(), study.selection, study.tell, before, effort)
-        device = study.train.device
-        fit = study.journal.fitted(PROBE, HeadFit, lambda: fit_head(study.network.head, study.objective, *rest), device)
+        head, device = study.network.head, study.train.device
+
+        def fitted() -> HeadFit:
+            return self._by_steps() if head.segmented else fit_head(head, study.objective, *rest)
+
+        fit = study.journal.fitted(PROBE, HeadFit, fitted, device)
         entry = {"train_loss": fit.train_loss, **fit.validation}
         return Head(PROBE, fit.words, fit, fit.view, self._history(entry, began))
+
+    def _by_steps(self) -> HeadFit:
+        """Fits a head that takes rows whole."""
+        study = self.study
+        train, validation = (
+            Rows(study.states[split][study.anatomy.head], examples)
+            for split, examples in (("train", study.train), ("validation", study.validation))
+        )
+        head, rest = study.network.head, (study.selection, study.tell, study.settings.seed)
+        return fit_by_steps(head, study.objective, train, validation, *rest)
 
     def _vectors(self, split: str) -> Vectors:
         study = self.study

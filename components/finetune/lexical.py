@@ -24,7 +24,6 @@ from components.shared.lexical.vectorizer import Vectorizer, join
 from components.shared.linear import Linear
 from components.shared.selection import rank
 
-_WEIGHTS = 10_000_000  # terms times classes
 _TERMS, _LEAST_TERMS = 200_000, 1_000  # that are kept at most, however few or many classes there are
 _A_TERM = 5  # characters of a text for each of its terms, about
 _FEW = 1_000  # examples: below, a word that is in one text alone is kept
@@ -157,7 +156,7 @@ class _Search:
         words, count = self.words, len(part)
         if self._corpus is None or len(self._corpus) != count * len(words.train):
             self._corpus = Corpus([side[number] for side in words.train for number in part.tolist()])
-        most = min(_TERMS, max(_LEAST_TERMS, _WEIGHTS // words.classes))
+        most = min(_TERMS, max(_LEAST_TERMS, self.fitter.weights // words.classes))
         terms, weights = self._corpus.terms(reading, 1 if count < _FEW else 2, most)
         if not len(terms):
             return None

@@ -55,8 +55,10 @@ class FinetuneSettings:
     lora_alpha: float = option(16.0, "lora: the update is scaled by alpha / rank")
     logit_adjustment: float = option(0.0, "training corrects for uneven classes by this much; 1: wholly, 0: not")
     label_smoothing: float = option(0.0, "part of the target that is spread over all classes")
-    crop_scale: float = option(0.5, "images: random crops show at least this part of the area; 1: no crops")
-    flip: float = option(-1.0, "images: how often one is mirrored; -1: half of them, if validation keeps its classes")
+    crop_scale: float = option(
+        0.0, "images: random crops show at least this part of the area; 1: no crops; 0: half, where answers are kept"
+    )
+    flip: float = option(-1.0, "images: how often one is mirrored; -1: half of them, if validation keeps its answers")
     color_jitter: float = option(0.0, "images: brightness, contrast and saturation vary by up to this factor")
     mixup: float = option(0.0, "images: alpha of the Beta distribution that pairs are blended by; 0: none")
     cache_gib: float = option(16.0, "the most disk, in GiB, for what a frozen part makes of the examples; 0: none")

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from components.finetune import alone
 from components.finetune.anatomy import Anatomy, Prefix, anatomy_of
-from components.finetune.batches import LEAST
+from components.finetune.batches import check_batches
 from components.finetune.cache import States, compute_states
 from components.finetune.examples import Examples
 from components.finetune.fusion import Fusion, fuse, fuse_answers
@@ -29,7 +28,6 @@ from components.finetune.training import Trial
 from components.finetune.wide import note_of
 from components.finetune.words import WideColumns
 from components.shared.backbones.network import Network
-from components.shared.errors import InputError
 from components.shared.linear import softmax
 from components.shared.selection import rank
 from components.shared.tasks.classification.objective import scores_of
@@ -317,7 +315,7 @@ class Study:
             self.heads.probe.load_into(network)
             network.dropout.p = 0.0  # it was fitted without: what is dropped would weigh as much as it learned to
         anatomy = anatomy_of(network, self.train.batch(np.arange(1)))
-        _check_batches(network, min(settings.batch_size, len(self.train)))
+        check_batches(network, min(settings.batch_size, len(self.train)))
         if strategy.adapts:
             torch.manual_seed(settings.seed)
             add_adapters(network, anatomy, settings)
@@ -382,15 +380,6 @@ def candidate(name: str, what: str, scores: Mapping[str, Any], kept: bool, note:
     """
     told = {"name": name, "what": what, "validation": measured(scores), "seconds": scores["seconds"]}
     return {**told, "kept": kept, "note": note}
-
-
-def _check_batches(network: Network, size: int) -> None:
-    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    if norms and size < LEAST:
-        raise InputError(
-            f"Batches would hold {size} example, but the network has {len(norms)} batch norms, which need several: set "
-            f"training.batch_size to {LEAST} or more, and give as many training examples."
-        )
 
 
 def _row(history: History, scores: Mapping[str, float], steps: int | None = None) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from components.finetune.folds import (
     too_long,
 )
 from components.finetune.journal import Journal
-from components.finetune.mirroring import keeps_class
+from components.finetune.mirroring import cropped, keeps_answers, keeps_class, mirrored
 from components.finetune.raw import Raw
 from components.finetune.search import Search
 from components.finetune.settings import ALONE, AUTO, FinetuneSettings, strategies_of
@@ -99,7 +99,7 @@ class Work:
             other = self._alternative(settings.alternative)
             if other.name != self.backbone.name:  # a champion of words alone stands for the backbone of its job
                 self.starts["backbone" if settings.known else "alternative"] = other
-        self.numbers = numbers_of(source, settings, scratch)
+        self.numbers = numbers_of(source, settings, scratch, objective_of(self.told["task"], self.spec))
         self.family = backbones.family(self.backbone.family)
         self.device = parallel.device()
         torch.use_deterministic_algorithms(self.device.type == "cpu")
@@ -112,12 +112,13 @@ class Work:
 
     def _refuse_in_vain(self) -> None:
         """Refuses settings that mean something for classes alone."""
-        for name in ("mixup", "logit_adjustment"):
-            if getattr(self.settings, name) and not self.head.exclusive:
-                raise InputError(
-                    f"training.{name} is {getattr(self.settings, name):g}, but {self.told['task']} has no classes of "
-                    "which each example has one. Leave it out."
-                )
+        fits = {"mixup": bool(self.head.blended), "logit_adjustment": self.head.exclusive}
+        without = {"mixup": "no labels that a blend of two has in part", "logit_adjustment": "no classes, one each"}
+        for name in (name for name, fit in fits.items() if getattr(self.settings, name) and not fit):
+            raise InputError(
+                f"training.{name} is {getattr(self.settings, name):g}, but examples of {self.told['task']} have "
+                f"{without[name]}. Leave it out."
+            )
 
     def train(self, curves: Curves | None) -> Trained:
         """Trains by the strategies that are asked for, then what is to be compared; without curves it is silent."""
@@ -222,7 +223,8 @@ class Work:
         """
         train = dataclasses.replace(self._examples("train"), numbers=self.numbers)
         if normalize := getattr(self._made or self._make(backbone), "normalize", None):
-            augment = augmentation(self.settings, normalize.size, len(self.spec.get("labels", ())))
+            classes = len(self.spec.get("labels", ()))
+            augment = augmentation(self.settings, normalize.size, classes, self.head.blended)
             train = dataclasses.replace(train, augment=augment)
         return Study(
             make=lambda: self._network(backbone),
@@ -348,14 +350,19 @@ class Work:
         shape = defaults.shape_of(network, self.backbone.pretrained, len(self.numbers))
         train, validation = (self._examples(name) for name in ("train", "validation"))
         train = dataclasses.replace(train, numbers=self.numbers)
-        asks = self.settings.flip < 0 and getattr(network, "normalize", None) is not None
-        mirrors = asks and self.head.exclusive and keeps_class(train, validation)
-        settings, why = defaults.resolve(self.settings, shape, mirrors)
-        if asks:
-            why += (
-                f"; {'half of the pictures are mirrored' if mirrors else 'no picture is mirrored'}, as validation says"
-            )
-        return settings, why
+        normalize = getattr(network, "normalize", None)
+        if normalize is None:
+            return defaults.resolve(self.settings, shape, mirrors=False)
+        mirrors, crops, told = self.settings.flip < 0, not self.settings.crop_scale, []
+        if mirrors:
+            of_class = self.head.exclusive
+            mirrors = keeps_class(train, validation) if of_class else keeps_answers(train, validation, mirrored)
+            told.append("half of the pictures are mirrored" if mirrors else "no picture is mirrored")
+        if crops and not self.head.exclusive:  # what is on a part of a picture may be less
+            crops = keeps_answers(train, validation, cropped(normalize.size))
+            told.append("parts of pictures are shown" if crops else "pictures are shown whole")
+        settings, why = defaults.resolve(self.settings, shape, mirrors, crops)
+        return settings, "; ".join([*([why] if why else []), *(f"{one}, as validation says" for one in told)])
 
     def _network(self, backbone: Backbone) -> Network:
         """Returns a new network of a backbone; the one that the defaults were found by is used, too."""

@@ -154,7 +154,7 @@ FIELDS = [
     ("training.lora_rank", [1, 64], [0, 2.5]),
     ("training.lora_alpha", [0.5, 32], [0, -1]),
     ("training.label_smoothing", [0, 0.1], [-0.1, 1]),
-    ("training.crop_scale", [0.08, 1], [0, 1.1]),
+    ("training.crop_scale", [0, 0.08, 1], [-0.1, 1.1]),
     ("training.flip", [-1, 0, 1], [-1.1, 1.1]),
     ("training.color_jitter", [0, 0.4], [-0.1, 1]),
     ("training.mixup", [0, 0.8], [-0.1, "some"]),

@@ -22,6 +22,7 @@ from ..cores import cores
 from .head import Encoded, Head, LinearHead, Outputs
 from .pixels import open_image
 from .preprocessing import Preprocessing
+from .segments import SEGMENTS
 
 WIDE_IDS, WIDE_WEIGHTS, WIDE_SIZES = "wide_ids", "wide_weights", "wide_sizes"
 """Columns of a batch: which an example has beside its features (words, gradients), and how much each weighs.
@@ -69,7 +70,7 @@ class Network(nn.Module):
         """Returns what the backbone makes of a batch, at the level that the head asks for."""
         if self.head.level == "tokens":
             tokens, mask = self.tokens(**batch)
-            return Encoded(tokens=tokens, mask=mask)
+            return Encoded(tokens=tokens, mask=mask, segments=batch.get(SEGMENTS))
         return Encoded(pooled=self.pooled(**batch))
 
     def summaries(self, **batch: Tensor) -> dict[str, Tensor]:

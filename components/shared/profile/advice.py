@@ -52,6 +52,13 @@ def _kinds(profile: Mapping[str, Any]) -> str:
     return tasks.get(profile["task"], profile.get("task_args")).target.kinds[1]
 
 
+def _of_several(profile: Mapping[str, Any]) -> str:
+    """Returns the task of such inputs that takes several labels."""
+    kind = tasks.get(profile["task"]).input_type
+    found = [name for name in tasks.names() if (task := tasks.get(name)).target.several and task.input_type == kind]
+    return " or ".join(found)
+
+
 def _classes(profile: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     count, total = profile["class_count"], _total(profile)
     if count < 2 and profile["exclusive"]:
@@ -67,7 +74,7 @@ def _classes(profile: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         yield _problem(
             f"{len(several):,} labels are several in one cell, such as {quote_all(several, 3)}: {profile['task']} "
             "takes one for each example.",
-            f'task: multi-label-classification, task_args: {{delimiter: "{joint}"}}; or keep the one that matters in a '
+            f'task: {_of_several(profile)}, task_args: {{delimiter: "{joint}"}}; or keep the one that matters in a '
             "column of its own",
         )
     given = {split for split in profile["splits"] if split}

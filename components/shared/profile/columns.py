@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.shared.sources.images import is_inline
+from components.shared.sources.labels import joined, parted_by_blanks
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _LISTED = 40  # columns that a message shows
@@ -20,6 +21,9 @@ _WORDS = re.compile(r"\w+")
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?([T ].*)?$|\d{1,2}[./]\d{1,2}[./]\d{2,4}$")
 _WHOLE = re.compile(r"[+-]?\d+(\.0+)?$")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+_FLAGS = {"0", "1", "0.0", "1.0", "true", "false", "yes", "no"}
+_SETS = {"labels", "tags", "categories", "topics", "genres", "classes", "targets", "keywords", "attributes", "objects"}
+_CELLS = 5_000  # different ones that are looked at for what stands between labels
 _UNSPACED_SCRIPTS = re.compile("[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
 
 
@@ -37,6 +41,7 @@ class Column:
         words: In a value, in the mean.
         blanks: Between the words of a value, in the mean.
         examples: Two values, shortened.
+        joint: What stands between several labels in a cell; "" where a cell is one.
     """
 
     name: str
@@ -47,6 +52,7 @@ class Column:
     words: float
     blanks: float
     examples: tuple[str, ...]
+    joint: str = ""
 
     @property
     def filled(self) -> int:
@@ -65,6 +71,12 @@ class Column:
         return self.kind == "text" or (
             self.kind == "words" and self.blanks >= 0.7 and not self.is_classes and self.distinct > 1
         )
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it says yes or no: 0 or 1, true or false."""
+        shown = {example.strip("'").lower() for example in self.examples}
+        return self.kind != "number" and 1 <= self.distinct <= 2 and shown <= _FLAGS
 
     @property
     def is_constant(self) -> bool:
@@ -146,7 +158,20 @@ def _column(name: str, values: Sequence[Any]) -> Column:
     words = sum(len(_WORDS.findall(value)) for value in filled if isinstance(value, str)) / max(len(filled), 1)
     examples = list(dict.fromkeys(shorten(value) for value in filled[:200]))[:2]
     blanks = sum(len(value.split()) - 1 for value in filled if isinstance(value, str)) / max(len(filled), 1)
-    return Column(name, kind, len(values), len(values) - len(filled), len(counts), words, blanks, tuple(examples))
+    joint = _joint(name, counts) if kind in ("words", "text") else ""
+    kind = "words" if joint else kind  # many labels look like a sentence
+    missing = len(values) - len(filled)
+    return Column(name, kind, len(values), missing, len(counts), words, blanks, tuple(examples), joint)
+
+
+def _joint(name: str, counts: Mapping[Any, int]) -> str:
+    """Returns what stands between labels in cells; blanks only where the column's name tells that there are several."""
+    if len(counts) > _CELLS or sum(map(len, counts)) > 100 * len(counts):
+        return ""
+    several, found = joined(counts)
+    if sum(counts[cell] for cell in several) < (1 - _MOST) * sum(counts.values()):  # a few may be mistakes
+        found = ""
+    return found or (" " if name.strip().lower() in _SETS and parted_by_blanks(counts) else "")
 
 
 def _kind_of(values: Sequence[Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from components.shared.profile.columns import Column, as_text, is_missing
 from components.shared.profile.table import Table
+from components.shared.sources.listing import sources_of
 
 _CONSTANT = 0.99  # of the rows
 _WORDS = re.compile(r"\w+")
@@ -15,9 +16,9 @@ _SPLITS = {"train", "training", "validation", "valid", "val", "dev", "test", "te
 
 def odd_columns(table: Table, inputs: Sequence[str], label: str) -> list[dict[str, Any]]:
     """Returns what is odd about the columns of a table: name, kind of oddity, a sentence."""
-    found = []
+    found, labels = [], sources_of(label)
     for column in table.columns:
-        for kind, what in _oddities(table, column, label):
+        for kind, what in _oddities(table, column, labels):
             found.append({"column": column.name, "kind": kind, "what": what, "input": column.name in inputs})
     return found
 
@@ -58,10 +59,11 @@ def _words(text: str) -> list[str]:
     return _WORDS.findall(text.casefold().replace("_", " "))
 
 
-def _oddities(table: Table, column: Column, label: str) -> Iterator[tuple[str, str]]:
+def _oddities(table: Table, column: Column, labels: Sequence[str]) -> Iterator[tuple[str, str]]:
     if column.missing > 0.5 * column.rows:
         yield "sparse", f"{column.missing / column.rows:.0%} of its values are missing"
-    if column.name == label or column.kind in ("picture", "list", "mapping", "empty"):
+    label = labels[0]
+    if column.name in labels or column.kind in ("picture", "list", "mapping", "empty"):
         return
     filled = [row for row in table.rows if not (is_missing(row.get(column.name)) or is_missing(row.get(label)))]
     values = [as_text(row[column.name]) for row in filled]
@@ -72,7 +74,7 @@ def _oddities(table: Table, column: Column, label: str) -> Iterator[tuple[str, s
         yield "id", f"{column.distinct:,} different values in {column.filled:,} rows: an id"
     elif top and top[0][1] >= _CONSTANT * len(values):
         yield "constant", f"{top[0][1] / len(values):.0%} of its values are the same"
-    elif tells(values, [_label(row, label) for row in filled]):
+    elif len(labels) == 1 and tells(values, [_label(row, label) for row in filled]):
         yield "leak", f"whoever knows it knows {label!r}: {column.distinct:,} values, each of one class"
 
 

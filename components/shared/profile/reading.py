@@ -6,6 +6,7 @@ two readings are left, the columns are shown, and somebody says which is meant.
 
 import contextlib
 import dataclasses
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -18,6 +19,7 @@ from components.shared.profile.columns import Column, as_text, listing
 from components.shared.profile.table import Table, is_tree, look
 from components.shared.sources.hub import PREFIX
 from components.shared.sources.images import PATHS, image_files
+from components.shared.sources.listing import sources_of
 from components.shared.sources.source import SourceSettings
 from components.shared.sources.sql import is_sql
 from components.shared.sources.texts import COLUMNS as TREE
@@ -37,7 +39,10 @@ PAIRS = (
     ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"), ("premise", "hypothesis"),
     ("question1", "question2"), ("question", "answer"), ("question", "sentence"), ("text1", "text2"),
     ("text_1", "text_2"), ("text_a", "text_b"), ("query", "passage"), ("query", "document"), ("claim", "evidence"),
+    ("anchor", "positive"), ("query", "positive"), ("query", "answer"), ("question", "passage"),
 )  # fmt: skip
+LABEL = "label"
+"""What the column of answers is called that is read out of an archive of images."""
 _SPLITS = {"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"}
 _ADVICE = "Set data.inputs and data.label in the job."
 
@@ -64,7 +69,8 @@ def resolve(settings: Settings) -> Settings:
     if settings.inputs and settings.label:
         return settings
     reading = read(settings)
-    tell(f"{' and '.join(map(repr, reading.inputs))} taken for the input, {reading.label!r} for the label{reading.why}")
+    label = repr(reading.label) if reading.label else "nothing"
+    tell(f"{' and '.join(map(repr, reading.inputs))} taken for the input, {label} for the label{reading.why}")
     return dataclasses.replace(settings, inputs=reading.inputs, label=reading.label)
 
 
@@ -81,8 +87,8 @@ def read(settings: SourceSettings, table: Table | None = None) -> Reading:
     """
     task = tasks.get(settings.task, settings.task_args)
     is_pictures = task.input_type == pa.binary()
-    if is_pictures and _is_tree(settings):
-        columns = task.columns
+    if is_pictures and _is_tree(settings, task):
+        columns = {"label": LABEL, **task.columns}
         return Reading(settings.inputs or list(columns["inputs"]), settings.label or str(columns["label"]))
     table = table or look(settings, is_pictures)
     if table.is_tree and not is_pictures:
@@ -95,11 +101,12 @@ def read(settings: SourceSettings, table: Table | None = None) -> Reading:
     return Reading(inputs, label, f" (of {quote_all(column.name for column in table.columns)})")
 
 
-def _is_tree(settings: SourceSettings) -> bool:
+def _is_tree(settings: SourceSettings, task: Task) -> bool:
     """Tells whether images are files of a tree, or of an archive."""
     if settings.source.startswith(PREFIX) or is_sql(settings.source):
         return False
-    return is_tree(image_files(settings.source, settings.class_level, settings.splits))
+    files = image_files(settings.source, settings.class_level, settings.splits, task.target.exclusive)
+    return is_tree(files)
 
 
 @contextlib.contextmanager
@@ -124,13 +131,17 @@ def explained(settings: SourceSettings) -> Iterator[None]:
 def _label_of(task: Task, table: Table, inputs: Sequence[str]) -> str:
     """Returns the column of answers: of classes by their values, of others as their target tells."""
     if task.target.exclusive:
-        return _label(table, inputs)
+        return _label(table, inputs, task.input_type)
     others = [column for column in table.columns if column.name not in inputs]
     found = task.target.columns_in(others)
     if len(found) == 1:
         return found[0]
     if found:
         raise _ambiguous(table, "label", [column for column in others if column.name in found])
+    if several := task.target.together(others):
+        return json.dumps(several, ensure_ascii=False)
+    if task.target.optional:
+        return ""
     raise InputError(
         f"{table.name} has no column that can be the label of {task.name}. {_ADVICE}\n{listing(table.columns)}"
     )
@@ -142,7 +153,7 @@ def _usual(task: Task, table: Table, label: str) -> list[str]:
     return names if names and label not in names and all(table.column(name) for name in names) else []
 
 
-def _label(table: Table, inputs: Sequence[str]) -> str:
+def _label(table: Table, inputs: Sequence[str], input_type: pa.DataType) -> str:
     """Returns the column of classes: one with a known name, else the only one that can be."""
     others = [column for column in table.columns if column.name not in inputs]
     named = [column for column in others if column.name.strip().lower() in LABELS]
@@ -150,7 +161,7 @@ def _label(table: Table, inputs: Sequence[str]) -> str:
     if len(fitting) == 1:
         return fitting[0].name
     if named and not fitting:
-        raise InputError(f"{table.name}: {unfit(named[0])} {_ADVICE}\n{listing(table.columns)}")
+        raise InputError(f"{table.name}: {unfit(named[0], input_type)} {_ADVICE}\n{listing(table.columns)}")
     if fitting:
         raise _ambiguous(table, "label", fitting)
     candidates = [column for column in others if column.is_classes and not _tells_split(table, column)]
@@ -159,19 +170,25 @@ def _label(table: Table, inputs: Sequence[str]) -> str:
     if candidates:
         raise _ambiguous(table, "label", candidates)
     raise InputError(
-        f"{table.name} has no column that can be the label: one with few different values was expected. {_hint(others)}"
-        f"{_ADVICE}\n{listing(table.columns)}"
+        f"{table.name} has no column that can be the label: one with few different values was expected. "
+        f"{_hint(others, input_type)}{_ADVICE}\n{listing(table.columns)}"
     )
 
 
-def unfit(column: Column) -> str:
-    """Returns why a column cannot hold classes, as a sentence that ends in what is to be done."""
+def unfit(column: Column, input_type: pa.DataType) -> str:
+    """Returns why a column cannot hold classes, as a sentence that ends in what is to be done.
+
+    Args:
+        column: The one.
+        input_type: What is beside it: other tasks of such inputs may take it.
+    """
     name, shown = repr(column.name), " and ".join(column.examples)
+    others = _for_others(column, input_type)
     if column.kind == "list":
-        return f"{name} holds lists such as {shown}, and no classes{_for_others(column)}."
+        return f"{name} holds lists such as {shown}, and no classes{others}."
     if column.kind == "number":
         return (
-            f"{name} holds {column.distinct:,} different numbers such as {shown}, and no classes{_for_others(column)}; "
+            f"{name} holds {column.distinct:,} different numbers such as {shown}, and no classes{others}; "
             "or make classes of ranges, such as low and high."
         )
     if column.kind == "date":
@@ -181,18 +198,22 @@ def unfit(column: Column) -> str:
             f"{name} is empty in all {column.rows:,} rows that were looked at. Without labels nothing can be learned."
         )
     kind = "an id, no class" if column.is_id else "too many for classes"
-    return f"{name} has {column.distinct:,} different values in {column.filled:,} rows such as {shown}: {kind}."
+    if column.is_id or column.kind != "whole number":
+        others = ""
+    return f"{name} has {column.distinct:,} different values in {column.filled:,} rows such as {shown}: {kind}{others}."
 
 
-def _for_others(column: Column) -> str:
-    """Returns which tasks take such a column, as a sentence goes on."""
-    names = [name for name in tasks.names() if column.name in tasks.get(name).target.columns_in([column])]
+def _for_others(column: Column, input_type: pa.DataType) -> str:
+    """Returns which tasks of such inputs take a column, as a sentence goes on."""
+    fitting = [task for task in map(tasks.get, tasks.names()) if task.input_type == input_type]
+    names = [task.name for task in fitting if column.name in task.target.columns_in([column])]
     return f": with task: {' or '.join(names)} they are learned as they are" if names else ""
 
 
-def _hint(columns: Sequence[Column]) -> str:
-    odd = next((column for kind in ("list", "number") for column in columns if column.kind == kind), None)
-    return f"{unfit(odd)} " if odd else ""
+def _hint(columns: Sequence[Column], input_type: pa.DataType) -> str:
+    kinds = ("list", "number", "whole number")
+    odd = next((column for kind in kinds for column in columns if column.kind == kind and not column.is_classes), None)
+    return f"{unfit(odd, input_type)} " if odd else ""
 
 
 def _merged(table: Table, columns: Sequence[Column]) -> list[Column]:
@@ -213,21 +234,23 @@ def _tells_split(table: Table, column: Column) -> bool:
 
 def _texts(table: Table, label: str, counts: Sequence[int]) -> list[str]:
     """Returns the columns of texts: a known pair, one with a known name, or any, if no other column can be read."""
-    others = {column.name.strip().lower(): column for column in table.columns if column.name != label}
+    labels = sources_of(label)
+    others = {column.name.strip().lower(): column for column in table.columns if column.name not in labels}
     readable = {name: column for name, column in others.items() if column.kind in ("text", "words")}
     pairs = [pair for pair in PAIRS if all(name in readable for name in pair)] if 2 in counts else []
     in_pairs = {name for pair in pairs for name in pair}
     singles = [name for name in TEXTS if name in readable and name not in in_pairs and not _is_few(readable[name])]
     free = [name for name, column in readable.items() if column.is_free]
-    for known in (*pairs, *((name,) for name in singles)):
+    for known in (*pairs, *((name,) for name in singles if 1 in counts)):
         if set(known) >= set(free):  # nothing beside it that a model could read, too
             return [readable[name].name for name in known]
     candidates = [name for name in readable if name in {*in_pairs, *singles, *free}]
-    if len(candidates) == 1:
+    if len(candidates) == 1 and 1 in counts:
         return [readable[candidates[0]].name]
-    if candidates:
+    if len(candidates) > 1:
         raise _ambiguous(table, "input", [readable[name] for name in candidates])
-    raise InputError(f"{table.name} has no column that holds texts. {_ADVICE}\n{listing(table.columns)}")
+    what = "column that holds texts" if 1 in counts else "two columns that hold texts"
+    raise InputError(f"{table.name} has no {what}. {_ADVICE}\n{listing(table.columns)}")
 
 
 def _is_few(column: Column) -> bool:

@@ -30,7 +30,7 @@ _LEAST_ROWS = 100
 _COLUMNS = 20_000
 _FILES = 100  # that are opened
 _HUB_ROWS = 2_000
-_PICTURE_ROWS = 64
+_PICTURE_ROWS = 2_000
 _TEXTS = 1_000  # files, where each is a text
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 
@@ -173,7 +173,8 @@ def _rows(settings: SourceSettings, most: int) -> Iterator[Row]:
     listed = list_source(source)
     splits = splits_among(listed, splits)
     dialect = Dialect(settings.encoding, settings.delimiter, settings.sheet, settings.class_level)
-    files, texts = _files(source, listed, Layout(settings.class_level, splits), most == _PICTURE_ROWS)
+    folders = tasks.get(settings.task, settings.task_args).target.exclusive
+    files, texts = _files(source, listed, Layout(settings.class_level, splits), most == _PICTURE_ROWS, folders)
     if texts:
         for part in texts.parts(files[:: -(-len(files) // _TEXTS)], (), dialect):
             yield from part.rows()
@@ -186,9 +187,11 @@ def _rows(settings: SourceSettings, most: int) -> Iterator[Row]:
             yield from itertools.islice(rows, quota)
 
 
-def _files(source: str, listed: Sequence[File], asked: Layout, pictures: bool) -> tuple[list[File], TextTree | None]:
+def _files(
+    source: str, listed: Sequence[File], asked: Layout, pictures: bool, folders: bool
+) -> tuple[list[File], TextTree | None]:
     """Returns what holds rows, and the texts that these are; where pictures are looked for, tables that name some."""
-    found = _tried(lambda: find_images(source, listed, asked, _silent)) if pictures else None
+    found = _tried(lambda: find_images(source, listed, asked, _silent, folders)) if pictures else None
     if isinstance(found, Pictures) and found.kind == "tables":
         return found.files, None
     return find_rows(source, listed, asked, _silent)

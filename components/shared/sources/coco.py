@@ -1,6 +1,7 @@
 """COCO: images, annotations and categories in three lists of one JSON file, which are joined by their numbers.
 
-Of an object detection set the class of an image is that of its objects, where they are all of one class.
+Of an object detection set the class of an image (`label`) is that of its objects, where they are all of one class, and
+all that is on it are its `labels`: none, where somebody looked and found nothing.
 """
 
 import re
@@ -18,8 +19,8 @@ def is_coco(head: str) -> bool:
     return head.lstrip().startswith("{") and bool(_LISTS.search(head)) and bool(_KEYS.search(head))
 
 
-def labels_of(text: JsonText) -> Mapping[Any, Any]:
-    """Returns the name of the class of each image by its number; several are a list.
+def labels_of(text: JsonText) -> Mapping[Any, list[str]]:
+    """Returns the names of the classes of what is on each image, by its number.
 
     Args:
         text: The file.
@@ -35,19 +36,19 @@ def labels_of(text: JsonText) -> Mapping[Any, Any]:
                 names[row.get("id")] = str(row.get("name", row.get("id")))
             elif (number := row.get("category_id")) not in (known := classes.get(row.get("image_id"), ())):
                 classes[row.get("image_id")] = (*known, number)
-    told = {image: [names.get(number, str(number)) for number in numbers] for image, numbers in classes.items()}
-    return {image: found[0] if len(found) == 1 else found for image, found in told.items()}
+    return {image: [names.get(number, str(number)) for number in numbers] for image, numbers in classes.items()}
 
 
-def coco_rows(text: JsonText, labels: Mapping[Any, Any]) -> Iterator[dict[str, Any]]:
-    """Yields the images, each with its `label`, None where nothing was annotated.
+def coco_rows(text: JsonText, labels: Mapping[Any, list[str]]) -> Iterator[dict[str, Any]]:
+    """Yields the images, each with its `label` (several are a list; None where nothing was annotated) and `labels`.
 
     Raises:
         ValueError: The file is damaged.
     """
     for _, rows in _lists(text, ("images",)):
         for row in rows:
-            yield {**row, "label": labels.get(row.get("id"))}
+            found = labels.get(row.get("id"), [])
+            yield {**row, "label": (found[0] if len(found) == 1 else found) or None, "labels": found}
 
 
 def _lists(text: JsonText, names: tuple[str, ...]) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:

@@ -60,19 +60,25 @@ def is_inline(text: str) -> bool:
     return text.startswith("data:image/") or (len(text) > 64 and text.startswith(_BASE64) and " " not in text[:256])
 
 
-def image_files(source: str, level: int = 0, splits: Mapping[str, str] | None = None) -> list[storage.File]:
+def image_files(
+    source: str, level: int = 0, splits: Mapping[str, str] | None = None, folders: bool = True
+) -> list[storage.File]:
     """Lists what holds the images of a source: see `find_images`.
 
     Args:
         source: What people know it by.
         level: Of the class; 0: to be found out.
         splits: For a given split's name, which split it is to be.
+        folders: Whether an image's folder can be its answer: a class.
     """
     files = list_source(source)
-    return find_images(source, files, Layout(level, splits_among(files, splits or {})), lambda _: None).files
+    asked = Layout(level, splits_among(files, splits or {}))
+    return find_images(source, files, asked, lambda _: None, folders).files
 
 
-def find_images(source: str, files: Sequence[storage.File], asked: Layout, tell: Callable[[str], None]) -> Pictures:
+def find_images(
+    source: str, files: Sequence[storage.File], asked: Layout, tell: Callable[[str], None], folders: bool = True
+) -> Pictures:
     """Sorts the files of a source: images in folders, archives, or tables with image files beside them.
 
     Args:
@@ -80,10 +86,11 @@ def find_images(source: str, files: Sequence[storage.File], asked: Layout, tell:
         files: All its files.
         asked: The level of the class (0: to be found out), and which split is to be which.
         tell: Takes a sentence on what is left out.
+        folders: Whether an image's folder can be its answer: a class; else only tables tell answers.
 
     Raises:
         InputError: There is none, or archives beside images; a class holds only pictures that are not read; or the
-            classes cannot be told.
+            answers cannot be told.
     """
     images = [file for file in files if file.name.lower().endswith(SUFFIXES)]
     archives = [file for file in files if file.name.lower().endswith(packed.ARCHIVES)]
@@ -103,8 +110,15 @@ def find_images(source: str, files: Sequence[storage.File], asked: Layout, tell:
         )
     if archives:
         return Pictures("archives", _stamped(archives, tables), asked, {}, tables)
-    if tables and (not images or any(_is_metadata(file.name) for file in tables)):
+    if tables and (not images or not folders or any(_is_metadata(file.name) for file in tables)):
         return _tables(tables, images, asked, tell)
+    if not folders:
+        raise InputError(
+            f"{source} holds {len(images):,} images (such as {images[0].name!r}), and no table that tells what is to "
+            "be learned of them; a folder can tell no more than one class. Expected a table beside them (metadata.csv, "
+            "labels.csv, .jsonl, .parquet, COCO's annotations): a row for each image, with its path in the column "
+            "file_name, and columns of what is to be learned, which data.label names."
+        )
     is_list = len(sources_of(source)) > 1
     layout = layout_of(source, [file.name for file in images], asked.level, asked.splits, is_list)
     labels = {label for file in images if (label := layout.sort_in(file.name)[1])}

@@ -23,8 +23,8 @@ _CACHED = 10_000
 _JOINTS = "|;#,/+"  # between labels in one cell
 _SURE = "|;#"  # that no name has
 _ONE = (
-    "{task} takes one. task: multi-label-classification takes them all{how}; or keep the one that matters, in a column "
-    "of its own that data.label names."
+    "{task} takes one. task: multi-label-classification (of pictures image-multi-label-classification) takes them "
+    "all{how}; or keep the one that matters, in a column of its own that data.label names."
 )
 _WHOLE = re.compile(r"^(-?(?:0|[1-9]\d*))\.0+$")
 _LIST = re.compile(r"^[\[({].*[\])}]$", re.DOTALL)
@@ -216,6 +216,18 @@ def joined(counts: Mapping[str, int]) -> tuple[list[str], str]:
         if sure:
             return sorted(sure, key=lambda label: (-counts[label], label)), joint
     return [], ""
+
+
+def parted_by_blanks(counts: Mapping[str, int]) -> bool:
+    """Tells cells that hold several words each, of which nearly all come again in other cells: "haze primary".
+
+    Names of several words look the same: whoever asks should know that cells hold several labels.
+    """
+    parts = {label: label.split() for label in counts}
+    several = [own for own in parts.values() if len(own) > 1]
+    held = Counter(part for own in parts.values() for part in set(own))
+    often = sum(count > 1 for count in held.values())
+    return len(several) > 2 and 2 * len(held) <= 3 * len(parts) and often > 0.8 * len(held)
 
 
 def _refuse_joined(counts: Mapping[str, int], reader: LabelReader) -> None:

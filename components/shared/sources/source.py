@@ -30,6 +30,7 @@ from components.shared.sources.rows import Part, Row, find_rows, given_split, re
 from components.shared.sources.sql import check_sql, is_sql, read_sql, sql_file
 from components.shared.sources.texts import TextTree
 from components.shared.sources.trees import COLUMNS, read_archives, read_tree
+from components.shared.sources.unfolding import unfold
 from components.shared.step import option, required
 from components.shared.storage import File
 from components.shared.tasks.target import Asked
@@ -157,7 +158,7 @@ class Source:
         self._splits = splits_among(listed, self.settings.splits)
         asked = Layout(self.settings.class_level, self._splits)
         if self.binary:
-            self._pictures = find_images(source, listed, asked, self._tell)
+            self._pictures = find_images(source, listed, asked, self._tell, self.task.target.exclusive)
             return self._pictures.files
         files, self._texts = find_rows(source, listed, asked, self._tell)
         if not self._texts and not any(file.name.lower().endswith(ARCHIVES) for file in files):
@@ -188,7 +189,7 @@ class Source:
             InputError: A file is damaged, or lacks a column.
             ServiceError: The store or the hub did not answer.
         """
-        rows = self._rows(files)
+        rows = unfold(self._rows(files), self.task, self.settings.inputs, self._labels)
         if self.binary:  # files are decoded to be checked, on all cores
             return map_ahead(self._check.row, rows, cores(), self._size)
         return map(self._check.row, rows)
@@ -234,10 +235,23 @@ class Source:
         if pictures.kind == "tables":
             table = ImageTable(files, pictures.images, self._splits)
             return table.rows(settings.inputs[0], self._columns, self._splits, self._dialect, self._tell)
+        folders = self.task.target.exclusive
+        if pictures.kind == "archives" and not folders:
+            return read_archives(files, pictures.layout, self._table_column(), pictures.tables, folders)
         check_columns("A tree of image files", COLUMNS, self._columns)
         if pictures.kind == "archives":
             return read_archives(files, pictures.layout, self._labels[0], pictures.tables)
         return read_tree(files, pictures.layout)
+
+    def _table_column(self) -> str:
+        """Returns the one column of tables in archives of images that is read."""
+        if len(self._labels) > 1:
+            raise InputError(
+                f"data.label names {quote_all(self._labels)}; beside images in an archive one column is read. Unpack "
+                "the archive, or write the labels into one column of the table, as a list."
+            )
+        check_columns("An archive of images", (COLUMNS[0], self._labels[0]), self._columns)
+        return self._labels[0]
 
     def _tell(self, sentence: str) -> None:
         """Keeps what was found out, each thing once."""

@@ -44,41 +44,55 @@ def read_tree(files: Sequence[storage.File], layout: Layout) -> Iterator[Row]:
 
 
 def read_archives(
-    files: Sequence[storage.File], asked: Layout, label: str, tables: Sequence[storage.File] = ()
+    files: Sequence[storage.File],
+    asked: Layout,
+    label: str,
+    tables: Sequence[storage.File] = (),
+    folders: bool = True,
 ) -> Iterator[Row]:
-    """Reads the images in archives, as they stream by.
+    """Reads the images in archives, as they stream by; the columns are `image` (bytes) and that of the label.
 
     Args:
         files: The archives.
         asked: The level of the class (0: to be found out), and which split is to be which.
         label: The column that holds the label, where there are tables, or JSON beside the images.
         tables: Beside the archives, that tell the labels.
+        folders: Whether an image's folder can be its label: a class.
 
     Raises:
-        InputError: One is damaged or holds no images; or they mix given splits with none.
+        InputError: One is damaged or holds no images, or no labels of them; or they mix given splits with none.
     """
     first: dict[bool, tuple[str, str | None]] = {}
     outside: dict[str, str] = {}
     for part in read_parts(tables, (), {}):
         outside |= _told_in(part.batch, part.file, label)
     for file in files:
-        count = 0
+        count = labelled = 0
         with explained(file), packed.opened(file) as archive:
             if not packed.is_archive(archive):
                 raise packed.damaged(file.name, "archive", "it begins like none")
             layout, labels = _look(archive, asked, label)
             for image in _images(archive, label):
                 count += 1
-                split, own = layout.sort_in(image.name)
+                split, folder = layout.sort_in(image.name)
                 split = given_split(file.name, asked.splits) or split
-                own = image.label or _label_of(image.name, labels) or _label_of(image.name, outside) or own
+                own = image.label or _label_of(image.name, labels) or _label_of(image.name, outside)
+                own = own or (folder if folders else None)
                 if own:
+                    labelled += 1
                     first.setdefault(bool(split), (f"{file.name}:{image.name}", split))
                     refuse_mixed(file.name, dict(first.values()))
-                yield _row(f"{file.name}:{image.name}", file.name, split, image.content, own)
+                row = _row(f"{file.name}:{image.name}", file.name, split, image.content, own)
+                yield row if folders else row._replace(values={COLUMNS[0]: image.content, label: own})
         if not count:
             raise InputError(
                 f"{file.name} holds no images. Expected a folder a class with image files in it (.jpg, .png, …)."
+            )
+        if not labelled and not folders:
+            raise InputError(
+                f"{file.name} holds {count:,} images, and no table in it or beside it tells {label!r} of them. "
+                "Expected one (metadata.csv, labels.csv, .jsonl) with the columns file_name and those of what is to be "
+                "learned; data.label names the one."
             )
 
 

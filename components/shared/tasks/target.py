@@ -52,6 +52,18 @@ class Seen(Protocol):
     def is_classes(self) -> bool:
         """Whether its values can be classes."""
 
+    @property
+    def is_id(self) -> bool:
+        """Whether nearly every row has a value of its own, which is no text."""
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it says yes or no: 0 or 1, true or false."""
+
+    @property
+    def joint(self) -> str:
+        """What stands between several labels in a cell; "" where a cell is one."""
+
 
 class AnswerReader(Protocol):
     """Makes answers of rows."""
@@ -106,6 +118,8 @@ class Target:
     """The columns of features that a network learns from."""
     several: bool = False
     """Whether several columns can make an answer."""
+    optional: bool = False
+    """Whether rows have an answer without a column of it."""
     named: bool = True
     """Whether strata are names that people gave: they are `labels` in `snapshot.json`; rare ones may be dropped."""
     exclusive: bool = False
@@ -116,6 +130,8 @@ class Target:
     """What strata are called, one and several: "class" and "classes"; where they have no names, "" and the answers."""
     answers: str = "has an answer"
     """What an input does that has an answer, as a sentence ends: "belongs to one of {count} classes"."""
+    if_empty: str = ""
+    """What a job may say where an empty cell is an answer, for people who have such cells."""
     contradiction: str = "same input with different labels"
     """Why rows are set aside that `merge` makes nothing of."""
 
@@ -124,6 +140,10 @@ class Target:
 
         Of classes, who reads columns (`components.shared.profile.reading`) knows more.
         """
+        return []
+
+    def together(self, columns: Sequence[Seen]) -> list[str]:
+        """Returns the columns that make an answer together, such as one of 0 and 1 for each label; [] where none do."""
         return []
 
     def claims(self, columns: Sequence[Seen]) -> bool:

@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
@@ -18,7 +20,7 @@ from components.finetune.fusion import fuse_answers
 from components.finetune.lexical import top_words
 from components.finetune.search import answers_better
 from components.finetune.settings import FinetuneSettings
-from components.register.copies import copy_predictor
+from components.register.package import write_package
 from components.shared.artifact import open_artifact
 from components.shared.lexical.corpus import Corpus, Reading
 from components.shared.lexical.vectorizer import Vectorizer
@@ -110,9 +112,12 @@ def test_thresholds_of_words_alone_are_those_that_are_told(data: Data, words_mod
 
 
 def test_words_alone_are_served_without_torch(data: Data, words_model: Path, tmp_path: Path) -> None:
-    assert "torch" not in open_artifact(words_model, "model").producer["requirements"]
-    folder = copy_predictor("lexical", data.task, tmp_path / "predictor")
-    assert not [path for path in folder.rglob("*.py") if "import torch" in path.read_text()]
+    write_package(open_artifact(words_model, "model"), tmp_path / "package", "0" * 32)
+    texts = ["the old soup near salt and an oven", "wine bread", ""]
+    found = mlflow.pyfunc.load_model(str(tmp_path / "package")).predict(pd.DataFrame({"input_1": texts}))
+    assert found.to_dict("list") == load_artifact(words_model).answers([(text,) for text in texts])
+    assert "torch" not in (tmp_path / "package/requirements.txt").read_text()
+    assert not [path for path in (tmp_path / "package").rglob("*.py") if "import torch" in path.read_text()]
 
 
 def test_the_same_texts_give_the_same_bytes(data: Data, words_model: Path, tmp_path: Path) -> None:

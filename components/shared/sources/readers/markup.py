@@ -134,13 +134,17 @@ class _Parser:
 
 
 def _row(element: _Element, parents: Sequence[_Element]) -> dict[str, Any]:
-    """Returns the values of an element; of images their file and the one label that they have, or a list."""
+    """Returns the values of an element; of images their file, the one label that they have, or a list, and `labels`.
+
+    Who looked at an image (Pascal VOC) and found nothing gives it no label; CVAT lists images that nobody has seen.
+    """
     if element.tag == "annotation" and not parents:
         names = [_child(one, "name") for one in element.children if one.tag == "object"]
-        return {"file_name": _child(element, "filename"), "label": _one(names)}
+        return {"file_name": _child(element, "filename"), "label": _one(names), "labels": _each(names)}
     if parents and parents[0].tag == "annotations" and "name" in element.attributes and element.tag == "image":
         tags = [one for one in element.children if one.tag == "tag"] or element.children
-        return {"file_name": element.attributes["name"], "label": _one([one.attributes.get("label") for one in tags])}
+        names = [one.attributes.get("label") for one in tags]
+        return {"file_name": element.attributes["name"], "label": _one(names), "labels": _each(names) or None}
     if parents and parents[0].tag == "annotations" and element.tag in ("version", "meta"):
         return {}  # CVAT's own
     return dict(_flat(element, ""))
@@ -152,8 +156,12 @@ def _child(element: _Element, tag: str) -> str | None:
 
 def _one(names: Sequence[str | None]) -> Any:
     """Returns the one name, a list of several, None of none."""
-    found = list(dict.fromkeys(name for name in names if name))
+    found = _each(names)
     return found[0] if len(found) == 1 else found or None
+
+
+def _each(names: Sequence[str | None]) -> list[str]:
+    return list(dict.fromkeys(name for name in names if name))
 
 
 def _flat(element: _Element, before: str) -> Iterator[tuple[str, Any]]:

@@ -14,6 +14,7 @@ class Head(LinearHead):
     """A logit for each class; their softmax is the probability."""
 
     exclusive: ClassVar[bool] = True
+    blended: ClassVar[str] = "label"
 
     def targets(self, columns: Columns) -> Outputs:
         """Returns `label`, int64 [batch]: numbers of the classes."""

@@ -1,27 +1,33 @@
-"""Multi-label classification: a text, or a pair of texts, has any number of labels."""
+"""Multi-label classification: a text, a pair of texts, or a picture has any number of labels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from components.shared.baselines import Baseline, Labelled, Terms
+from components.shared.modalities import IMAGE, TEXT
 from components.shared.tasks import register
+from components.shared.tasks.common import CommonTask
 from components.shared.tasks.multi_label.answers import PREDICTION
 from components.shared.tasks.multi_label.metrics import METRICS
-from components.shared.tasks.multi_label.samples import topics
+from components.shared.tasks.multi_label.samples import scenes, topics
 from components.shared.tasks.multi_label.target import LabelSets
 from components.shared.tasks.scoring import Scoring
-from components.shared.tasks.text_task import TextTask
 
 
 @dataclass(frozen=True)
-class MultiLabel(TextTask):
-    """Texts that have any number of labels each."""
+class MultiLabel(CommonTask):
+    """Texts, or pictures, that have any number of labels each.
+
+    Attributes:
+        make_sample: Makes rows, see `sample`.
+    """
 
     package = __name__
     prediction = PREDICTION
     metrics = METRICS
     part = ("label", "F1")
+    make_sample: Callable[[int, int], list[dict[str, Any]]] = topics
 
     @property
     def scoring(self) -> Scoring:
@@ -33,14 +39,23 @@ class MultiLabel(TextTask):
     def baselines(
         self, train: Labelled, validation: Labelled, test: Sequence[Sequence[Any]], terms: Terms
     ) -> Iterator[Baseline]:
-        """A logistic regression and a linear SVM a label, on words and on characters."""
-        from components.shared.tasks.multi_label.baselines import text_baselines  # scikit-learn
+        """A logistic regression and a linear SVM a label, on words and characters, or on gradients and pixels."""
+        if self.modality is TEXT:
+            from components.shared.tasks.multi_label.baselines import text_baselines  # scikit-learn
 
-        return text_baselines(train, validation, test, terms)
+            return text_baselines(train, validation, test, terms)
+        from components.shared.tasks.multi_label.pictures import picture_baselines
+
+        return picture_baselines(train, validation, test, terms)
 
     def sample(self, count: int, seed: int) -> list[dict[str, Any]]:
         """Returns made-up rows that can be learned (columns `input_1`, … and `label`), to try the chain on."""
-        return topics(count, seed)
+        return self.make_sample(count, seed)
 
 
 TASK = register(MultiLabel("multi-label-classification", (1, 2), LabelSets()))
+register(
+    MultiLabel(
+        "image-multi-label-classification", (1,), LabelSets(), {"inputs": ["image"]}, modality=IMAGE, make_sample=scenes
+    )
+)

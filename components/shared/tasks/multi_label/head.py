@@ -1,7 +1,7 @@
 """The head of a multi-label classification: any number of labels an example. It goes with a registered model."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ _HALF = 0.5
 class Head(LinearHead):
     """A logit for each label, whose sigmoid is its probability; labels from a threshold of their own on are given."""
 
+    blended: ClassVar[str] = "labels"
     thresholds: Tensor
 
     def __init__(self, width: int, spec: Spec) -> None:

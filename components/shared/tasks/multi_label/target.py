@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.shared.errors import InputError
-from components.shared.sources.labels import LabelReader, check_classes, joined, text_of
+from components.shared.sources.labels import LabelReader, check_classes, joined, parted_by_blanks, text_of
 from components.shared.tasks.classification.target import refuse_many
 from components.shared.tasks.strata import NONE
 from components.shared.tasks.target import Asked, Found, Seen, Target, named, refuse_untrained
@@ -20,7 +20,10 @@ _TRUE, _FALSE = {"1", "true", "yes"}, {"0", "false", "no"}
 _DELIMITERS = "|;,"  # that people put between labels
 _HALF = 0.5
 _NAMES = ("labels", "label", "tags", "categories", "topics", "genres", "classes", "targets", "keywords", "cats")
+_SINGLE = ("words", "whole number", "truth value", "number")
 _WORDS = {"tokens", "words", "ner_tags", "pos_tags", "chunk_tags", "spans", "entities"}
+_SPLITS = {"is_valid", "is_train", "is_test", "is_val", "valid", "train", "test", "val", "validation", "holdout"}
+_FLAGS = 3  # columns of 0 and 1 that are labels; two may be anything
 _LONGEST = 100_000  # characters of a cell
 
 
@@ -47,22 +50,42 @@ class LabelSets(Target):
     features = pa.schema([("labels", pa.list_(pa.int32()))])
     several = True
     kinds = ("label", "labels")
+    if_empty = "task_args: {empty_is_none: true}, if an empty cell says that there is no label"
     answers = "has any number of {count} labels, or none"
 
     def columns_in(self, columns: Sequence[Seen]) -> list[str]:
         """See `Target`: lists."""
         others = [column.name for column in columns if column.kind == "list" and column.name.lower() not in _WORDS]
         found = named(columns, _NAMES, ("list",))[:1] or others
-        return found or named(columns, _NAMES, ("words", "text"))[:1]  # one text with a delimiter
+        joint = [column for column in columns if column.joint]  # one text with a delimiter
+        found = found or named(joint, _NAMES, ("words",))[:1] or named(columns, _NAMES, ("words", "text"))[:1]
+        return found or [column.name for column in joint]
+
+    def together(self, columns: Sequence[Seen]) -> list[str]:
+        """See `Target`: three columns of 0 and 1 or more, where no other column could be an answer."""
+        flags = [column for column in columns if column.is_flag and column.name.strip().lower() not in _SPLITS]
+        others = [column for column in columns if not column.is_flag]
+        free = all(column.kind in ("picture", "text", "empty") or column.is_id for column in others)
+        return [column.name for column in flags] if free and len(flags) >= _FLAGS else []
 
     def claims(self, columns: Sequence[Seen]) -> bool:
-        """See `Target`: a list with the name of labels."""
-        words = named(columns, ("tokens", "words"), ("list",))
-        return bool(named(columns, _NAMES, ("list",))) and not words
+        """See `Target`: a list, or labels in one text, with the name of labels; or columns of 0 and 1."""
+        if named(columns, ("tokens", "words"), ("list",)):
+            return False
+        classes = named([column for column in columns if column.is_classes and not column.joint], _NAMES, _SINGLE)
+        if lists := named(columns, _NAMES, ("list",)):
+            return not (lists == ["labels"] and classes == ["label"])  # one each: a reader tells it in both ways
+        joint = [column for column in columns if column.joint]
+        if named(joint, _NAMES, ("words",)) or (len(joint) == 1 and not named(columns, _NAMES, ("words", "text"))):
+            return not classes
+        return bool(self.together(columns))
 
     def args_for(self, profile: Mapping[str, Any]) -> dict[str, Any]:
         """See `Target`: what stands between labels in one text."""
-        _, joint = joined({label: sum(counts.values()) for label, counts in profile["classes"]})
+        labels = {label: sum(counts.values()) for label, counts in profile["classes"] if label != NONE}
+        _, joint = joined(labels)
+        if not joint and profile["label"].strip().lower() in _NAMES and parted_by_blanks(labels):
+            joint = " "
         return {"delimiter": joint} if joint and not self.options.delimiter else {}
 
     def reader(self, asked: Asked) -> "SetReader":

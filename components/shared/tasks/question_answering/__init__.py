@@ -8,6 +8,7 @@ from components.shared.backbones import Backbone
 from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.modalities import Encoder, Encoding
 from components.shared.tasks import register
+from components.shared.tasks.common import CommonTask
 from components.shared.tasks.question_answering.answers import PREDICTION
 from components.shared.tasks.question_answering.encoder import AnswerEncoder
 from components.shared.tasks.question_answering.metrics import METRICS
@@ -15,11 +16,10 @@ from components.shared.tasks.question_answering.samples import finds
 from components.shared.tasks.question_answering.target import Answers
 from components.shared.tasks.scoring import Scoring
 from components.shared.tasks.target import Target
-from components.shared.tasks.text_task import TextTask
 
 
 @dataclass(frozen=True)
-class QuestionAnswering(TextTask):
+class QuestionAnswering(CommonTask):
     """Question and context, and where in the context the answer stands; questions on one context stay together."""
 
     package = __name__

@@ -72,9 +72,18 @@ class Number(Target):
         return named(columns, _NAMES, _KINDS)[:1] or [column.name for column in columns if column.kind in _KINDS]
 
     def claims(self, columns: Sequence[Seen]) -> bool:
-        """See `Target`: numbers with the name of a score or a label, too many for classes."""
+        """See `Target`: numbers too many for classes, with the name of a score or a label, or in the only column left.
+
+        Whole numbers that are all different may be an id.
+        """
         found = named(columns, _NAMES, ("number",))[:1]
-        return any(column.name in found and not column.is_classes for column in columns)
+        if any(column.name in found and not column.is_classes for column in columns):
+            return True
+        inputs = ("picture", "text", "empty")
+        left = [one for one in columns if one.kind not in inputs and not (one.kind == "words" and one.is_id)]
+        if len(left) != 1 or left[0].is_classes or left[0].is_flag:
+            return False
+        return left[0].kind == "number" or (left[0].kind == "whole number" and not left[0].is_id)
 
     def reader(self, asked: Asked) -> "NumberReader":
         """See `Target`."""

@@ -8,6 +8,7 @@ from components.shared.backbones import Backbone
 from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.modalities import Encoder, Encoding
 from components.shared.tasks import register
+from components.shared.tasks.common import CommonTask
 from components.shared.tasks.scoring import Scoring
 from components.shared.tasks.target import Target
 from components.shared.tasks.text_retrieval.answers import PREDICTION
@@ -15,11 +16,11 @@ from components.shared.tasks.text_retrieval.encoder import PairEncoder
 from components.shared.tasks.text_retrieval.metrics import METRICS
 from components.shared.tasks.text_retrieval.samples import notes
 from components.shared.tasks.text_retrieval.target import Relevance
-from components.shared.tasks.text_task import TextTask
+from components.shared.tasks.text_retrieval.unfolding import Pair, pairs_of
 
 
 @dataclass(frozen=True)
-class TextRetrieval(TextTask):
+class TextRetrieval(CommonTask):
     """Queries and passages, and whether they belong together; all pairs of a query stay in one split."""
 
     package = __name__
@@ -37,6 +38,10 @@ class TextRetrieval(TextTask):
         from components.shared.tasks.text_retrieval.scoring import RetrievalScoring
 
         return RetrievalScoring()
+
+    def unfolded(self, inputs: Mapping[str, Any], labels: Mapping[str, Any]) -> list[Pair] | None:
+        """Returns the pairs of a row of triplets, or of lists; None where the row is one pair."""
+        return pairs_of(inputs, labels)
 
     def encoder(self, backbone: Backbone, encoding: Encoding) -> Encoder:
         """Returns an encoder with the backbone's own tokenizer, that reads both texts apart."""

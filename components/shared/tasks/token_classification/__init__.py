@@ -8,8 +8,8 @@ from components.shared.backbones import Backbone
 from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.modalities import Encoder, Encoding
 from components.shared.tasks import register
+from components.shared.tasks.common import CommonTask
 from components.shared.tasks.scoring import Scoring
-from components.shared.tasks.text_task import TextTask
 from components.shared.tasks.token_classification.answers import PREDICTION
 from components.shared.tasks.token_classification.encoder import TokenEncoder
 from components.shared.tasks.token_classification.metrics import METRICS
@@ -18,7 +18,7 @@ from components.shared.tasks.token_classification.target import Entities, words_
 
 
 @dataclass(frozen=True)
-class TokenClassification(TextTask):
+class TokenClassification(CommonTask):
     """Texts in which entities stand."""
 
     package = __name__

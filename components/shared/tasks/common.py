@@ -1,4 +1,4 @@
-"""What tasks of texts have in common: their inputs are as they are, and beside them stands what is answered."""
+"""What most tasks have in common: inputs of one kind, as they are, and beside them what is answered."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from components.shared.tasks.target import Target
 
 
 @dataclass(frozen=True)
-class TextTask:
-    """A task of texts; each has its own target, metrics and predictions.
+class CommonTask:
+    """A task of inputs of one kind; each has its own target, metrics and predictions.
 
     Attributes:
         name: What a job calls it.
@@ -24,18 +24,19 @@ class TextTask:
         columns: The fields of `data` in a job that have a default with this task.
         target: What an answer is.
         grouped_by: Which of the inputs is never parted; None: each example is dealt alone.
+        modality: What an input is.
     """
 
     package: ClassVar[str]
     prediction: ClassVar[pa.Schema]
     metrics: ClassVar[tuple[Metric, ...]]
     part: ClassVar[tuple[str, str]] = ("", "")
-    modality: ClassVar[Modality] = TEXT
     name: str
     input_counts: tuple[int, ...]
     target: Target
     columns: Mapping[str, Any] = field(default_factory=dict)
     grouped_by: int | None = None
+    modality: Modality = TEXT
 
     @property
     def input_type(self) -> pa.DataType:
@@ -61,5 +62,5 @@ class TextTask:
         return self.modality.reason_to_reject(inputs, limits)
 
     def encoder(self, backbone: Backbone, encoding: Encoding) -> Encoder:
-        """Returns an encoder with the backbone's own tokenizer, and the answers beside."""
+        """Returns an encoder with the backbone's own tokenizer, or preprocessing, and the answers beside."""
         return Beside(self.modality.encoder(backbone, encoding, self.name), self.target, encoding.spec)
