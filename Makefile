@@ -48,7 +48,7 @@ demo-retrain: setup
 	@printf '\nWhat the registry tells\n'
 	@$(BIN)/graft models show aws-retrain --root .graft/demo-retrain
 
-# Files of tests side by side, one a core; on many cores no more than memory is there for.
+# Files of tests side by side (tests/workers.py): on two cores three at a time, on many no more than memory is there for.
 test: setup
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 

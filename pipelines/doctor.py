@@ -18,13 +18,14 @@ from rich.text import Text
 
 from components.shared import tracking
 from components.shared.errors import GraftError, ServiceError
+from components.shared.storage import is_s3
 from pipelines.checks import store
 from pipelines.checks.backbone import check_backbone
 from pipelines.checks.data import check_data
 from pipelines.checks.finding import FAILED, PASSED, WARNING, Check, Finding, failed, passed, warning
 from pipelines.checks.image import check_image
 from pipelines.checks.kubeflow import check_kubeflow
-from pipelines.checks.machine import check_processor, check_root, disk
+from pipelines.checks.machine import check_folder, check_processor, disk
 from pipelines.checks.mlflow import ADDRESS, FAST, check_mlflow
 from pipelines.checks.notify import check_notify
 from pipelines.deployment import load_deployment
@@ -115,7 +116,7 @@ def _checks_of_place(deployment: "Deployment | None", endpoint: str, root: Path)
     """Returns what is to be looked at whatever the job is: this machine, or the cluster."""
     if deployment is None:
         return {
-            "root": functools.partial(check_root, root),
+            "root": functools.partial(check_folder, "root", root, "--root"),
             "processor": check_processor,
             "notify": functools.partial(check_notify, None),
         }
@@ -133,11 +134,20 @@ def _checks_of_job(job: "Job | None", endpoint: str, root: Path | None) -> dict[
     checks: dict[str, Check] = {"mlflow": functools.partial(check_mlflow, job.model if job else None)}
     if job is None:
         return checks
+    if job.checkpoint.uri:
+        checks["checkpoint"] = functools.partial(_check_checkpoints, job.checkpoint.uri, endpoint, root is not None)
     return {
         **checks,
         "data": functools.partial(check_data, job, endpoint, root),
         "backbone": functools.partial(check_backbone, job.backbone, endpoint, root is not None),
     }
+
+
+def _check_checkpoints(uri: str, endpoint: str, here: bool) -> Iterator[Finding]:
+    """Looks whether checkpoints could be written, long before the first one is due."""
+    if here and not is_s3(uri):
+        return check_folder("checkpoint", Path(uri).expanduser(), "checkpoint.uri")
+    return store.check_writable("checkpoint", uri, endpoint)
 
 
 class _Running(threading.Thread):

@@ -16,6 +16,9 @@ from pipelines.deployment import Deployment
 from pipelines.job import Job
 from pipelines.kubeflow import create, ensure, experiment_id, first_named
 
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Reads a package, two thousand lines, six times faster where libyaml is there."""
+
 _NAME = 100  # characters of a model's name in a run's: older servers keep 191 in all
 
 
@@ -78,7 +81,7 @@ def _upload(client: Any, namespace: str | None, name: str, package: Path) -> Ver
 
     found = find()
     version = found or create(lambda: client.upload_pipeline_version(str(package), version_name, **there), find)
-    steps = tuple(sorted(steps_of(next(yaml.safe_load_all(content)))))
+    steps = tuple(sorted(steps_of(next(yaml.load_all(content, LOADER)))))
     return Version(pipeline.pipeline_id, version.pipeline_version_id, version_name, steps, not found)
 
 

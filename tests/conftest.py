@@ -23,6 +23,7 @@ for name in ("MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "GRAFT
 SCRATCH = tempfile.mkdtemp(prefix="graft-tests-")
 os.environ["TMPDIR"] = tempfile.tempdir = SCRATCH
 os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = f"{SCRATCH}/hypothesis"
+os.environ.setdefault("GRAFT_TESTS", f"{os.getpid()}:{SCRATCH}")  # all workers', and the process that ends last
 
 import hypothesis
 import pytest
@@ -31,6 +32,7 @@ from components.ingest.ingest import IngestSettings, ingest
 from components.shared import s3 as store
 from components.shared import tasks
 from components.transform.transform import TransformSettings, transform
+from tests import disks, workers
 from tests.backbones import make_bert
 from tests.servers import s3_server
 
@@ -39,9 +41,28 @@ TRAINING: dict[str, Any] = {"strategy": "full", **NUMBERS}
 
 store._LONGEST_PAUSE = 0.02  # as many tries as ever, but no test waits for them
 
+disks.wait_for_none()
+
 # The same examples each time; none are kept.
 hypothesis.settings.register_profile("graft", database=None, derandomize=True, deadline=None)
 hypothesis.settings.load_profile("graft")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sets what takes longest before the rest."""
+    workers.longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`--numprocesses auto`."""
+    return workers.how_many()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile`."""
+    return workers.by_file(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_unconfigure() -> None:

@@ -1,11 +1,27 @@
-"""Small disks, as only root can mount them: full, or not to be written."""
+"""Disks that tests need not wait for; small ones, as only root can mount them: full, or not to be written."""
 
 import contextlib
+import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy
+from sqlalchemy.engine import Engine
+
+
+def wait_for_none() -> None:
+    """Lets this process write to no disk before it goes on: that is for power cuts, and no test cuts the power."""
+    os.fsync = lambda number: None
+    sqlalchemy.event.listen(Engine, "connect", _do_not_wait)
+
+
+def _do_not_wait(database: Any, _: object) -> None:
+    if isinstance(database, sqlite3.Connection):
+        database.execute("PRAGMA synchronous = OFF")
 
 
 @contextlib.contextmanager

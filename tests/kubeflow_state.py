@@ -142,7 +142,7 @@ class Kubeflow:
         given = (query.get("name"), pipeline)
         if any((item["name"], item["pipeline_id"]) == given for item in self.versions.values()):
             raise Refusal(409, "Failed to create a pipeline version")
-        spec, *platform = yaml.safe_load_all(body)
+        spec, *platform = yaml.load_all(body, yaml.CSafeLoader)
         made = {"name": given[0], "display_name": given[0], "pipeline_id": pipeline, "pipeline_spec": spec}
         made["platform"] = platform[0] if platform else {}
         return self._add(self.versions, "pipeline_version_id", made)

@@ -1,6 +1,7 @@
 """Real services on loopback for tests: an S3 endpoint, an HTTP server that stands for the hub."""
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -24,22 +25,25 @@ _PATIENCE = 120  # seconds until a server must answer
 
 @contextlib.contextmanager
 def s3_server() -> Iterator[str]:
-    """Starts moto's S3 over HTTP, empty; gives its address."""
+    """Gives the address of moto's S3 over HTTP, empty: its buckets belong to the process, and so does the server."""
+    host, port = _moto().get_host_and_port()
+    requests.post(f"http://{host}:{port}/moto-api/reset", timeout=30)
+    yield f"http://{host}:{port}"
+
+
+@functools.cache
+def _moto() -> ThreadedMotoServer:
+    """Starts the server; it takes half a second to stop, so it is left to the process's end."""
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
-    try:
-        host, port = server.get_host_and_port()
-        requests.post(f"http://{host}:{port}/moto-api/reset", timeout=30)  # its buckets belong to the process
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
+    return server
 
 
 @contextlib.contextmanager
 def http_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """Starts an HTTP server on loopback; yields its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)  # stops at once
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -119,17 +119,27 @@ class Classifier:
             stop: Its end.
             inputs: As of `probabilities`; what an answer repeats of them is empty where there are none.
         """
-        if self.predictor is not None or self.network.head.exclusive:
+        if self.predictor.head is None if self.predictor is not None else self.network.head.exclusive:
             return self.probabilities(start, stop, inputs)
         begun = time.perf_counter()
-        first, last = np.searchsorted(self.split.examples, [start, stop])
-        rows = np.arange(first, last)
-        outputs = self.family.outputs_of(self.network, self.split.take(rows), self.padding, self.batch_size)
-        extras: dict[str, Any] = {**self.split.take_lists(rows), "example": self.split.examples[rows] - start}
-        extras["inputs"] = list(zip(*inputs, strict=True)) if inputs else [("",)] * (stop - start)
-        found = self.network.head.decode(defaultdict(list, outputs), defaultdict(list, extras))
+        found = self._decoded(start, stop, inputs)
         self.seconds += time.perf_counter() - begun
         return self.scoring.read(found, self.spec)
+
+    def _decoded(self, start: int, stop: int, inputs: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
+        """Returns the columns of the task's prediction, of a range of examples."""
+        if self.predictor is not None:
+            return self.predictor.predict(list(zip(*inputs, strict=True)))
+        first, last = np.searchsorted(self.split.examples, [start, stop])
+        rows = np.arange(first, last)
+        columns = dict(self.split.take(rows))
+        extras: dict[str, Any] = {**self.split.take_lists(rows), "example": self.split.examples[rows] - start}
+        if self.beside is not None:
+            columns |= wide_columns(self.beside, inputs, extras)
+        outputs = self.family.outputs_of(self.network, columns, self.padding, self.batch_size)
+        extras["inputs"] = list(zip(*inputs, strict=True)) if inputs else [("",)] * (stop - start)
+        found: dict[str, list[Any]] = self.network.head.decode(defaultdict(list, outputs), defaultdict(list, extras))
+        return found
 
     @property
     def ids(self) -> Sequence[str]:

@@ -9,9 +9,9 @@ import numpy as np
 from components.finetune.calibration import calibrate
 from components.finetune.learned import Verdict, dealt_out, verdict_of
 from components.finetune.study import Study, Trained
-from components.shared.backbones.network import Network
 from components.shared.linear import softmax
 from components.shared.selection import selection_of
+from components.shared.tasks.objective import Objective, Outputs, Targets
 
 RECIPE = ("learning_rate", "epochs", "batch_size", "layer_decay", "logit_adjustment", "flip")
 """Settings that a later training needs to repeat this one."""
@@ -46,18 +46,29 @@ def judge(trained: Trained, logits: np.ndarray, truth: np.ndarray, labels: np.nd
 
 
 def judge_answers(trained: Trained, study: Study) -> None:
-    """Adds to a network whether anything was learned, and fits what turns its outputs into answers.
+    """Adds to a model whether anything was learned, and fits what turns its outputs into answers.
 
     As `judge` does, of any task: on the validation examples of its study.
     """
-    assert isinstance(trained.network, Network), "it has a head"
-    outputs, targets = study.outputs(trained)
+    judge_outputs(trained, study.objective, *study.outputs(trained), study.selection)
+
+
+def judge_outputs(trained: Trained, objective: Objective, outputs: Outputs, targets: Targets, selection: str) -> None:
+    """Does what `judge_answers` does, by what the model makes of validation examples.
+
+    Args:
+        trained: The model.
+        objective: Of the task.
+        outputs: What its head makes of them.
+        targets: Their target columns.
+        selection: What was chosen by.
+    """
     others = max(0, len(trained.candidates or ()) - 1)
-    verdict = learned_of(trained, study, others + len(trained.history.epochs))
-    calibration = study.objective.calibrate(trained.network.head, outputs, targets)
+    verdict = dealt_out(objective, outputs, targets, selection, others + len(trained.history.epochs))
+    calibration = objective.calibrate(trained.network.head, outputs, targets)
     trained.judgement = {
         **dataclasses.asdict(verdict),
-        "selection": study.selection,
+        "selection": selection,
         "calibration": calibration or None,
         "temperature": 1.0,
     }

@@ -1,5 +1,6 @@
 """`strategy: lexical`, `gradients`: a linear model of these alone. Megabytes or less, and served without torch."""
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from components.finetune.classical import ClassicalFit
+from components.finetune.fitters import Answers
 from components.finetune.history import History
 from components.finetune.settings import NOUNS
 from components.finetune.wide import carriers
+from components.shared.backbones.head import Head
 from components.shared.columns import Columns, save_columns, save_weights
 from components.shared.errors import InputError
 
@@ -23,13 +26,15 @@ class LinearModel:
 
     Attributes:
         maker: Makes its columns of raw inputs.
-        weight: float32 [columns, classes].
-        bias: float32 [classes].
+        weight: float32 [columns, outputs].
+        bias: float32 [outputs].
+        head: Makes answers of the outputs where they are no classes: that of the task, without weights of its own.
     """
 
     maker: Columns
     weight: np.ndarray
     bias: np.ndarray
+    head: Head | None = None
 
     @property
     def parameters(self) -> int:
@@ -39,7 +44,7 @@ class LinearModel:
     def save(self, folder: Path) -> None:
         """Writes the columns' JSON and safetensors."""
         save_columns(self.maker, folder)
-        save_weights(self.maker.kind, self.weight, self.bias, folder)
+        save_weights(self.maker.kind, self.weight, self.bias, folder, self._kept())
 
     def cool(self, temperature: float) -> None:
         """Divides all logits by a temperature, for good."""
@@ -48,12 +53,22 @@ class LinearModel:
 
     def describe(self) -> dict[str, Any]:
         """Returns what `model.json` tells beside."""
-        return {"columns": self.maker.width}
+        return {"columns": self.maker.width, **({} if self.head is None else {"head": self.head.kind})}
+
+    def _kept(self) -> dict[str, np.ndarray]:
+        """Returns what the head needs to make answers (thresholds, say), by name."""
+        return {} if self.head is None else {name: part.cpu().numpy() for name, part in self.head.named_buffers()}
 
 
-def model_of(fit: ClassicalFit) -> LinearModel:
-    """Returns the model of a fit, to be saved."""
-    return LinearModel(fit.maker, fit.linear.weight.T.copy(), fit.linear.bias.copy())
+def model_of(fit: ClassicalFit, answers: Answers | None = None) -> LinearModel:
+    """Returns the model of a fit, to be saved.
+
+    Args:
+        fit: Its weights.
+        answers: What is answered where it is no one class of several.
+    """
+    head = None if answers is None else copy.deepcopy(answers.own.head)
+    return LinearModel(fit.maker, fit.linear.weight.T.copy(), fit.linear.bias.copy(), head)
 
 
 def history_of(fit: ClassicalFit) -> History:
@@ -71,7 +86,10 @@ def no_words() -> InputError:
     )
 
 
-def note_alone(fit: ClassicalFit, labels: list[str]) -> dict[str, Any]:
+def note_alone(fit: ClassicalFit, labels: list[str], exclusive: bool = True) -> dict[str, Any]:
     """Returns the content of `notes/lexical.json`, or `notes/gradients.json`: the columns carry all."""
-    sides = {NOUNS[fit.maker.kind]: {"share": 1.0, "accuracy": fit.validation["accuracy"]}}
-    return carriers(fit.maker, fit.linear.weight, labels, fit, sides)
+    scores = {name: value for name, value in fit.validation.items() if name != "validation_loss"}
+    told = {"accuracy": scores["accuracy"]} if exclusive else scores
+    return carriers(
+        fit.maker, fit.linear.weight, labels, fit, {NOUNS[fit.maker.kind]: {"share": 1.0, **told}}, exclusive
+    )

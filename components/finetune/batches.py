@@ -1,8 +1,13 @@
 """Which examples go together: batches of like length, in an order that the seed decides."""
 
+import functools
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
+
+from components.shared.errors import InputError
 
 POOL_BATCHES = 64
 LEAST = 2
@@ -55,18 +60,64 @@ def padding(lengths: np.ndarray, batch_size: int, seed: int) -> float:
     return 1.0 - float(lengths.sum()) / computed
 
 
-def together(
-    lengths: np.ndarray, rows: int, batch_size: int, seed: int, epoch: int, least: int = LEAST
-) -> Iterator[np.ndarray]:
-    """Yields the batches of one epoch of examples that have several rows each, which stand side by side.
+@dataclass(frozen=True)
+class Batches:
+    """The batches of all epochs, of examples that have several rows each, which stand side by side.
 
-    Args:
+    Attributes:
         lengths: int [rows of all], what each costs.
         rows: Of an example.
-        batch_size: Examples in a batch.
+        size: Examples in a batch; where some are of one group, about so many.
         seed: See `epoch_batches`.
-        epoch: See `epoch_batches`.
-        least: See `epoch_batches`.
+        least: See `epoch_batches`; of groups, where there are some.
+        groups: int [examples], which are never parted (a query's passages: it is to tell them apart); None: each alone.
     """
-    for examples in epoch_batches(lengths.reshape(-1, rows).max(1), batch_size, seed, epoch, least):
-        yield (examples[:, None] * rows + np.arange(rows)).ravel() if rows > 1 else examples
+
+    lengths: np.ndarray
+    rows: int
+    size: int
+    seed: int
+    least: int = LEAST
+    groups: np.ndarray | None = None
+
+    @property
+    def steps(self) -> int:
+        """How many batches an epoch has."""
+        return steps_of(len(self._units[0]), self._units[2], self.least)
+
+    def of(self, epoch: int) -> Iterator[np.ndarray]:
+        """Yields the batches of an epoch: the numbers of their rows."""
+        lengths, members, size = self._units
+        for units in epoch_batches(lengths, size, self.seed, epoch, self.least):
+            examples = units if members is None else np.concatenate([members[unit] for unit in units.tolist()])
+            yield (examples[:, None] * self.rows + np.arange(self.rows)).ravel() if self.rows > 1 else examples
+
+    @functools.cached_property
+    def _units(self) -> tuple[np.ndarray, list[np.ndarray] | None, int]:
+        """What is dealt: lengths of units, the examples of each (None: each is its own), units in a batch."""
+        lengths = self.lengths.reshape(-1, self.rows).max(1)
+        if self.groups is None or len(np.unique(self.groups)) == len(lengths):
+            return lengths, None, self.size
+        order = np.argsort(self.groups, kind="stable")
+        cuts = np.flatnonzero(np.diff(self.groups[order])) + 1
+        members = np.split(order, cuts)
+        size = max(1, round(self.size * len(members) / len(lengths)))
+        return np.array([lengths[own].max() for own in members]), members, size
+
+
+def check_batches(network: nn.Module, size: int) -> None:
+    """Refuses batches too small for a network's norms.
+
+    Args:
+        network: That learns.
+        size: Examples of a batch.
+
+    Raises:
+        InputError: They would have one example, and the norms need several.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if norms and size < LEAST:
+        raise InputError(
+            f"Batches would hold {size} example, but the network has {len(norms)} batch norms, which need several: set "
+            f"training.batch_size to {LEAST} or more, and give as many training examples."
+        )

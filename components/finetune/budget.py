@@ -13,7 +13,8 @@ from components.finetune import parallel
 from components.finetune.examples import Examples
 from components.shared.backbones.network import Network
 
-_CPU, _GPU = 5e10, 5e13  # operations a second that a thread and a GPU get done: only an order of magnitude
+_CPU = {"float32": 6e10, "bfloat16": 1.2e11}  # operations a second that a thread gets done: an order of magnitude
+_GPU = 5e13
 _STEP = 0.02  # seconds that a step costs at least
 _LEAST, _MOST = 1.0, 20.0  # minutes
 _TRAINING = 4.0  # a step of training costs so many forward passes
@@ -42,12 +43,19 @@ class Budget:
         return parallel.group().agree(60 * self.minutes - (self._clock() - self._began))
 
     @property
+    def whole(self) -> float:
+        """Seconds that there were in the beginning."""
+        return 60 * self.minutes
+
+    @property
     def is_spent(self) -> bool:
         """Whether so much more than the budget is gone that what runs is ended."""
         return self.left < -60 * self.minutes * (_LENIENCE - 1)
 
 
-def minutes_for(network: Network, train: Examples, validation: Examples, epochs: int, batch_size: int) -> float:
+def minutes_for(
+    network: Network, train: Examples, validation: Examples, epochs: int, batch_size: int, precision: str
+) -> float:
     """Returns how long a search may take: for two whole trainings, from 1 to 20 minutes.
 
     It is told by the network's operations and what such a device does in a second, not measured: so it is the same the
@@ -59,13 +67,14 @@ def minutes_for(network: Network, train: Examples, validation: Examples, epochs:
         validation: What candidates are judged by.
         epochs: Of a training.
         batch_size: Examples a step.
+        precision: What is computed in.
     """
     places = np.linspace(0, len(train) - 1, min(8, len(train))).astype(int)
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         network(**train.batch(places))
     threads = torch.get_num_threads()
-    speed = _GPU * parallel.group().size if train.device.type == "cuda" else _CPU * threads
+    speed = _GPU * parallel.group().size if train.device.type == "cuda" else _CPU[precision] * threads
     forward = counter.get_total_flops() / len(places) / speed
     examples, steps = len(train) + len(validation), epochs * len(train) / batch_size
     training = epochs * (_TRAINING * len(train) + len(validation)) * forward + _STEP * steps

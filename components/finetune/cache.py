@@ -60,6 +60,11 @@ class States:
         states = torch.from_numpy(found)
         return states if self.dtype == torch.float32 else states.view(torch.bfloat16)
 
+    def rows(self, numbers: np.ndarray) -> Tensor:
+        """Returns some rows among those of all examples, one after the other: [numbers, …]."""
+        found = torch.from_numpy(self._values[numbers])
+        return found if self.dtype == torch.float32 else found.view(torch.bfloat16)
+
 
 def _reserve(path: Path, size: int) -> None:
     """Takes a file's room on the disk before it is mapped: on a full one a write into the map would end the process.

@@ -1,8 +1,8 @@
 """Linear models of what is seen without a network, the words of texts or the gradients of pictures: what they share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -10,6 +10,9 @@ from scipy.sparse import csr_matrix
 from components.shared.columns import Columns
 from components.shared.linear import Linear
 from components.shared.selection import selection_of
+
+if TYPE_CHECKING:
+    from components.finetune.fitters import Answers
 
 CHOICE, FIT = 40_000_000, 300_000_000  # numbers that are not 0 times classes: in a fit that chooses, in the last one
 _LEAST = 2_000  # examples that are chosen on, if there are so many
@@ -29,12 +32,13 @@ class Sample:
     """Training and validation examples, raw: all, or a fair sample that fits into memory.
 
     Attributes:
-        labels: int64 [training examples], their classes.
+        labels: int64 [training examples], their classes; all 0 where answers are no classes.
         numbers: int64 [training examples], which of the split's examples they are.
         truth: int64 [validation examples].
         validation_numbers: int64 [validation examples], which of the split's examples they are.
-        classes: How many there are.
+        classes: How many there are; where answers are no classes, how many outputs a linear layer has.
         total: How many training examples the sample is from.
+        answers: What is to be answered where it is no one class of several.
     """
 
     labels: np.ndarray
@@ -43,6 +47,7 @@ class Sample:
     validation_numbers: np.ndarray
     classes: int
     total: int
+    answers: "Answers | None" = field(default=None, kw_only=True)
 
     @property
     def selection(self) -> str:
@@ -71,7 +76,7 @@ class ClassicalFit:
         tried: Of each choice that was tried: `reading`, its scores, `seconds`.
         examples: How many training examples it was fitted on.
         total: How many there were.
-        train_loss: On the examples that it was fitted on, in nats.
+        train_loss: On the examples that it was fitted on; of classes in nats.
         seconds: Of everything.
     """
 
@@ -88,7 +93,7 @@ class ClassicalFit:
 
     @property
     def validation(self) -> dict[str, float]:
-        """`validation_loss`, `accuracy` and `macro_f1`."""
+        """`validation_loss` and the task's metrics; of classes `accuracy` and `macro_f1`."""
         return self.linear.validation
 
     @property

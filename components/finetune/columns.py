@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from components.finetune import alone
-from components.finetune.account import history_of, judge
+from components.finetune.account import history_of, judge, judge_outputs
 from components.finetune.curves import Curves
 from components.finetune.folds import ClassicalRefits, Crossed, Folds, finish, save_crossed
-from components.finetune.raw import Raw
+from components.finetune.raw import Raw, not_alone
 from components.finetune.settings import FinetuneSettings
 from components.finetune.starts import numbers_of
 from components.finetune.study import Trained, candidate
@@ -37,6 +37,8 @@ class ColumnsAlone:
                 "evaluation.learning_curve have nothing to train. Leave them out, or name a strategy with a backbone "
                 "beside it."
             )
+        if not raw.stands_alone:
+            raise not_alone(raw.kind)
         self.source, self.raw, self.settings = source, raw, settings
         self.numbers = numbers_of(source, settings, scratch)
         self.folds, self.without = folds
@@ -55,11 +57,17 @@ class ColumnsAlone:
         history = alone.history_of(fit)
         if telling:
             telling.entry(kind, "epoch", history.epochs[0])
-        note = alone.note_alone(fit, self.raw.labels)
+        answers = sample.answers
+        note = alone.note_alone(fit, self.raw.labels, answers is None)
         line = candidate(kind, fit.words, history.best, kept=True)
-        trained = Trained(alone.model_of(fit), kind, history, alone.FROZEN, candidates=[line], carriers=note)
+        trained = Trained(alone.model_of(fit, answers), kind, history, alone.FROZEN, candidates=[line], carriers=note)
         if self.folds is None:
-            judge(trained, fit.linear.logits(fit.validation_columns), sample.truth, sample.labels)
+            logits = fit.linear.logits(fit.validation_columns)
+            if answers is None:
+                judge(trained, logits, sample.truth, sample.labels)
+            else:
+                outputs = answers.outputs(logits)
+                judge_outputs(trained, answers.objective, outputs, answers.held, answers.selection)
             trained.crossed = {"reason": self.without} if self.without else {}
         else:
             refits, tell = ClassicalRefits(self.raw, fit, self.folds), telling.line if telling else lambda _: None
@@ -97,7 +105,7 @@ def save_alone(
     assert isinstance(model, alone.LinearModel), "it has no backbone"
     model.save(draft.path)
     told = features.read_json("features.json")
-    kept = {name: told[name] for name in ("task", "inputs", "labels")}
+    kept = {name: told[name] for name in ("task", "task_args", "inputs", "labels", "target") if name in told}
     kept |= save_crossed(crossed, draft, told["labels"])
     draft.write_json("model.json", {**kept, "family": model.maker.kind, "backbone": backbone, **model.describe()})
     notes: dict[str, Any] = {"device": "CPU", "precision": "float32", **model.describe(), "pooling": "none"}

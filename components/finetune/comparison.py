@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 
 from components.finetune.answers import Answers
 from components.finetune.examples import Examples
-from components.finetune.history import measured
+from components.finetune.history import in_words, measured
 from components.finetune.learners import Direct, predict
-from components.finetune.study import Study, Trained, in_words
+from components.finetune.study import Study, Trained
+from components.finetune.words import WideColumns
 from components.shared.backbones.network import Network
 from components.shared.outcomes import Outcome, join, outcome_of
 from components.shared.selection import rank
@@ -87,7 +88,8 @@ class Comparisons:
             return
         network, study = trained.network, self.study
         assert isinstance(network, Network), "it has a head"
-        for table in self.answers.tables(network, self.test, 2 * study.settings.batch_size, study.autocast):
+        test = dataclasses.replace(self.test, columns=self._columns(network))
+        for table in self.answers.tables(network, test, 2 * study.settings.batch_size, study.autocast):
             writer.write_table(table.add_column(0, "arm", pa.array([arm] * len(table), pa.string())))
 
     def _arms(self) -> Iterator[tuple[str, dict[str, Any], Trained]]:
@@ -137,13 +139,17 @@ class Comparisons:
             return self.predict(trained)
         network, autocast, outcomes = trained.network, self.study.autocast, []
         assert isinstance(network, Network), "no comparison is made without a backbone"
-        raw, maker = self.study.raw, network.beside
-        columns = raw.columns(maker, "test") if raw is not None and maker is not None else None
+        columns = self._columns(network)
         for start in range(0, len(self.test), _CHUNK):
             part = dataclasses.replace(self.test, numbers=self.test.numbers[start : start + _CHUNK], columns=columns)
             found = predict(network, Direct(part), 2 * self.study.settings.batch_size, autocast)
             outcomes.append(outcome_of(found, part.labels))
         return join(outcomes)
+
+    def _columns(self, network: Network) -> WideColumns | None:
+        """Returns the columns of the test examples, where a network has a branch for them."""
+        raw, maker = self.study.raw, network.beside
+        return raw.columns(maker, "test") if raw is not None and maker is not None else None
 
 
 _SCHEMA = pa.schema(

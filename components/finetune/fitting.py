@@ -27,6 +27,7 @@ from components.shared.tasks.objective import Objective
 _CHUNK = 4096  # examples at once
 _KEPT = 2 << 30  # bytes of vectors that may stay on the device
 _ITERATIONS = 200
+_A_MINUTE, _TOKENS, _LEAST, _FEW_ITERATIONS = 20_000, 100_000, 5_000, 60  # of tokens
 _EPOCHS, _RATE, _BATCH = 20, 1e-3, 256  # of gradient steps, where a head has no linear layer
 
 
@@ -74,12 +75,61 @@ class HeadFit:
         return {**told, **kept, "loss": "own", "balanced": False, "pooling": self.view.pooling, "unit": self.view.unit}
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How much a fit may take, told by numbers and not by a clock, so that the next time it is the same.
+
+    Attributes:
+        rows: What a view and a penalty are chosen on.
+        last: What the last fit takes; None: all.
+        iterations: Of each fit.
+        dense: Whether penalties between those of the path are tried in the end.
+    """
+
+    rows: int = ENOUGH
+    last: int | None = None
+    iterations: int = _ITERATIONS
+    dense: bool = True
+
+
+def effort_of(head: Head, minutes: float) -> Effort:
+    """Returns how much the fit of a head may take: of tokens, of which there are many, as many as the time allows.
+
+    Args:
+        head: Of the task.
+        minutes: That the whole search may take; 0: nobody said.
+    """
+    if head.level != "tokens":
+        return Effort()
+    last = int(_A_MINUTE * minutes) if minutes else _TOKENS
+    return Effort(max(_LEAST, min(ENOUGH, last)), max(_LEAST, last), _FEW_ITERATIONS, dense=False)
+
+
 class Vectors:
     """What enters the head: a vector an example, or one a token, with their targets, in chunks on a device."""
 
-    def __init__(self, states: States, examples: Examples, head: Head, view: View, most: int | None = None) -> None:
-        self.states, self.examples, self.head, self.view = states, examples, head, view
-        self.step = 1 if most is None or head.apart > 1 else max(1, len(examples) // most)
+    def __init__(
+        self,
+        states: States,
+        examples: Examples,
+        head: Head,
+        view: View,
+        most: int | None = None,
+        learned: bool = False,
+    ) -> None:
+        """Prepares them.
+
+        Args:
+            states: What the frozen backbone makes of the split.
+            examples: Of it.
+            head: Which they enter.
+            view: What it looks at.
+            most: How many are taken at most, about; None: all.
+            learned: Whether they are learned from: then tokens are left out that the loss has nothing of.
+        """
+        self.states, self.examples, self.head, self.view, self.learned = states, examples, head, view, learned
+        rows = int(states.lengths[examples.numbers].sum()) if head.level == "tokens" else len(examples)
+        self.step = 1 if most is None or head.apart > 1 else max(1, rows // most)
         self.center: Tensor | float = 0.0
         self.scale: Tensor | float = 1.0
         self._kept: list[tuple[Tensor, Batch]] | None = None
@@ -109,6 +159,8 @@ class Vectors:
             if self.head.level == "tokens":
                 lengths = torch.from_numpy(self.states.lengths[numbers]).to(device)
                 there = torch.arange(vectors.shape[1], device=device) < lengths[:, None]
+                if self.learned and (asked := self.head.asked(targets)) is not None:
+                    there &= asked
                 vectors, targets = vectors[there], {name: target[there] for name, target in targets.items()}
             else:
                 vectors = vectors[:, self.view.row]
@@ -128,6 +180,7 @@ def fit_head(
     selection: str,
     tell: Callable[[str], None],
     like: HeadFit | None = None,
+    effort: Effort = Effort(),
 ) -> HeadFit:
     """Fits a head: the view first, on an even part of many examples, then the penalty on a dense grid.
 
@@ -139,32 +192,45 @@ def fit_head(
         selection: What is chosen by.
         tell: Is told the outcome.
         like: Another one, whose view and penalty are taken: nothing is chosen.
+        effort: How much it may take.
 
     Raises:
         InputError: A vector is no number.
     """
-    fits = 0
+    fits, part = 0, ""
 
     def path(view: View, penalties: Sequence[float], most: int | None) -> HeadFit:
-        nonlocal fits
-        fit = _path if head.linear() is not None else _descend
-        found = fit(head, objective, look("train", view, most), look("validation", view, None), penalties, selection)
-        fits += len(found.tried)
+        nonlocal fits, part
+        train, held = look("train", view, most), look("validation", view, None)
+        if head.linear() is None:
+            found = _descend(head, objective, train, held, selection)
+        else:
+            found = _path(head, objective, train, held, penalties, selection, effort.iterations)
+        fits, part = fits + len(found.tried), f" on every {_ordinal(train.step)} row" if train.step > 1 else ""
         return found
 
     if like is not None:
-        return path(like.view, [like.chosen], None)
-    best = max([path(view, PENALTIES, ENOUGH) for view in views], key=lambda fit: rank(fit.validation, selection))
-    grid = [best.chosen, *(factor * best.chosen for factor in DENSE)] if best.chosen else [0.0]
-    dense = [path(best.view, [value], None) for value in grid]
+        return path(like.view, [like.chosen], effort.last)
+    best = max([path(view, PENALTIES, effort.rows) for view in views], key=lambda fit: rank(fit.validation, selection))
+    grid = (
+        [best.chosen, *(factor * best.chosen for factor in (DENSE if effort.dense else ()))] if best.chosen else [0.0]
+    )
+    dense = [path(best.view, [value], effort.last) for value in grid]
     tried = {**best.tried, **{value: loss for fit in dense for value, loss in fit.tried.items()}}
     best = dataclasses.replace(max(dense, key=lambda fit: rank(fit.validation, selection)), tried=tried, fits=fits)
-    tell(f"probe, {best.words}: validation loss {best.validation['validation_loss']:.4f}, best of {fits} fits")
+    loss = best.validation["validation_loss"]
+    tell(f"probe, {best.words}: validation loss {loss:.4f}, best of {fits} fits, the last{part or ' on all'}")
     return best
 
 
 def _path(
-    head: Head, objective: Objective, train: Vectors, validation: Vectors, penalties: Sequence[float], selection: str
+    head: Head,
+    objective: Objective,
+    train: Vectors,
+    validation: Vectors,
+    penalties: Sequence[float],
+    selection: str,
+    iterations: int,
 ) -> HeadFit:
     """Fits from the strongest penalty to weaker ones, each from where the last one ended, while validation gains."""
     center, scale, length = _moments(train)
@@ -179,7 +245,7 @@ def _path(
     best: HeadFit | None = None
     tried: dict[float, float] = {}
     for penalty in penalties:
-        _minimise(fitted, layer, train, penalty * length)
+        _minimise(fitted, layer, train, penalty * length, iterations)
         scores = objective.scores(_outputs(fitted, validation), validation.examples.target_columns())
         tried[penalty] = scores["validation_loss"]
         if best is not None and rank(scores, selection) <= rank(best.validation, selection):
@@ -190,11 +256,17 @@ def _path(
     return dataclasses.replace(best, tried=tried)
 
 
-def _minimise(head: Head, layer: nn.Linear, train: Vectors, penalty: float) -> None:
+def _ordinal(number: int) -> str:
+    """Returns "2nd", "3rd", "14th"."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
+    return f"{number}{ending}"
+
+
+def _minimise(head: Head, layer: nn.Linear, train: Vectors, penalty: float, iterations: int) -> None:
     """Minimises the mean loss + penalty / 2 · |weight|²."""
     optimizer = torch.optim.LBFGS(
         [layer.weight, layer.bias],
-        max_iter=_ITERATIONS,
+        max_iter=iterations,
         history_size=10,
         tolerance_grad=1e-5,
         tolerance_change=1e-8,
@@ -216,9 +288,7 @@ def _minimise(head: Head, layer: nn.Linear, train: Vectors, penalty: float) -> N
     optimizer.step(closure)  # type: ignore[no-untyped-call]
 
 
-def _descend(
-    head: Head, objective: Objective, train: Vectors, validation: Vectors, _: Sequence[float], selection: str
-) -> HeadFit:
+def _descend(head: Head, objective: Objective, train: Vectors, validation: Vectors, selection: str) -> HeadFit:
     """Trains a head without a linear layer by gradient steps; keeps the best epoch."""
     fitted = copy.deepcopy(head).to(train.examples.device)
     if not any(True for _ in fitted.parameters()):  # the vectors are the answer

@@ -2,7 +2,8 @@
 
 The two factors are fitted on validation examples (stacked generalization, Wolpert 1992): the network keeps what it
 learned, and the linear model helps where it knows better. It costs no training, and no second model to serve: the
-linear model becomes a branch of the network.
+linear model becomes a branch of the network. Of answers that are no classes it is the loss of the task's head that the
+factors are fitted by, and an offset with them.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import numpy as np
 import torch
 
 from components.finetune.classical import ClassicalFit
+from components.finetune.convex import OwnLoss
+from components.finetune.examples import Batch
 from components.shared.backbones.network import Network
 from components.shared.linear import softmax
 
@@ -24,10 +27,12 @@ class Fusion:
     Attributes:
         deep: Of the network.
         wide: Of the linear model.
+        offset: What is added to the sum.
     """
 
     deep: float
     wide: float
+    offset: float = 0.0
 
     @property
     def words(self) -> str:
@@ -36,14 +41,14 @@ class Fusion:
 
     def logits(self, deep: np.ndarray, wide: np.ndarray) -> np.ndarray:
         """Returns the logits of both together, [examples, classes]."""
-        found: np.ndarray = self.deep * deep + self.wide * wide
+        found: np.ndarray = self.deep * deep + self.wide * wide + self.offset
         return found
 
     def load_into(self, network: Network, fit: ClassicalFit) -> None:
         """Makes the linear model a branch of a network that has none."""
         network.widen(fit.maker, torch.from_numpy(np.ascontiguousarray(self.wide * fit.linear.weight.T)))
         with torch.no_grad():
-            bias = torch.from_numpy(self.wide * fit.linear.bias)
+            bias = torch.from_numpy(self.wide * fit.linear.bias + self.offset)
             network.head.weight.mul_(self.deep)
             network.head.bias.mul_(self.deep).add_(bias.to(network.head.bias))
 
@@ -72,4 +77,27 @@ def fuse(deep: np.ndarray, wide: np.ndarray, truth: np.ndarray) -> Fusion:
         return float(each.mean()), np.array(slopes)
 
     found = minimize(loss, np.array([0.5, 0.5]), jac=True, method="L-BFGS-B", bounds=[(_LEAST, _MOST)] * 2)
+    return Fusion(*map(float, found.x))
+
+
+def fuse_answers(loss: OwnLoss, deep: np.ndarray, wide: np.ndarray, targets: Batch) -> Fusion:
+    """Fits the factors, and an offset, under the loss of a head, which is convex in them.
+
+    Args:
+        loss: Of the head.
+        deep: What the head's layer gives in the network, [validation examples, outputs].
+        wide: What the linear model gives, likewise.
+        targets: Of the examples, as the head makes them.
+    """
+    from scipy.optimize import minimize
+
+    count = loss.count(targets)
+
+    def value(found: np.ndarray) -> tuple[float, np.ndarray]:
+        total, _, slopes = loss.slopes((found[0] * deep + found[1] * wide + found[2]).astype(np.float32), targets)
+        gradient = [float((slopes * side).sum()) for side in (deep, wide)]
+        return total / count, np.array([*gradient, float(slopes.sum())]) / count
+
+    bounds = [(_LEAST, _MOST)] * 2 + [(None, None)]
+    found = minimize(value, np.array([0.5, 0.5, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
     return Fusion(*map(float, found.x))

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from components.finetune import fitting
 from components.finetune.classical import ClassicalFit, Sample
+from components.finetune.descent import Rows, fit_by_steps
 from components.finetune.fitting import HeadFit, fit_head
-from components.finetune.history import History
+from components.finetune.history import History, in_words
 from components.finetune.joint import JointFit, fit_joint
-from components.finetune.learners import HeadOnly, predict
+from components.finetune.learners import HeadOnly, outputs_of, predict
 from components.finetune.probe import Probe, Vectors, View, fit_probe
 from components.finetune.wide import JointHead
 from components.shared.backbones.network import Network
 from components.shared.selection import rank
 from components.shared.tasks.classification.objective import scores_of
+from components.shared.tasks.objective import Outputs, Targets
 
 if TYPE_CHECKING:
     from components.finetune.study import Study
@@ -75,12 +77,15 @@ class Heads:
         fit = study.raw.fit(sample, study.settings.seed, study.selection, like[1] if like else None)
         if fit is None:
             return None
-        told = fit.validation
-        study.tell(
-            f"{study.raw.noun} alone ({fit.words}): validation loss {told['validation_loss']:.4f}, accuracy "
-            f"{told['accuracy']:.4f}, in {fit.seconds:.1f} s"
-        )
+        study.tell(f"{study.raw.noun} alone ({fit.words}): {in_words(fit.validation)}, in {fit.seconds:.1f} s")
         return sample, fit
+
+    def answered(self) -> tuple[Outputs, Targets]:
+        """Returns what the words, or gradients, alone answer of validation examples, and their targets."""
+        assert self.classical is not None, "it was fitted"
+        sample, fit = self.classical
+        assert sample.answers is not None, "it has a head"
+        return sample.answers.outputs(fit.linear.logits(fit.validation_columns)), sample.answers.held
 
     @functools.cached_property
     def probe(self) -> Head:
@@ -109,19 +114,20 @@ class Heads:
         name = f"probe with {self.study.raw.noun}"
         stage, chosen = study.anatomy.head, self.probe.view
         train, validation = (
-            study.states[split][stage].read(numbers)[:, chosen.row].float().numpy()
-            for split, numbers in (("train", sample.numbers), ("validation", sample.validation_numbers))
+            (states.rows(numbers) if study.network.head.level == "tokens" else states.read(numbers)[:, chosen.row])
+            .float()
+            .numpy()
+            for states, numbers in (
+                (study.states["train"][stage], sample.numbers),
+                (study.states["validation"][stage], sample.validation_numbers),
+            )
         )
         before = self.like and self.like.joint
         like = before.fitted.fit if before and isinstance(before.fitted, JointHead) else None
         rest = (train, validation, fit, sample, study.settings.seed, study.selection, like)
         joint = study.journal.fitted(name, JointFit, lambda: fit_joint(*rest), study.train.device)
-        told = joint.validation
         what = f"{chosen.pooling} pooling, vector times {joint.scale:g} beside {fit.reading}, {joint.linear.words}"
-        study.tell(
-            f"{name} ({what}): validation loss {told['validation_loss']:.4f}, accuracy "
-            f"{told['accuracy']:.4f}, in {joint.seconds:.1f} s"
-        )
+        study.tell(f"{name} ({what}): {in_words(joint.validation)}, in {joint.seconds:.1f} s")
         head = JointHead(fit.maker, joint)
         view = View(chosen.row, chosen.pooling, unit=True)
         unscored = Head(name, what, head, view, History())
@@ -149,13 +155,28 @@ class Heads:
         def look(split: str, view: View, most: int | None) -> fitting.Vectors:
             examples = study.train if split == "train" else study.validation
             states = study.states[split][study.anatomy.head]
-            return fitting.Vectors(states, examples, study.network.head, view, most)
+            return fitting.Vectors(states, examples, study.network.head, view, most, learned=split == "train")
 
-        rest = (look, self._views(), study.selection, study.tell, before)
-        device = study.train.device
-        fit = study.journal.fitted(PROBE, HeadFit, lambda: fit_head(study.network.head, study.objective, *rest), device)
+        effort = fitting.effort_of(study.network.head, study.minutes)
+        rest = (look, self._views(), study.selection, study.tell, before, effort)
+        head, device = study.network.head, study.train.device
+
+        def fitted() -> HeadFit:
+            return self._by_steps() if head.segmented else fit_head(head, study.objective, *rest)
+
+        fit = study.journal.fitted(PROBE, HeadFit, fitted, device)
         entry = {"train_loss": fit.train_loss, **fit.validation}
         return Head(PROBE, fit.words, fit, fit.view, self._history(entry, began))
+
+    def _by_steps(self) -> HeadFit:
+        """Fits a head that takes rows whole."""
+        study = self.study
+        train, validation = (
+            Rows(study.states[split][study.anatomy.head], examples)
+            for split, examples in (("train", study.train), ("validation", study.validation))
+        )
+        head, rest = study.network.head, (study.selection, study.tell, study.settings.seed)
+        return fit_by_steps(head, study.objective, train, validation, *rest)
 
     def _vectors(self, split: str) -> Vectors:
         study = self.study
@@ -173,7 +194,11 @@ class Heads:
         head.load_into(network)
         examples = study.with_columns(study.validation, "validation", network)
         learner = HeadOnly(examples, study.states["validation"][study.anatomy.head], head.view.row)
-        return scores_of(predict(network, learner, 1024, study.autocast), study.validation.labels)
+        if network.head.exclusive:
+            return scores_of(predict(network, learner, 1024, study.autocast), study.validation.labels)
+        return study.objective.scores(
+            outputs_of(network, learner, 1024, study.autocast), study.validation.target_columns()
+        )
 
     def _history(self, scores: dict[str, float], began: float) -> History:
         seconds = time.perf_counter() - began

@@ -101,3 +101,15 @@ class Losses:
             f"{', '.join(self.examples.ids(indices))}. Look at them in the snapshot, lower training.learning_rate, or "
             "train in float32 (training.precision)."
         )
+
+
+def in_words(scores: Mapping[str, float]) -> str:
+    """Returns the loss and the most telling metric of validation examples, in words."""
+    told = measured(scores)
+    metric = next(name for name in told if name != "validation_loss")
+    return f"validation loss {told['validation_loss']:.4f}, {title_of(metric)} {told[metric]:.4f}"
+
+
+def title_of(metric: str) -> str:
+    """Returns what people call a metric: "entity-F1" for "entity_f1"."""
+    return metric.replace("_f1", "-F1").replace("_", " ")

@@ -13,10 +13,10 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from components.finetune.classical import CHOICE, FIT, ClassicalFit, Sample, part_of, penalised
+from components.finetune.convex import Seen
+from components.finetune.fitters import fitter_of
 from components.finetune.settings import NOUNS
-from components.shared.lexical.vectorizer import beside
-from components.shared.linear import PENALTIES, Linear, climb, fit_linear
-from components.shared.metrics import log_loss
+from components.shared.linear import Linear, climb
 
 _SCALES = (0.35, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0)
 
@@ -32,9 +32,9 @@ class JointFit:
         scale: What the vector was multiplied by in the fit, which is in `weight` already.
         linear: What was chosen, with scores on validation examples.
         tried: Of each scale: `scale`, its scores.
-        sides: How much each side carries, see `carried`.
+        sides: How much each side carries, see `components.finetune.fitters.carried`.
         examples: How many training examples it was fitted on.
-        train_loss: On them, in nats.
+        train_loss: On them; of classes in nats.
         seconds: Of everything.
     """
 
@@ -51,7 +51,7 @@ class JointFit:
 
     @property
     def validation(self) -> dict[str, float]:
-        """`validation_loss`, `accuracy` and `macro_f1`."""
+        """`validation_loss` and the task's metrics; of classes `accuracy` and `macro_f1`."""
         return self.linear.validation
 
 
@@ -64,41 +64,44 @@ def fit_joint(
     selection: str = "",
     like: JointFit | None = None,
 ) -> JointFit:
-    """Fits one linear SVM on vectors beside the columns of words or gradients; their scale is chosen on validation.
+    """Fits one linear model on vectors beside the columns of words or gradients; their scale is chosen on validation.
 
     Args:
         vectors: float32 [training examples of `sample`, width], as the backbone gives them: `vectors[sample.numbers]`.
         validation: float32 [validation examples of `sample`, width].
         fit: Of the columns alone: they, and its balance, are taken.
-        sample: Has the examples' classes.
+        sample: Has the examples' classes, or answers.
         seed: Of the fits, and of the part that is chosen on.
-        selection: What is chosen by; "" leaves it to the counts of the classes.
+        selection: What is chosen by; "" leaves it to the counts of the classes, or to the task.
         like: Another fit, whose scale and penalty are taken: nothing is chosen.
     """
-    began, chosen = time.perf_counter(), selection or sample.selection
-    unit, unseen = csr_matrix(normalized(vectors)), csr_matrix(normalized(validation))
-    size = (unit.nnz + fit.columns.nnz) * sample.classes
+    began, fitter = time.perf_counter(), fitter_of(sample, seed, selection)
+    unit, unseen = normalized(vectors), normalized(validation)
+    size = (np.count_nonzero(unit) + fit.columns.nnz) * sample.classes
     few, most = (part_of(sample.labels, size, limit, seed) for limit in (CHOICE, FIT))
     tried: dict[float, Linear] = {}
 
+    def seen(scale: float, part: np.ndarray) -> Seen:
+        return Seen(fit.columns[part], scale * unit[part])
+
+    def held(scale: float) -> Seen:
+        return Seen(fit.validation_columns, scale * unseen)
+
     def fitted(scale: float, part: np.ndarray = few, penalties: Sequence[float] = (1.0,)) -> Linear:
-        train = beside([scale * unit[part], fit.columns[part]])
-        given = (sample.labels[part], beside([scale * unseen, fit.validation_columns]), sample.truth, sample.classes)
-        balance = [fit.linear.balanced]
-        tried[scale] = fit_linear(train, *given, seed, balances=balance, selection=chosen, penalties=penalties)
+        tried[scale] = fitter.fit(seen(scale, part), part, held(scale), fit.linear.balanced, penalties)
         return tried[scale]
 
     if like is None:
-        best = climb(_SCALES, 1.0, fitted, chosen)
+        best = climb(_SCALES, 1.0, fitted, fitter.selection)
         scale = next(scale for scale, found in tried.items() if found is best)
     else:
         scale = like.scale
-    choices = PENALTIES if like is None else (like.linear.penalty,)
+    choices = fitter.penalties if like is None else (like.linear.penalty,)
     told = [{"scale": scale, **found.validation} for scale, found in sorted(tried.items())]
     linear = penalised(lambda part, penalties=choices: fitted(scale, part, penalties), few, most)
     width = vectors.shape[1]
     parts = {
-        "backbone": scale * unseen @ linear.weight[:, :width].T,
+        "backbone": csr_matrix(scale * unseen) @ linear.weight[:, :width].T,
         NOUNS[fit.maker.kind]: fit.validation_columns @ linear.weight[:, width:].T,
     }
     return JointFit(
@@ -108,9 +111,9 @@ def fit_joint(
         scale=scale,
         linear=linear,
         tried=told,
-        sides=carried(parts, linear.bias, sample.truth),
+        sides=fitter.carried(parts, linear.bias),
         examples=len(most),
-        train_loss=log_loss(linear.probabilities(beside([scale * unit[most], fit.columns[most]])), sample.labels[most]),
+        train_loss=fitter.loss(linear, seen(scale, most), most),
         seconds=time.perf_counter() - began,
     )
 
@@ -120,27 +123,3 @@ def normalized(vectors: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     found: np.ndarray = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
     return found
-
-
-def carried(parts: dict[str, np.ndarray], bias: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, float]]:
-    """Returns how much each part of a sum of logits carries.
-
-    Args:
-        parts: By name, float [examples, classes].
-        bias: Of the classes, which is nobody's.
-        truth: The examples' classes.
-
-    Returns:
-        By name `share`, of the variance of the logits between classes that each part brings with it (shares sum up to
-        1: of each its covariance with the sum), and `accuracy`, of this part alone.
-    """
-    centred = {name: part - part.mean(1, keepdims=True) for name, part in parts.items()}
-    whole = np.sum(list(centred.values()), axis=0)
-    variance = float((whole * whole).sum()) or 1.0
-    return {
-        name: {
-            "share": float((part * whole).sum()) / variance,
-            "accuracy": float((np.asarray(parts[name] + bias).argmax(1) == truth).mean()) if len(truth) else 0.0,
-        }
-        for name, part in centred.items()
-    }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.shared.tasks.objective import Objective, Outputs, Targets
+from components.shared.tasks.objective import Dealing, Objective, Outputs, Targets
 
 _ERROR = 0.01  # how often labels that are noise may pass for learned: what learned anything shows far more
 _STUCK = 0.98  # a training loss above this part of what guessing gives has not left it
@@ -85,11 +85,12 @@ def dealt_out(objective: Objective, outputs: Outputs, targets: Targets, selectio
     if not all(np.isfinite(values).all() for values in outputs.values()):
         return Verdict(False, "what the model says is no longer a number.", _LOWER)
     name, sign = selection.removeprefix("-"), -1.0 if selection.startswith("-") else 1.0
-    rows = max((len(values) for values in outputs.values()), default=0)
-    found, draw, dealt = objective.scores(outputs, targets)[name], np.random.default_rng(0), []
-    for _ in range(_DEALT):
-        order = draw.permutation(rows)
-        dealt.append(objective.scores({key: values[order] for key, values in outputs.items()}, targets)[name])
+    found = objective.scores(outputs, targets)[name]
+    rows, dealt = (
+        objective.dealt(outputs, targets, _DEALT)
+        if isinstance(objective, Dealing)
+        else _dealt(objective, outputs, targets, name)
+    )
     blind, deviation = float(np.mean(dealt)), float(np.std(dealt))
     title = name.replace("_", " ")
     if rows < _FEW or not np.isfinite([found, blind]).all():
@@ -103,6 +104,16 @@ def dealt_out(objective: Objective, outputs: Outputs, targets: Targets, selectio
         "difference that could be shown.",
         _NOISE,
     )
+
+
+def _dealt(objective: Objective, outputs: Outputs, targets: Targets, name: str) -> tuple[int, list[float]]:
+    """Returns how many rows of outputs there are, and the metric of rows that belong to others."""
+    rows = max((len(values) for values in outputs.values()), default=0)
+    draw, found = np.random.default_rng(0), []
+    for _ in range(_DEALT):
+        order = draw.permutation(rows)
+        found.append(objective.scores({key: values[order] for key, values in outputs.items()}, targets)[name])
+    return rows, found
 
 
 def _normal(share: float) -> float:

@@ -1,4 +1,6 @@
-"""What the words of the texts tell: a linear SVM on TF-IDF columns, everything about it chosen on validation examples.
+"""What the words of the texts tell: a linear model on TF-IDF columns, everything about it chosen on validation.
+
+Of classes it is a linear SVM; of other answers the layer of the task's own head, see `components.finetune.fitters`.
 
 Source: Lin et al. 2023, "Linear Classifier: An Often-Forgotten Baseline for Text Classification".
 """
@@ -12,15 +14,16 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from components.finetune.classical import CHOICE, FIT, ClassicalFit, part_of
+from components.finetune.convex import Seen
+from components.finetune.fitters import Fitter, fitter_of
 from components.finetune.words import Words
 from components.shared.lexical.corpus import Corpus, Reading
 from components.shared.lexical.terms import CHARACTERS
+from components.shared.lexical.tokens import TokenTerms
 from components.shared.lexical.vectorizer import Vectorizer, join
-from components.shared.linear import PENALTIES, Linear, fit_linear
-from components.shared.metrics import log_loss
+from components.shared.linear import Linear
 from components.shared.selection import rank
 
-_WEIGHTS = 10_000_000  # terms times classes
 _TERMS, _LEAST_TERMS = 200_000, 1_000  # that are kept at most, however few or many classes there are
 _A_TERM = 5  # characters of a text for each of its terms, about
 _FEW = 1_000  # examples: below, a word that is in one text alone is kept
@@ -28,7 +31,7 @@ _MOST_FOR_CHARACTERS = 10_000_000  # characters of all texts: beyond, words tell
 
 
 def fit_lexical(words: Words, seed: int, selection: str = "", like: ClassicalFit | None = None) -> ClassicalFit | None:
-    """Fits a linear SVM on TF-IDF columns; terms, penalty and balance are chosen on validation examples.
+    """Fits a linear model of TF-IDF columns; terms, penalty and balance are chosen on validation examples.
 
     All readings are tried at the same penalty, in both balances; the penalty is chosen for the best. Among them is the
     recipe `TfidfVectorizer(sublinear_tf=True, stop_words="english", min_df=2)` with `LinearSVC`. Where a fit would take
@@ -43,20 +46,28 @@ def fit_lexical(words: Words, seed: int, selection: str = "", like: ClassicalFit
     Returns:
         The fit; None where the texts hold no term that could tell anything.
     """
-    return _Search(words, seed, selection or words.selection, like).run()
+    fitter = fitter_of(words, seed, selection)
+    return _Search(words, seed, fitter.selection, fitter, like).run()
 
 
-def top_words(vectorizer: Vectorizer, wide: np.ndarray, labels: Sequence[str], most: int = 10) -> dict[str, Any]:
+def top_words(
+    vectorizer: Vectorizer | TokenTerms, wide: np.ndarray, labels: Sequence[str], exclusive: bool = True, most: int = 10
+) -> dict[str, Any]:
     """Returns for each class the words with the largest positive weights, as [word, weight], largest first.
+
+    Of one number without a name they are those that raise it, and those that lower it.
 
     Args:
         vectorizer: Of the columns.
-        wide: float [classes, columns].
-        labels: Of the classes.
+        wide: float [outputs, columns].
+        labels: Of the outputs: classes, or labels of which an example may have several; [] of a number.
+        exclusive: Whether an example has one of them: what all share tells them not apart.
         most: How many of each.
     """
+    if not labels and len(wide) == 1:
+        labels, wide, exclusive = ("raises", "lowers"), np.stack([wide[0], -wide[0]]), False
     names = vectorizer.names()
-    against = wide - wide.mean(0)  # what all classes share tells them not apart
+    against = wide - wide.mean(0) if exclusive else wide
     found: dict[str, Any] = {}
     for label, weights in zip(labels, against, strict=True):
         best = np.argsort(-weights, kind="stable")[:most]
@@ -85,6 +96,7 @@ class _Search:
     words: Words
     seed: int
     selection: str
+    fitter: Fitter
     like: ClassicalFit | None = None
     _corpus: Corpus | None = None
 
@@ -96,7 +108,7 @@ class _Search:
         if not tried:
             return None
         made, best = max(tried, key=lambda item: rank(item[1].validation, self.selection))
-        linear = best if self.like else self._fit(made, best.balanced, PENALTIES)
+        linear = best if self.like else self._fit(made, best.balanced, self.fitter.penalties)
         if len(few) < len(labels):
             made = self._columns(made.reading, np.arange(len(labels))) or made
             linear = self._fit(replace(made, part=most), best.balanced, [linear.penalty])
@@ -112,7 +124,7 @@ class _Search:
             ],
             examples=len(most),
             total=self.words.total,
-            train_loss=log_loss(linear.probabilities(made.train[most]), labels[most]),
+            train_loss=self.fitter.loss(linear, Seen(made.train[most]), most),
             seconds=time.perf_counter() - began,
         )
 
@@ -125,7 +137,7 @@ class _Search:
             return [(found, self._fit(found, self.like.linear.balanced, [self.like.linear.penalty]))] if found else []
         tried: list[tuple[_Columns, Linear]] = []
         for reading in self._readings():
-            balances = [False, True]
+            balances = list(self.fitter.balances)
             if reading.kind == CHARACTERS and tried:  # many columns, so that each fit takes long
                 balances = [max(tried, key=lambda item: rank(item[1].validation, self.selection))[1].balanced]
             if made := self._columns(reading, part):
@@ -144,7 +156,7 @@ class _Search:
         words, count = self.words, len(part)
         if self._corpus is None or len(self._corpus) != count * len(words.train):
             self._corpus = Corpus([side[number] for side in words.train for number in part.tolist()])
-        most = min(_TERMS, max(_LEAST_TERMS, _WEIGHTS // words.classes))
+        most = min(_TERMS, max(_LEAST_TERMS, self.fitter.weights // words.classes))
         terms, weights = self._corpus.terms(reading, 1 if count < _FEW else 2, most)
         if not len(terms):
             return None
@@ -154,10 +166,8 @@ class _Search:
 
     def _fit(self, made: _Columns, balanced: bool, penalties: Sequence[float]) -> Linear:
         """Fits on the examples that a fit is to take."""
-        words = self.words
-        train = made.train[np.searchsorted(made.numbers, made.part)]
-        given = (train, words.labels[made.part], made.validation, words.truth, words.classes, self.seed)
-        return fit_linear(*given, balances=[balanced], selection=self.selection, penalties=penalties)
+        train = Seen(made.train[np.searchsorted(made.numbers, made.part)])
+        return self.fitter.fit(train, made.part, Seen(made.validation), balanced, penalties)
 
 
 def _volume(words: Words) -> int:

@@ -8,14 +8,17 @@ import numpy as np
 import pyarrow as pa
 
 from components.finetune.classical import ClassicalFit, Sample
+from components.finetune.fitters import Answered
 from components.finetune.gradients import Pictures, fit_gradients, read_pictures
 from components.finetune.lexical import fit_lexical
 from components.finetune.settings import AUTO, GRADIENTS, LEXICAL, NOUNS, FinetuneSettings, strategies_of
+from components.finetune.tokens import TokenColumns, TokenWords, fit_tokens, read_tokens
 from components.finetune.words import WideColumns, Words, read_words
 from components.shared import tasks
 from components.shared.artifact import Artifact, open_artifact
 from components.shared.columns import Columns
 from components.shared.errors import InputError
+from components.shared.features import FeatureSplit
 from components.shared.snapshot import SPLITS
 from components.shared.tasks.objective import head_class
 
@@ -30,6 +33,7 @@ class Raw:
         seed: Of a sample, where there are more than fit into memory.
         scratch: A folder for columns, which can be made.
         whole: Whether the examples of all splits, one after the other, are training examples, and none validation.
+        answered: Where answers are that are no one class of several; None of classes.
     """
 
     kind: ClassVar[str]
@@ -39,6 +43,12 @@ class Raw:
     seed: int
     scratch: Path
     whole: bool = False
+    answered: Answered | None = None
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether a model of it alone can be served."""
+        return self.answered is None or self.answered.stands_alone
 
     @property
     def noun(self) -> str:
@@ -67,10 +77,13 @@ class Raw:
 
     def columns(self, maker: Columns, split: str) -> WideColumns:
         """Makes the columns of a split; of all examples, where they are taken as a whole."""
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        number = len(list(self.scratch.iterdir()))
         splits, inputs = SPLITS if self.whole else (split,), len(self.snapshot.read_json("snapshot.json")["inputs"])
-        return WideColumns(self.snapshot, splits, maker, inputs, self.scratch / f"{number}-{split}")
+        return WideColumns(self.snapshot, splits, maker, inputs, self._file(split))
+
+    def _file(self, split: str) -> Path:
+        """Returns a new name for the columns of a split."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        return self.scratch / f"{len(list(self.scratch.iterdir()))}-{split}"
 
 
 class RawTexts(Raw):
@@ -80,7 +93,11 @@ class RawTexts(Raw):
 
     def sample(self, numbers: np.ndarray) -> Words:
         """Reads the texts of some training examples, and of validation."""
-        return read_words(self.snapshot, self.labels, self.seed, numbers, self.whole)
+        if self.answered is None:
+            return read_words(self.snapshot, self.labels, self.seed, numbers, self.whole)
+        found = self.answered.of(read_words(self.snapshot, None, self.seed, numbers, self.whole), self.whole)
+        assert isinstance(found, Words), "texts were read"
+        return found
 
     def fit(
         self, sample: Sample, seed: int, selection: str = "", like: ClassicalFit | None = None
@@ -88,6 +105,31 @@ class RawTexts(Raw):
         """Fits a linear model of the words, see `components.finetune.lexical`."""
         assert isinstance(sample, Words), "texts were read"
         return fit_lexical(sample, seed, selection, like)
+
+
+class RawTokens(Raw):
+    """Texts whose words are answered for one by one, of which their look and their neighbours tell something."""
+
+    kind = LEXICAL
+
+    def sample(self, numbers: np.ndarray) -> TokenWords:
+        """Reads the words of some training rows, and of validation."""
+        assert self.answered is not None, "it has answers"
+        splits = {name: FeatureSplit(self.answered.features, name) for name in ("train", "validation")}
+        return read_tokens(self.snapshot, splits, numbers, self.answered.head, self.answered.objective)
+
+    def fit(
+        self, sample: Sample, seed: int, selection: str = "", like: ClassicalFit | None = None
+    ) -> ClassicalFit | None:
+        """Fits a linear model of the words, see `components.finetune.tokens`."""
+        assert isinstance(sample, TokenWords), "words were read"
+        return fit_tokens(sample, seed, selection, like)
+
+    def columns(self, maker: Columns, split: str) -> TokenColumns:
+        """Makes the columns of a split's tokens."""
+        assert self.answered is not None, "it has answers"
+        rows = FeatureSplit(self.answered.features, split)
+        return TokenColumns(self.snapshot, (split,), maker, rows, self._file(split))
 
 
 class RawPictures(Raw):
@@ -112,13 +154,17 @@ def raw_of(features: Artifact, snapshot: Path | None, settings: FinetuneSettings
         InputError: They were made from another snapshot, or something is asked for that is not there.
     """
     told = features.read_json("features.json")
-    if not head_class(told["task"]).exclusive:
+    is_text = pa.types.is_string(tasks.get(told["task"]).input_type)
+    kind: type[Raw] = RawTexts if is_text else RawPictures
+    answered = None if head_class(told["task"]).exclusive else Answered(features)
+    if answered is not None and is_text and answered.has_words:
+        kind = RawTokens
+    elif answered is not None and not (is_text and answered.has_columns):
         _refuse_columns(settings)
         return None
-    kind = RawTexts if pa.types.is_string(tasks.get(told["task"]).input_type) else RawPictures
     _check(settings, kind, snapshot is not None)
     switch, strategies = getattr(settings, kind.kind), strategies_of(settings.strategy)
-    is_asked = kind is RawTexts or AUTO in strategies or switch == "true"
+    is_asked = is_text or AUTO in strategies or switch == "true"
     if snapshot is None or not (kind.kind in strategies or (is_asked and switch != "false")):
         return None
     source = open_artifact(snapshot, "snapshot")
@@ -127,16 +173,28 @@ def raw_of(features: Artifact, snapshot: Path | None, settings: FinetuneSettings
             f"The features at {features.path} were made from snapshot {made_from[:12]}, but the one at {source.path} "
             f"is {source.digest[:12]}. Name the snapshot that they were made from."
         )
-    return kind(source, told["labels"], settings.seed, scratch)
+    labels = answered.names if answered is not None and kind is RawTokens else told["labels"]
+    found = kind(source, labels, settings.seed, scratch, answered=answered)
+    if kind.kind in strategies and not found.stands_alone:
+        raise not_alone(kind.kind)
+    return found
+
+
+def not_alone(kind: str) -> InputError:
+    """Returns why there is no model of such columns alone."""
+    return InputError(
+        f"strategy: {kind} is a model without torch, but the task's answers.py has no `decode` that makes answers of "
+        "what it gives. Choose another strategy."
+    )
 
 
 def _refuse_columns(settings: FinetuneSettings) -> None:
-    """Refuses what is asked for in vain: words and gradients are columns of a model of classes."""
+    """Refuses what is asked for in vain: such columns tell something of an input as a whole."""
     names = [name for name in (LEXICAL, GRADIENTS) if name in strategies_of(settings.strategy)]
     if names := names or [name for name in (LEXICAL, GRADIENTS) if getattr(settings, name) == "true"]:
         raise InputError(
-            f"{names[0]!r} looks at {NOUNS[names[0]]} for classifications alone: an example has one class there. "
-            "Choose another strategy, or leave it out."
+            f"{names[0]!r} looks at {NOUNS[names[0]]}, which tell nothing of this task: it does not answer an input as "
+            "a whole. Choose another strategy, or leave it out."
         )
 
 

@@ -18,6 +18,7 @@ from components.finetune import parallel
 from components.finetune.account import RECIPE, learned_of
 from components.finetune.budget import Budget, Plan, plan_for, rounded
 from components.finetune.heads import PROBE
+from components.finetune.history import in_words
 from components.finetune.probe import Probe
 from components.finetune.settings import ALONE, NOUNS, FinetuneSettings
 from components.finetune.study import Study, Trained, candidate
@@ -25,6 +26,7 @@ from components.finetune.training import Trial
 from components.shared import metrics
 from components.shared.errors import InputError
 from components.shared.selection import is_uneven, rank
+from components.shared.tasks.objective import Objective, Outputs, Targets
 
 RUNG = 0.15
 """Learning rates are compared after this part of the steps."""
@@ -36,6 +38,8 @@ _SLICES = 40  # of a training: so often the clock is looked at
 _MEASURED = 4  # steps
 _SHOWN = 0.84  # of the samples: one standard error
 _SAMPLES = 500  # of validation examples, to tell whether a difference holds
+_LOOKED_AT, _ROWS = 5_000, 200_000  # examples in such a sample, and in all of them, of a task whose metric takes longer
+_HALF = 0.5  # of the minutes that must be left to fit one head of many tokens and their words
 _PERFECT = 0.999  # of a metric whose best is 1: what leaves nothing to gain
 
 
@@ -105,7 +109,13 @@ class Search:
     def _is_shown(self, model: Trained, small: Trained) -> bool:
         """Whether a model with a backbone is better than one without, on the same validation examples."""
         assert self.study.heads.classical is not None, "there is one"
-        numbers = self.study.heads.classical[0].validation_numbers
+        sample = self.study.heads.classical[0]
+        numbers = sample.validation_numbers
+        if sample.answers is not None:
+            small_outputs, targets = self.study.outputs(small)
+            outputs = {name: values[numbers] for name, values in self.study.outputs(model)[0].items()}
+            return answers_better(outputs, small_outputs, targets, sample.answers.objective, self.study.selection,
+                                  self.settings.seed)  # fmt: skip
         logits, truth = self.study.logits(small)
         others, _ = self.study.logits(model)
         predicted = others.argmax(1)[numbers], logits.argmax(1)
@@ -119,18 +129,25 @@ class Search:
 
     def _fit_columns(self) -> None:
         began, found = time.perf_counter(), self.study.heads.classical
-        if found is not None:
+        if found is not None and self.study.raw is not None and self.study.raw.stands_alone:
             kind, told = found[1].maker.kind, found[1].words
             self._add(kind, f"the {NOUNS[kind]} alone, no backbone: {told}", self.study.columns_alone(), began)
 
     def _fit_heads(self) -> None:
         began, heads = time.perf_counter(), self.study.heads
         self.study.prepare(["probe"])
-        for name in (PROBE, "joint"):
-            head = heads.probe if name == PROBE else heads.joint
-            if head is not None:
-                self._add(head.name, f"frozen backbone, linear head: {head.what}", self.study.probed(head), began)
-            began = time.perf_counter()
+        probed = self.study.probed(heads.probe)
+        self._add(PROBE, f"frozen backbone, linear head: {heads.probe.what}", probed, began)
+        if self.study.network.head.level == "tokens":  # many rows: what costs little comes first
+            self._add_fused(PROBE, probed)
+            if not self.study.journal.noted(
+                "time for a joint head", lambda: self.budget.left > _HALF * self.budget.whole
+            ):
+                self._note("one head of both", "not tried: half of the minutes are gone")
+                return
+        began = time.perf_counter()
+        if (head := heads.joint) is not None:
+            self._add(head.name, f"frozen backbone, linear head: {head.what}", self.study.probed(head), began)
 
     def _reason_to_stop(self) -> str:
         """Returns why training cannot pay, or ""."""
@@ -260,13 +277,18 @@ class Search:
         trained.from_probe = self.pretrained
         note = "ended when the time was up" if trial.cut else ""
         self._add(title, told, trained, began - before, note)
+        self._add_fused(title, trained, note)
+        return trained
+
+    def _add_fused(self, title: str, trained: Trained, note: str = "") -> None:
+        """Adds what was trained beside the words, or gradients, alone, where there are such."""
         began = time.perf_counter()
         if (fused := self.study.fused(trained)) is not None and fused.fusion is not None:
             assert self.study.raw is not None, "there is something beside"
             noun = self.study.raw.noun
             what = f"the same beside the {noun} alone: {fused.fusion.words}"
+            self.study.tell(f"{title}, with {noun} ({fused.fusion.words}): {in_words(fused.history.best)}")
             self._add(f"{title}, with {noun}", what, fused, began, note)
-        return trained
 
     def _to_the_end(self, trial: Trial) -> None:
         length = max(1, math.ceil(trial.total / _SLICES))
@@ -313,13 +335,40 @@ def is_better(one: np.ndarray, other: np.ndarray, truth: np.ndarray, selection: 
     return gains >= _SHOWN * _SAMPLES
 
 
+def answers_better(
+    one: Outputs, other: Outputs, targets: Targets, objective: Objective, selection: str, seed: int
+) -> bool:
+    """Whether answers of any task are better than others on the same examples, as `is_better` asks of classes.
+
+    Args:
+        one: What a head makes of the examples.
+        other: Likewise.
+        targets: Their target columns.
+        objective: Of the task.
+        selection: The metric; with "-" before it, it is best low.
+        seed: Of the samples.
+    """
+    draw, count = np.random.default_rng(seed), len(next(iter(one.values())))
+    looked = draw.permutation(count)[:_LOOKED_AT]
+    gains, samples = 0, max(1, min(_SAMPLES, _ROWS // max(1, len(looked))))
+    for _ in range(samples):
+        chosen = draw.choice(looked, len(looked))
+        truth = {name: [values[place] for place in chosen.tolist()] for name, values in targets.items()}
+        scores = [
+            objective.scores({name: values[chosen] for name, values in side.items()}, truth) for side in (one, other)
+        ]
+        gains += rank(scores[0], selection)[0] > rank(scores[1], selection)[0]
+    return gains >= _SHOWN * samples
+
+
 def _metric(predicted: np.ndarray, truth: np.ndarray, classes: int, selection: str) -> float:
     confusion = metrics.confusion_matrix(truth, predicted, classes)
     return metrics.accuracy(confusion) if selection == "accuracy" else metrics.macro_f1(confusion)
 
 
 def _score(trained: Trained, selection: str) -> str:
-    return f"{selection.replace('_', '-')} {trained.history.best[selection]:.3f}"
+    name = selection.removeprefix("-")
+    return f"{name.replace('_', '-')} {trained.history.best[name]:.3f}"
 
 
 def _words(name: str, from_probe: bool) -> str:

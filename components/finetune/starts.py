@@ -21,6 +21,7 @@ from components.shared.inventory import open_inventory
 from components.shared.modalities import Encoding
 from components.shared.selection import rank
 from components.shared.snapshot import spec_of
+from components.shared.tasks.objective import Objective, Picking
 
 
 def better_of(runs: Mapping[str, tuple[Study, Trained]]) -> tuple[Study, Trained]:
@@ -57,17 +58,25 @@ def check_reads_alike(backbone: Backbone, features: Artifact, scratch: Path) -> 
             )
 
 
-def numbers_of(features: Artifact, settings: FinetuneSettings, scratch: Path) -> np.ndarray:
+def numbers_of(
+    features: Artifact, settings: FinetuneSettings, scratch: Path, objective: Objective | None = None
+) -> np.ndarray:
     """Returns which training examples are trained on, int64 [examples], ascending."""
     split = FeatureSplit(features, "train")
+    worth = objective.picked(split.targets, settings.seed) if isinstance(objective, Picking) else True
     if not settings.known or settings.replay == 1:
-        return np.arange(len(split))
-    folder = scratch / f"known-{parallel.group().rank}"
-    return replayed(split, settings.known, settings.replay, settings.seed, folder)
+        numbers = np.arange(len(split))
+    else:
+        folder = scratch / f"known-{parallel.group().rank}"
+        numbers = replayed(split, settings.known, settings.replay, settings.seed, folder)
+    kept: np.ndarray = numbers[np.broadcast_to(worth, len(split))[numbers]]
+    return kept
 
 
 def replayed(split: FeatureSplit, known: str, fraction: float, seed: int, scratch: Path) -> np.ndarray:
     """Returns which training examples are trained on: all new ones, and of each class a part of the old ones.
+
+    Rows of one example (windows of a long text, the two texts of a pair) stay together.
 
     Rehearsal of old examples keeps a network from forgetting them (Robins 1995, "Catastrophic forgetting, rehearsal
     and pseudorehearsal").
@@ -80,18 +89,18 @@ def replayed(split: FeatureSplit, known: str, fraction: float, seed: int, scratc
         scratch: A folder that can be made.
 
     Returns:
-        int64 [examples], ascending.
+        int64 [rows], ascending.
 
     Raises:
         InputError: Nothing is left, or that version does not tell what it was trained on.
     """
     old = _is_among(np.array(split.ids, dtype="S32"), _known_ids(known, scratch))
-    draw = np.random.default_rng(seed)
-    kept = [np.flatnonzero(~old)]
+    draw, firsts = np.random.default_rng(seed), np.diff(split.examples, prepend=-1) > 0
+    kept = [np.flatnonzero(~old & firsts)]
     for label in np.unique(split.labels):
-        places = np.flatnonzero(old & (split.labels == label))
+        places = np.flatnonzero(old & firsts & (split.labels == label))
         kept.append(draw.permutation(places)[: int(np.ceil(fraction * len(places)))])
-    numbers = np.sort(np.concatenate(kept))
+    numbers = np.flatnonzero(np.isin(split.examples, split.examples[np.concatenate(kept)]))
     if not len(numbers):
         raise InputError(
             f"No training example is new to {known}, and retrain.replay is {fraction:g}: there is nothing to train on. "

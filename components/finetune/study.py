@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from components.finetune import alone
 from components.finetune.anatomy import Anatomy, Prefix, anatomy_of
-from components.finetune.batches import LEAST
+from components.finetune.batches import check_batches
 from components.finetune.cache import States, compute_states
 from components.finetune.examples import Examples
-from components.finetune.fusion import Fusion, fuse
+from components.finetune.fusion import Fusion, fuse, fuse_answers
 from components.finetune.heads import Head, Heads
-from components.finetune.history import History, measured
+from components.finetune.history import History, in_words, measured
 from components.finetune.journal import Journal
 from components.finetune.learners import Autocast, Direct, HeadOnly, Learner, Resumed, outputs_of
 from components.finetune.raw import Raw
@@ -29,7 +28,6 @@ from components.finetune.training import Trial
 from components.finetune.wide import note_of
 from components.finetune.words import WideColumns
 from components.shared.backbones.network import Network
-from components.shared.errors import InputError
 from components.shared.linear import softmax
 from components.shared.selection import rank
 from components.shared.tasks.classification.objective import scores_of
@@ -101,6 +99,7 @@ class Study:
         like: The heads of another study, whose choices are repeated.
         journal: What was done before, and where what is done is kept.
         attached: Whether its trainings are kept; else they begin anew, as what is only compared.
+        minutes: That a search may take; 0: there is none.
     """
 
     make: Callable[[], Network]
@@ -117,6 +116,7 @@ class Study:
     like: Heads | None = None
     journal: Journal = field(default_factory=Journal)
     attached: bool = True
+    minutes: float = 0.0
 
     def __post_init__(self) -> None:
         self.network = self.make().to(self.train.device).eval()
@@ -216,10 +216,11 @@ class Study:
         """
         if self.heads.classical is None:
             raise alone.no_words()
-        fit = self.heads.classical[1]
+        sample, fit = self.heads.classical
         history = alone.history_of(fit)
         self.listener(fit.maker.kind, "epoch", history.epochs[0])
-        return Trained(alone.model_of(fit), fit.maker.kind, history, alone.FROZEN, settings=self.settings)
+        model = alone.model_of(fit, sample.answers)
+        return Trained(model, fit.maker.kind, history, alone.FROZEN, settings=self.settings)
 
     def fused(self, trained: Trained) -> Trained | None:
         """Returns a trained network with a branch for what was fitted apart; None where there is nothing to add."""
@@ -230,8 +231,12 @@ class Study:
         if not len(sample.truth):
             return None
         deep, wide = self.logits(trained)[0][sample.validation_numbers], fit.linear.logits(fit.validation_columns)
-        fusion = fuse(deep, wide, sample.truth)
-        scores = scores_of(softmax(fusion.logits(deep, wide)), sample.truth)
+        if (answers := sample.answers) is None:
+            fusion = fuse(deep, wide, sample.truth)
+            scores = scores_of(softmax(fusion.logits(deep, wide)), sample.truth)
+        else:
+            fusion = fuse_answers(answers.own, deep, wide, answers.held_targets())
+            scores = answers.score(fusion.logits(deep, wide).astype(np.float32))
         history = dataclasses.replace(trained.history, epochs=[*trained.history.epochs])
         seconds = trained.history.best["seconds"] + time.perf_counter() - began
         history.epochs[history.best_epoch - 1] = {**trained.history.best, **scores, "seconds": seconds}
@@ -258,15 +263,15 @@ class Study:
         labels, network = (self.raw.labels if self.raw else []), trained.network
         if self.heads.classical is None:
             return
-        fit = self.heads.classical[1]
+        fit, exclusive = self.heads.classical[1], self.network.head.exclusive
         if isinstance(network, alone.LinearModel):
-            trained.carriers = alone.note_alone(fit, labels)
+            trained.carriers = alone.note_alone(fit, labels, exclusive)
         elif network.wide is not None:
             examples = self.with_columns(self.validation, "validation", network)
-            trained.carriers = note_of(network, examples, labels, fit)
+            trained.carriers = note_of(network, examples, labels, fit, self.objective)
 
     def logits(self, trained: Trained) -> tuple[np.ndarray, np.ndarray]:
-        """Returns what a model makes of validation examples, [examples, classes], and their classes."""
+        """Returns what a model makes of validation examples, [examples, outputs], and their classes, if they have."""
         network = trained.network
         if isinstance(network, alone.LinearModel):
             assert self.heads.classical is not None, "it was fitted"
@@ -275,9 +280,10 @@ class Study:
         return self.outputs(trained)[0]["logits"], self.validation.labels
 
     def outputs(self, trained: Trained) -> tuple[Outputs, Targets]:
-        """Returns what a network's head makes of validation examples, and their targets."""
+        """Returns what a model's head makes of validation examples, and their targets."""
         network = trained.network
-        assert isinstance(network, Network), "it has a head"
+        if isinstance(network, alone.LinearModel):
+            return self.heads.answered()
         examples, stage = self.with_columns(self.validation, "validation", network), self.anatomy.head
         learner: Learner = Direct(examples)
         if trained.strategy == "probe" and stage in self.states["validation"] and network.pooling in self.poolings:
@@ -309,7 +315,7 @@ class Study:
             self.heads.probe.load_into(network)
             network.dropout.p = 0.0  # it was fitted without: what is dropped would weigh as much as it learned to
         anatomy = anatomy_of(network, self.train.batch(np.arange(1)))
-        _check_batches(network, min(settings.batch_size, len(self.train)))
+        check_batches(network, min(settings.batch_size, len(self.train)))
         if strategy.adapts:
             torch.manual_seed(settings.seed)
             add_adapters(network, anatomy, settings)
@@ -374,27 +380,6 @@ def candidate(name: str, what: str, scores: Mapping[str, Any], kept: bool, note:
     """
     told = {"name": name, "what": what, "validation": measured(scores), "seconds": scores["seconds"]}
     return {**told, "kept": kept, "note": note}
-
-
-def in_words(scores: Mapping[str, float]) -> str:
-    """Returns the loss and the most telling metric of validation examples, in words."""
-    told = measured(scores)
-    metric = next(name for name in told if name != "validation_loss")
-    return f"validation loss {told['validation_loss']:.4f}, {title_of(metric)} {told[metric]:.4f}"
-
-
-def title_of(metric: str) -> str:
-    """Returns what people call a metric: "entity-F1" for "entity_f1"."""
-    return metric.replace("_f1", "-F1").replace("_", " ")
-
-
-def _check_batches(network: Network, size: int) -> None:
-    norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    if norms and size < LEAST:
-        raise InputError(
-            f"Batches would hold {size} example, but the network has {len(norms)} batch norms, which need several: set "
-            f"training.batch_size to {LEAST} or more, and give as many training examples."
-        )
 
 
 def _row(history: History, scores: Mapping[str, float], steps: int | None = None) -> dict[str, Any]:

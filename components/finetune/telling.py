@@ -3,9 +3,9 @@
 import math
 
 from components.finetune.curves import Curves
-from components.finetune.history import measured
+from components.finetune.history import measured, title_of
 from components.finetune.settings import FinetuneSettings, strategies_of
-from components.finetune.study import RUNG, title_of
+from components.finetune.study import RUNG
 from components.shared.step import Progress
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from components.finetune import memory, parallel
 from components.finetune.adjustment import adjustment
 from components.finetune.anatomy import Anatomy
-from components.finetune.batches import LEAST, padding, steps_of, together
+from components.finetune.batches import LEAST, Batches, padding
 from components.finetune.history import History, Listener, Losses
 from components.finetune.learned import is_still_learning
 from components.finetune.learners import Autocast, Learner, outputs_of
@@ -25,7 +25,7 @@ from components.shared.backbones.network import Network
 from components.shared.errors import InputError
 from components.shared.selection import rank
 from components.shared.stopping import Stop, held_back
-from components.shared.tasks.objective import Objective
+from components.shared.tasks.objective import Grouping, Objective
 
 if TYPE_CHECKING:
     from components.finetune.journal import Journal
@@ -74,7 +74,8 @@ class Trial:
         self.history = History()
         self._least = LEAST * parallel.group().size
         self.rows = network.head.apart  # of an example, which go together
-        self.epoch_steps = steps_of(len(self.train.examples) // self.rows, settings.batch_size, self._least)
+        self._dealt = self._batches_of(settings)
+        self.epoch_steps = self._dealt.steps
         self.total = settings.epochs * self.epoch_steps
         self.done = 0
         self.cut = self.over = False  # whether training was ended from outside, and whether it has ended
@@ -240,14 +241,15 @@ class Trial:
         losses = Losses(epoch * self.epoch_steps, self.epoch_steps, examples, self.history, self.listener)
         losses.done, losses.sum = told["done"], told["sum"]
         if waiting is not None:
-            batches = list(itertools.islice(self._batches(epoch), losses.done))[-len(waiting) :]
+            batches = list(itertools.islice(self._dealt.of(epoch), losses.done))[-len(waiting) :]
             pairs = waiting.to(examples.device)
             losses.waiting = [(indices, *pair) for indices, pair in zip(batches, pairs, strict=True)]
         return losses
 
-    def _batches(self, epoch: int) -> Iterator[np.ndarray]:
-        lengths, size = self.train.examples.lengths, self.settings.batch_size
-        return together(lengths, self.rows, size, self.settings.seed, epoch, self._least)
+    def _batches_of(self, settings: FinetuneSettings) -> Batches:
+        examples, objective = self.train.examples, self.objective
+        groups = objective.groups(examples.target_columns()) if isinstance(objective, Grouping) else None
+        return Batches(examples.lengths, self.rows, settings.batch_size, settings.seed, self._least, groups)
 
     def _steps(self) -> Generator[int]:
         """Trains; yields after each step."""
@@ -277,7 +279,7 @@ class Trial:
         first = STRATEGIES[self.strategy].first(self.anatomy, self.settings, epoch)
         losses = self._losses_of(epoch)
         began = time.perf_counter()
-        for indices in itertools.islice(self._batches(epoch), losses.done, None):
+        for indices in itertools.islice(self._dealt.of(epoch), losses.done, None):
             if not losses.done or not self.network.training:  # a pause may have left it in evaluation
                 freeze(self.network, self.anatomy, STRATEGIES[self.strategy], first)
                 self._forward = self._joined()

@@ -82,13 +82,13 @@ class WideColumns:
 
 
 def read_words(
-    snapshot: Artifact, labels: Sequence[str], seed: int, numbers: np.ndarray | None = None, whole: bool = False
+    snapshot: Artifact, labels: Sequence[str] | None, seed: int, numbers: np.ndarray | None = None, whole: bool = False
 ) -> Words:
     """Reads the raw texts of a snapshot in bounded memory.
 
     Args:
         snapshot: Its examples are in the features' order.
-        labels: The classes, in the features' order.
+        labels: The classes, in the features' order; None where answers are no classes, and are not read here.
         seed: Of the sample, where there are more than fit.
         numbers: int [examples], which of the training examples are trained on; None: all.
         whole: Whether the examples of all splits, one after the other, are training examples, and none validation.
@@ -105,7 +105,7 @@ def read_words(
         validation=validation.texts,
         truth=unseen[validation.numbers],
         validation_numbers=np.array(validation.numbers, np.int64),
-        classes=len(labels),
+        classes=len(labels or ("",)),
         total=len(given),
     )
 
@@ -116,8 +116,14 @@ class _Read:
     numbers: list[int] = field(default_factory=list)
 
 
-def labels_of(snapshot: Artifact, splits: Sequence[str], labels: Sequence[str]) -> np.ndarray:
-    """Returns the classes of the examples of some splits, int64 [examples]; nothing else is read from the disk."""
+def labels_of(snapshot: Artifact, splits: Sequence[str], labels: Sequence[str] | None) -> np.ndarray:
+    """Returns the classes of the examples of some splits, int64 [examples]; nothing else is read from the disk.
+
+    All are 0 where answers are no classes.
+    """
+    if labels is None:
+        paths = [path for split in splits for path in sorted(snapshot.path.glob(f"{split}-*.parquet"))]
+        return np.zeros(sum(pq.read_metadata(path).num_rows for path in paths), np.int64)
     known = pa.array(labels)
     parts = [
         pc.index_in(column, known).to_numpy()

@@ -99,7 +99,7 @@ class Work:
             other = self._alternative(settings.alternative)
             if other.name != self.backbone.name:  # a champion of words alone stands for the backbone of its job
                 self.starts["backbone" if settings.known else "alternative"] = other
-        self.numbers = numbers_of(source, settings, scratch)
+        self.numbers = numbers_of(source, settings, scratch, objective_of(self.told["task"], self.spec))
         self.family = backbones.family(self.backbone.family)
         self.device = parallel.device()
         torch.use_deterministic_algorithms(self.device.type == "cpu")
@@ -202,10 +202,11 @@ class Work:
         """Looks for the best model within the minutes, of which each start has its part."""
         settings = study.settings
         minutes = settings.minutes or minutes_for(
-            study.network, study.train, study.validation, settings.epochs, settings.batch_size
+            study.network, study.train, study.validation, settings.epochs, settings.batch_size, self.precision
         )
         self.minutes = minutes / len(self.starts)
         given = "as asked for" if settings.minutes else "by device, backbone and data; training.minutes sets another"
+        study.minutes = self.minutes
         study.tell(f"searching for {self.minutes:g} minutes ({given})")
         recipe = backbone.read_json("model.json").get("recipe") if self.settings.known else None
         budget = Budget(self.minutes, self.journal.clock, self.journal.noted("search began", self.journal.clock))

@@ -59,9 +59,10 @@ def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _head_of(package: str, family: str) -> list[str]:
-    if not package.startswith(f"{_OURS}.") or family in backbones.WITHOUT_BACKBONE:
+    if not package.startswith(f"{_OURS}."):
         return []
-    return [f"{package.removeprefix(f'{_OURS}.').replace('.', '/')}/head.py"]
+    name = "answers" if family in backbones.WITHOUT_BACKBONE else "head"
+    return [f"{package.removeprefix(f'{_OURS}.').replace('.', '/')}/{name}.py"]
 
 
 def _copy_foreign(package: str, folder: Path) -> None:

@@ -9,7 +9,6 @@ import contextlib
 import functools
 import importlib.metadata
 import importlib.util
-import os
 import re
 import sqlite3
 import sys
@@ -17,8 +16,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
-from components.shared import locks, moved
+from components.shared import durable, locks, moved
 from components.shared.errors import InputError, ServiceError
 
 SQLITE = "sqlite:///"
@@ -188,23 +188,33 @@ def _counts(database: sqlite3.Connection) -> Iterator[tuple[str, int]]:
 
 
 def _make(path: Path) -> None:
-    """Makes the store beside its place, and puts it there."""
+    """Makes the store beside its place, and puts it there.
+
+    The migrations would wait for the disk more than a thousand times, which takes seconds; a file that nobody knows of
+    yet needs that once, at its end.
+    """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
 
     for left in path.parent.glob(f"{path.name}.new-*"):  # by a process that was killed: this one has the lock
         left.unlink(missing_ok=True)
     new = path.with_name(f"{path.name}.new-{uuid.uuid4().hex}")  # MLflow keeps connections by name
+
+    def do_not_wait(database: Any, _: object) -> None:
+        if not isinstance(database, sqlite3.Connection):
+            return
+        if any(Path(file).name == new.name for _, _, file in database.execute("PRAGMA database_list")):
+            database.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", do_not_wait)
     try:
         store = SqlAlchemyStore(f"{SQLITE}{new}", (path.parent / ARTIFACTS).as_uri())  # type: ignore[no-untyped-call]
         store.engine.dispose()
-        new.replace(path)
+        durable.publish(new, path)
     finally:
+        event.remove(Engine, "connect", do_not_wait)
         _clear(new)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _clear(path: Path) -> None:

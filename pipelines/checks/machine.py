@@ -44,8 +44,13 @@ class Gpu:
     memory: str
 
 
-def check_root(root: Path) -> Iterator[Finding]:
-    """Writes a file where a run would be kept, and removes it.
+def check_folder(subject: str, root: Path, another: str) -> Iterator[Finding]:
+    """Writes a file where something would be kept, and removes it.
+
+    Args:
+        subject: What the finding is about.
+        root: The folder; it need not be there yet.
+        another: What names another one.
 
     Raises:
         InputError: Nothing can be written there.
@@ -56,9 +61,9 @@ def check_root(root: Path) -> Iterator[Finding]:
             pass
     except OSError as error:
         raise InputError(
-            f"{folder} cannot be written ({error.strerror}). Change its rights, or give another folder with --root."
+            f"{folder} cannot be written ({error.strerror}). Change its rights, or give another folder with {another}."
         ) from error
-    yield passed("root", f"{root} is writable" if folder == root.absolute() else f"{root} can be made")
+    yield passed(subject, f"{root} is writable" if folder == root.absolute() else f"{root} can be made")
 
 
 def disk(root: Path, data: int) -> Finding:

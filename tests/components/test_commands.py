@@ -4,7 +4,6 @@ import dataclasses
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from components.register.register import RegisterSettings
 from components.shared.artifact import open_artifact
 from components.transform.transform import TransformSettings
 from tests.conftest import TRAINING
+from tests.pythons import quick_python
 
 SETTINGS: dict[str, Any] = {
     "ingest": IngestSettings,
@@ -32,7 +32,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def shell(step: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", f"components.{step}", *arguments]
+    command = [quick_python(), "-m", f"components.{step}", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 

@@ -19,6 +19,7 @@ from pipelines.cluster import compile_pipeline
 from pipelines.deployment import load_deployment
 from pipelines.job import load_job
 from pipelines.steps import Steps
+from pipelines.submit import LOADER
 from tests.pipelines.test_deployment import DEPLOYMENT, write
 
 GOLDEN = Path(__file__).parent / "golden" / "finetune.yaml"
@@ -28,13 +29,13 @@ JOB = Path(__file__).parent / "golden" / "job.yaml"
 @pytest.fixture
 def spec(tmp_path: Path) -> Any:
     compile_pipeline(load_job(JOB), tmp_path / "pipeline.yaml")
-    return yaml.safe_load((tmp_path / "pipeline.yaml").read_text())
+    return yaml.load((tmp_path / "pipeline.yaml").read_text(), LOADER)
 
 
 def test_the_compiled_pipeline_is_the_golden_one(spec: Any) -> None:
     if os.environ.get("GRAFT_RENEW_GOLDEN"):
         GOLDEN.write_text(yaml.safe_dump(spec, sort_keys=True, width=120))
-    assert spec == yaml.safe_load(GOLDEN.read_text())
+    assert spec == yaml.load(GOLDEN.read_text(), LOADER)
 
 
 def tasks_of(spec: Any) -> dict[str, Any]:
@@ -177,7 +178,7 @@ def compiled_for(folder: Path, name: str = "finetune", **deployment: Any) -> tup
     """Returns the pipeline's spec and the platform's, both read back from the package."""
     there = load_deployment(write(folder / "deployment.yaml", **deployment))
     compile_pipeline(load_job(JOB), folder / "pipeline.yaml", there, name)
-    pipeline, platform = yaml.safe_load_all((folder / "pipeline.yaml").read_text())
+    pipeline, platform = yaml.load_all((folder / "pipeline.yaml").read_text(), LOADER)
     return pipeline, platform
 
 

@@ -342,6 +342,18 @@ def test_a_cluster_that_has_all(s3: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("s3")
+@pytest.mark.parametrize(
+    ("uri", "level"), [("s3://bucket/checkpoints", "✓"), ("s3://other/x", "✗"), ("kept", "✓"), ("file/kept", "✗")]
+)
+def test_where_checkpoints_go(uri: str, level: str, tmp_path: Path, data: Path, backbone: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    place = uri if uri.startswith("s3") else str(tmp_path / uri)
+    job = write_job(tmp_path, data, backbone, checkpoint={"uri": place})
+    code, found = examine(tmp_path, job, "--root", tmp_path / "root")
+    assert (found["checkpoint"].level, code) == (level, int(level == "✗"))
+
+
+@pytest.mark.usefixtures("s3")
 def test_what_a_cluster_can_lack(
     tmp_path: Path, data: Path, backbone: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

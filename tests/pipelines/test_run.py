@@ -1,4 +1,8 @@
-"""The whole pipeline as a user runs it: the command in a process of its own, on a model made on the spot."""
+"""The whole pipeline as a user runs it: the command in a process of its own, on a model made on the spot.
+
+The first run, and one that is interrupted, begin as a user's do; the others are forked from a Python that has imported
+what takes seconds.
+"""
 
 import json
 import os
@@ -20,15 +24,16 @@ from components.shared import tasks
 from components.shared.artifact import open_artifact
 from tests.backbones import make_broken_bert
 from tests.conftest import NUMBERS, s3_environment, write_csv
+from tests.pythons import quick_python
 from tests.servers import s3_server, serving
 
 SECRET = "a-secret-key-that-nobody-may-see"
 
 
 def graft(
-    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None
+    *arguments: str, folder: Path, environment: Mapping[str, str] | None = None, python: str = ""
 ) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "pipelines.cli", *arguments]
+    command = [python or quick_python(), "-m", "pipelines.cli", *arguments]
     return subprocess.run(
         command, cwd=folder, env={**os.environ, **(environment or {})}, capture_output=True, text=True, timeout=300
     )
@@ -53,7 +58,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, backbone: Path) -> tuple[
     folder = tmp_path_factory.mktemp("run")
     sample_csv(folder / "data/topics.csv")
     write_job(folder / "job.yaml", "data", str(backbone))
-    return folder, graft("run", "job.yaml", "--json", "result.json", folder=folder)
+    return folder, graft("run", "job.yaml", "--json", "result.json", folder=folder, python=sys.executable)
 
 
 def test_a_run_ends_with_a_table_a_version_and_a_page(finished: tuple[Path, Any]) -> None:

@@ -98,7 +98,7 @@ def write_page(
         "few": content["difference"]["examples"] < _FEW_EXAMPLES,
         "rivals": _rivals(content, timing, sources.model, task),
         "search": search(sources.model, task),
-        "carried": words(sources.model, task.metrics[0]),
+        "carried": words(sources.model, task.metrics[0], task.part[0]),
         **_figures(sources.model, content, timing, task),
         "examples": example_grid(sources.snapshot) if has_pictures(sources.snapshot) and task.target.exclusive else [],
         "sections": _grouped(task.scoring.sections(content, folds)),

@@ -32,8 +32,14 @@ def search(model: Artifact, task: Task) -> dict[str, Any] | None:
     }
 
 
-def words(model: Artifact, metric: Metric) -> dict[str, Any] | None:
-    """Returns the words that carry each class, and how much each side carries; None for a backbone alone."""
+def words(model: Artifact, metric: Metric, part: str = "class") -> dict[str, Any] | None:
+    """Returns the words that carry each class, and how much each side carries; None for a backbone alone.
+
+    Args:
+        model: The model.
+        metric: The task's primary one, which each side has of its own.
+        part: What a class is called; "" where answers are numbers, that words raise and lower.
+    """
     told = next((_read(model, name) for name in _CARRIERS if name in model.files), None)
     if told is None:
         return None
@@ -49,6 +55,8 @@ def words(model: Artifact, metric: Metric) -> dict[str, Any] | None:
             if rows
         ],
         "all": len(classes),
+        "part": part or "class",
+        "number": not model.read_json("model.json").get("labels"),
     }
 
 

@@ -31,7 +31,7 @@ _SMALL_FILES = [
     "preprocessor_config.json", "preprocessing.json", "model.json",
 ]  # fmt: skip
 _WEIGHTS = ["lexical.json", "gradients.json", "model.safetensors", "model-*.safetensors", INDEX]
-_WORDS, _EDGES = "lexical/vectorizer.py", "gradients/look.py"
+_WORDS, _TOKENS, _EDGES = "lexical/vectorizer.py", "lexical/tokens.py", "gradients/look.py"
 _LIGHT = ("mlflow", "numpy", "pandas", "safetensors", "scipy")
 _REQUIREMENTS = (*_LIGHT, "pillow", "tokenizers", "torch", "transformers")
 LEXICAL, GRADIENTS = "lexical", "gradients"
@@ -54,7 +54,7 @@ class Needs:
 
 
 FAMILIES = {
-    "transformers": Needs(("backbones/transformers.py", _WORDS, _EDGES), _REQUIREMENTS),
+    "transformers": Needs(("backbones/transformers.py", _WORDS, _TOKENS, _EDGES), _REQUIREMENTS),
     "timm": Needs(("backbones/timm.py", _WORDS, _EDGES), (*_REQUIREMENTS, "timm", "torchvision")),
     LEXICAL: Needs(("backbones/lexical.py", _WORDS), _LIGHT),
     GRADIENTS: Needs(("backbones/gradients.py", _EDGES), (*_LIGHT, "pillow")),

@@ -25,12 +25,15 @@ class Encoded(NamedTuple):
         pooled: One vector an example, float [batch, width].
         tokens: One vector a token, float [batch, tokens, width].
         mask: Which of the tokens are there, bool [batch, tokens].
+        segments: Where the head asks for them: of which text each token is, int [batch, tokens]; 1 is the first text, 0
+            is none.
         beside: What a branch beside the backbone adds to what the head's linear layer gives, [batch, outputs].
     """
 
     pooled: Tensor | None = None
     tokens: Tensor | None = None
     mask: Tensor | None = None
+    segments: Tensor | None = None
     beside: Tensor | None = None
 
 
@@ -44,6 +47,9 @@ class Head(nn.Module):
             between 0 and 1; "" where that makes no sense.
         windows: Whether a long text is read in pieces, and not cut.
         apart: How many texts of an example are read one by one: rows of features that are learned from together.
+        worded: Whether it answers for the tokens that stand for words (`starts`, `ends` of `extras`; its encoder gives
+            both as columns): then words and their neighbours can be seen beside the backbone, too.
+        segmented: Whether it asks of which of two texts a token is: a column `segments` of the features.
     """
 
     level: ClassVar[Level] = "pooled"
@@ -51,6 +57,8 @@ class Head(nn.Module):
     blended: ClassVar[str] = ""
     windows: ClassVar[bool] = False
     apart: ClassVar[int] = 1
+    worded: ClassVar[bool] = False
+    segmented: ClassVar[bool] = False
 
     def __init__(self, width: int, spec: Spec) -> None:
         """Makes it with new weights, drawn from torch's global generator."""
@@ -63,6 +71,10 @@ class Head(nn.Module):
     def targets(self, columns: Columns) -> Outputs:
         """Makes tensors of the target columns of a batch; needs the spec alone."""
         raise NotImplementedError
+
+    def asked(self, targets: Outputs) -> Tensor | None:
+        """Tells at the level of tokens which of them the loss has something of, bool [batch, tokens]; None: all."""
+        return None
 
     def loss(self, outputs: Outputs, targets: Outputs, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         """Returns the sum of the losses, and how many they are: parts of a batch are weighed by that.

@@ -17,14 +17,18 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
-from ..columns import Columns, load_columns, save_columns
+from ..columns import Columns, Extras, load_columns, save_columns
 from ..cores import cores
 from .head import Encoded, Head, LinearHead, Outputs
 from .pixels import open_image
 from .preprocessing import Preprocessing
+from .segments import SEGMENTS
 
-WIDE_IDS, WIDE_WEIGHTS = "wide_ids", "wide_weights"
-"""Columns of a batch: which an example has beside its features (words, gradients), and how much each weighs."""
+WIDE_IDS, WIDE_WEIGHTS, WIDE_SIZES = "wide_ids", "wide_weights", "wide_sizes"
+"""Columns of a batch: which an example has beside its features (words, gradients), and how much each weighs.
+
+Where each token has its own, they stand one after the other, and `wide_sizes` tells how many are of each."""
+_WIDE = (WIDE_IDS, WIDE_WEIGHTS, WIDE_SIZES)
 FIRST_HEAD = "classification"
 """Whose head a model has that does not tell it: it was the only one once."""
 MakeHead = Callable[[int], Head]
@@ -66,7 +70,7 @@ class Network(nn.Module):
         """Returns what the backbone makes of a batch, at the level that the head asks for."""
         if self.head.level == "tokens":
             tokens, mask = self.tokens(**batch)
-            return Encoded(tokens=tokens, mask=mask)
+            return Encoded(tokens=tokens, mask=mask, segments=batch.get(SEGMENTS))
         return Encoded(pooled=self.pooled(**batch))
 
     def summaries(self, **batch: Tensor) -> dict[str, Tensor]:
@@ -93,18 +97,25 @@ class Network(nn.Module):
 
         Args:
             encoded: What the backbone makes of the examples.
-            wide_ids: Of a network with a branch: which columns, int64 [batch, columns].
-            wide_weights: What each weighs, float32 [batch, columns]; 0 where an example has fewer.
+            wide_ids: Of a network with a branch: which columns, int64 [batch, columns] or [batch, tokens, columns].
+            wide_weights: What each weighs, float32 of that shape; 0 where an example, or a token, has fewer.
         """
         ready = self._prepared(encoded)
         if self.wide is None:
             return self._outputs(ready)
-        wide: Tensor = self.wide(wide_ids, per_sample_weights=wide_weights)
-        return self._outputs(ready._replace(beside=wide))
+        assert wide_ids is not None and wide_weights is not None, "a branch takes columns"  # noqa: PT018
+        return self._outputs(ready._replace(beside=self.aside(wide_ids, wide_weights)))
 
-    def deep(self, pooled: Tensor) -> Tensor:
-        """Returns the logits [batch, classes] that the backbone's vectors [batch, width] alone bring."""
-        return self._outputs(self._prepared(Encoded(pooled=pooled)))["logits"]
+    def aside(self, wide_ids: Tensor, wide_weights: Tensor) -> Tensor:
+        """Returns what the branch adds, float32 [batch, outputs], or of each token [batch, tokens, outputs]."""
+        assert self.wide is not None, "there is one"
+        columns = wide_ids.shape[-1]
+        found: Tensor = self.wide(wide_ids.view(-1, columns), per_sample_weights=wide_weights.view(-1, columns))
+        return found.view(*wide_ids.shape[:-1], -1)
+
+    def deep(self, encoded: Encoded) -> Tensor:
+        """Returns the logits that the backbone alone brings: [batch, outputs], or [batch, tokens, outputs]."""
+        return self._outputs(self._prepared(encoded))["logits"]
 
     def _prepared(self, encoded: Encoded) -> Encoded:
         """Returns what the head takes: normalised, with dropout."""
@@ -236,7 +247,7 @@ def collate(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> dict[s
     """
     wide = pad_wide(columns) if WIDE_IDS in columns else {}
     if "input_ids" in columns:
-        deep = {name: rows for name, rows in columns.items() if name not in (WIDE_IDS, WIDE_WEIGHTS)}
+        deep = {name: rows for name, rows in columns.items() if name not in _WIDE}
         return {**_pad(deep, padding), **wide}
     return {"pixels": torch.from_numpy(_squares(columns)), **wide}
 
@@ -295,22 +306,40 @@ def _never_empty(columns: Mapping[str, Sequence[np.ndarray]], padding: int) -> d
     return {name: [row if len(row) else alone[name] for row in rows] for name, rows in columns.items()}
 
 
-def wide_columns(beside: Columns, inputs: Sequence[Sequence[Any]]) -> dict[str, list[np.ndarray]]:
-    """Returns the columns that a network with a branch takes beside its features.
+def wide_columns(
+    beside: Columns, inputs: Sequence[Sequence[Any]], extras: Extras | None = None
+) -> dict[str, list[np.ndarray]]:
+    """Returns the columns that a network with a branch takes beside its features, of each row an array.
 
     Args:
         beside: The network's.
         inputs: For each input its values: texts, or image files.
+        extras: What is told of the rows beside, see `Head.extras`.
     """
-    made = beside.columns(inputs)
-    cuts = made.indptr[1:-1]
-    return {WIDE_IDS: np.split(made.indices, cuts), WIDE_WEIGHTS: np.split(made.data, cuts)}
+    made = beside.columns(inputs, extras)
+    if beside.level != "tokens":
+        cuts = made.indptr[1:-1]
+        return {WIDE_IDS: np.split(made.indices, cuts), WIDE_WEIGHTS: np.split(made.data, cuts)}
+    assert extras is not None, "tokens are told of"
+    ends = np.cumsum([0, *(len(row) for row in extras["starts"])])  # tokens of rows
+    cuts = made.indptr[ends[1:-1]]
+    sizes = np.split(np.diff(made.indptr), ends[1:-1])
+    return {WIDE_IDS: np.split(made.indices, cuts), WIDE_WEIGHTS: np.split(made.data, cuts), WIDE_SIZES: sizes}
 
 
 def pad_wide(columns: Mapping[str, Sequence[np.ndarray]]) -> dict[str, Tensor]:
-    """Makes a batch of the columns of a branch, padded with what weighs nothing."""
-    lengths = np.array([len(row) for row in columns[WIDE_IDS]])
-    there = np.arange(max(1, int(lengths.max()))) < lengths[:, None]
+    """Makes a batch of the columns of a branch, padded with what weighs nothing; [rows, columns], or a token's beside.
+
+    Args:
+        columns: As `wide_columns` makes them.
+    """
+    sizes = np.array([len(row) for row in columns[WIDE_IDS]])
+    if WIDE_SIZES in columns:
+        tokens = np.array([len(row) for row in columns[WIDE_SIZES]])
+        is_token = np.arange(max(1, int(tokens.max()))) < tokens[:, None]
+        sizes = np.zeros(is_token.shape, np.int64)
+        sizes[is_token] = np.concatenate(columns[WIDE_SIZES])
+    there = np.arange(max(1, int(sizes.max()))) < sizes[..., None]
     ids, weights = np.zeros(there.shape, np.int64), np.zeros(there.shape, np.float32)
     ids[there], weights[there] = np.concatenate(columns[WIDE_IDS]), np.concatenate(columns[WIDE_WEIGHTS])
     return {WIDE_IDS: torch.from_numpy(ids), WIDE_WEIGHTS: torch.from_numpy(weights)}

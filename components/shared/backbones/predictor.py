@@ -14,6 +14,7 @@ from .network import MakeHead, Network, outputs_of, predict, wide_columns
 from .panic import told_of_panic
 from .pixels import open_image
 from .preprocessing import Preprocessing, prepare
+from .segments import SEGMENTS, segments_of
 
 _AT_ONCE = 256  # inputs encoded, so that memory stays bounded
 
@@ -94,7 +95,7 @@ class RawPredictor:
             columns, extras = self._encode(part)
             used = {name: columns[name] for name in (self.columns if "input_ids" in columns else columns)}
             if (beside := self.network.beside) is not None:
-                used |= wide_columns(beside, list(zip(*part, strict=True)))
+                used |= wide_columns(beside, list(zip(*part, strict=True)), extras)
             yield part, used, extras
 
 
@@ -121,6 +122,8 @@ def _text_encoder(folder: Path, head: Head) -> Encode:
             "input_ids": [np.array(piece.ids) for piece in every],
             "token_type_ids": [np.array(piece.type_ids) for piece in every],
         }
+        if head.segmented:
+            columns[SEGMENTS] = [segments_of(piece) for piece in every]
         return columns, head.extras(pieces)
 
     return encode

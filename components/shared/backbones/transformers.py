@@ -18,6 +18,7 @@ from transformers.utils.logging import disable_progress_bar
 from .network import MakeHead, Network, Normalize, collate, head_of, outputs_of, predict
 from .predictor import RawPredictor, padding_of
 from .preprocessing import Preprocessing, preprocessing_of
+from .segments import SEGMENTS
 
 if TYPE_CHECKING:
     from . import Backbone
@@ -84,7 +85,7 @@ class TransformersNetwork(Network):
     def _encoded(self, batch: Mapping[str, Tensor]) -> Any:
         if self.normalize is not None:
             return self.encoder(pixel_values=self.normalize(batch["pixels"]))
-        return self.encoder(**batch)
+        return self.encoder(**{name: tensor for name, tensor in batch.items() if name != SEGMENTS})
 
     def save_configuration(self, folder: Path) -> None:
         """Writes `config.json` in transformers' layout."""

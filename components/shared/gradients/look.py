@@ -34,6 +34,7 @@ class Look:
     """
 
     kind: ClassVar[str] = "gradients"
+    level: ClassVar[str] = "pooled"
     side: int
     grey: bool
     seen: tuple[str, ...] = (GRADIENTS, COLOURS, PIXELS)
@@ -80,7 +81,7 @@ class Look:
         makers = {GRADIENTS: self._gradients, COLOURS: self._colours, PIXELS: self._pixels}
         return np.column_stack([makers[name](squares) for name in self.seen]).astype(np.float32)
 
-    def columns(self, inputs: Sequence[Sequence[bytes | str]]) -> csr_matrix:
+    def columns(self, inputs: Sequence[Sequence[bytes | str]], extras: Any = None) -> csr_matrix:
         """Takes for the one input its pictures (the bytes or the paths of files); returns float32 [pictures, width].
 
         Raises:

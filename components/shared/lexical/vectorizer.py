@@ -27,6 +27,7 @@ class Vectorizer:
     """
 
     kind: ClassVar[str] = "lexical"
+    level: ClassVar[str] = "pooled"
     kinds: tuple[Terms, ...]
     inputs: int
 
@@ -40,7 +41,7 @@ class Vectorizer:
         """How many columns there are."""
         return self.terms if self.inputs == 1 else len(_SIDES) * self.terms + 1
 
-    def columns(self, texts: Sequence[Sequence[str]]) -> csr_matrix:
+    def columns(self, texts: Sequence[Sequence[str]], extras: Any = None) -> csr_matrix:
         """Takes for each input its texts; returns float32 [examples, width]."""
         return join([self._side(side) for side in texts])
 

@@ -19,6 +19,7 @@ from components.shared.profile.columns import Column, as_text, listing
 from components.shared.profile.table import Table, is_tree, look
 from components.shared.sources.hub import PREFIX
 from components.shared.sources.images import PATHS, image_files
+from components.shared.sources.listing import sources_of
 from components.shared.sources.source import SourceSettings
 from components.shared.sources.sql import is_sql
 from components.shared.sources.texts import COLUMNS as TREE
@@ -38,6 +39,7 @@ PAIRS = (
     ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"), ("premise", "hypothesis"),
     ("question1", "question2"), ("question", "answer"), ("question", "sentence"), ("text1", "text2"),
     ("text_1", "text_2"), ("text_a", "text_b"), ("query", "passage"), ("query", "document"), ("claim", "evidence"),
+    ("anchor", "positive"), ("query", "positive"), ("query", "answer"), ("question", "passage"),
 )  # fmt: skip
 LABEL = "label"
 """What the column of answers is called that is read out of an archive of images."""
@@ -67,7 +69,8 @@ def resolve(settings: Settings) -> Settings:
     if settings.inputs and settings.label:
         return settings
     reading = read(settings)
-    tell(f"{' and '.join(map(repr, reading.inputs))} taken for the input, {reading.label!r} for the label{reading.why}")
+    label = repr(reading.label) if reading.label else "nothing"
+    tell(f"{' and '.join(map(repr, reading.inputs))} taken for the input, {label} for the label{reading.why}")
     return dataclasses.replace(settings, inputs=reading.inputs, label=reading.label)
 
 
@@ -137,6 +140,8 @@ def _label_of(task: Task, table: Table, inputs: Sequence[str]) -> str:
         raise _ambiguous(table, "label", [column for column in others if column.name in found])
     if several := task.target.together(others):
         return json.dumps(several, ensure_ascii=False)
+    if task.target.optional:
+        return ""
     raise InputError(
         f"{table.name} has no column that can be the label of {task.name}. {_ADVICE}\n{listing(table.columns)}"
     )
@@ -229,21 +234,23 @@ def _tells_split(table: Table, column: Column) -> bool:
 
 def _texts(table: Table, label: str, counts: Sequence[int]) -> list[str]:
     """Returns the columns of texts: a known pair, one with a known name, or any, if no other column can be read."""
-    others = {column.name.strip().lower(): column for column in table.columns if column.name != label}
+    labels = sources_of(label)
+    others = {column.name.strip().lower(): column for column in table.columns if column.name not in labels}
     readable = {name: column for name, column in others.items() if column.kind in ("text", "words")}
     pairs = [pair for pair in PAIRS if all(name in readable for name in pair)] if 2 in counts else []
     in_pairs = {name for pair in pairs for name in pair}
     singles = [name for name in TEXTS if name in readable and name not in in_pairs and not _is_few(readable[name])]
     free = [name for name, column in readable.items() if column.is_free]
-    for known in (*pairs, *((name,) for name in singles)):
+    for known in (*pairs, *((name,) for name in singles if 1 in counts)):
         if set(known) >= set(free):  # nothing beside it that a model could read, too
             return [readable[name].name for name in known]
     candidates = [name for name in readable if name in {*in_pairs, *singles, *free}]
-    if len(candidates) == 1:
+    if len(candidates) == 1 and 1 in counts:
         return [readable[candidates[0]].name]
-    if candidates:
+    if len(candidates) > 1:
         raise _ambiguous(table, "input", [readable[name] for name in candidates])
-    raise InputError(f"{table.name} has no column that holds texts. {_ADVICE}\n{listing(table.columns)}")
+    what = "column that holds texts" if 1 in counts else "two columns that hold texts"
+    raise InputError(f"{table.name} has no {what}. {_ADVICE}\n{listing(table.columns)}")
 
 
 def _is_few(column: Column) -> bool:

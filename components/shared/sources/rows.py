@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from components.shared import storage
 from components.shared.errors import InputError, quote_all
 from components.shared.sources import packed
+from components.shared.sources.beir import Judgements, find_judgements, read_judgements
 from components.shared.sources.columns import Batch, MissingColumnError, check_columns, class_name
 from components.shared.sources.foreign import advice_on, told_by
 from components.shared.sources.layout import Layout
@@ -75,6 +76,9 @@ def read_parts(
     """
     first: dict[bool, tuple[str, str | None]] = {}
     for file in files:
+        if isinstance(file, Judgements):
+            yield from read_judgements(file, columns, splits)
+            continue
         if file.size == 0:
             raise InputError(f"{file.name} is empty. Remove it, or write it again.")
         with explained(file):
@@ -222,6 +226,9 @@ def sort_out(source: str, files: Sequence[storage.File], tell: Callable[[str], N
     A single file is data whatever it is called; of a folder without tables so are files without a name that tells
     (`.txt`, `.xml`, none), where what they hold does.
     """
+    if judgements := find_judgements(files):
+        tell(f"{quote_all(file.name for file in judgements)} read as judgements of a corpus, as BEIR has them")
+        return list(judgements)
     is_file = len(files) == 1 and posixpath.basename(source) == files[0].name
     if is_file and _holds_rows(files[0]):
         return list(files)

@@ -30,6 +30,7 @@ from components.shared.sources.rows import Part, Row, find_rows, given_split, re
 from components.shared.sources.sql import check_sql, is_sql, read_sql, sql_file
 from components.shared.sources.texts import TextTree
 from components.shared.sources.trees import COLUMNS, read_archives, read_tree
+from components.shared.sources.unfolding import unfold
 from components.shared.step import option, required
 from components.shared.storage import File
 from components.shared.tasks.target import Asked
@@ -188,7 +189,7 @@ class Source:
             InputError: A file is damaged, or lacks a column.
             ServiceError: The store or the hub did not answer.
         """
-        rows = self._rows(files)
+        rows = unfold(self._rows(files), self.task, self.settings.inputs, self._labels)
         if self.binary:  # files are decoded to be checked, on all cores
             return map_ahead(self._check.row, rows, cores(), self._size)
         return map(self._check.row, rows)

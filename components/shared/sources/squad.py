@@ -5,16 +5,21 @@ from typing import Any
 
 
 def rows_of_article(value: Any) -> Iterator[Any]:
-    """Yields the questions of an article, each with its context; what is no article is a row as it is.
+    """Yields the questions of an article, or of a paragraph alone; what is neither is a row as it is.
 
     Columns: `id`, `title`, `question`, `context`, and `answers` as Hugging Face's datasets have them: a mapping of
     `text` and `answer_start`, both lists. They are empty where a question is impossible, and None where nobody has
     answered.
     """
-    if not isinstance(value, Mapping) or not isinstance(value.get("paragraphs"), list):
+    if not isinstance(value, Mapping):
         yield value
         return
-    for paragraph in value["paragraphs"]:
+    alone = isinstance(value.get("qas"), list) and "context" in value  # as simpletransformers has them
+    paragraphs = [value] if alone else value.get("paragraphs")
+    if not isinstance(paragraphs, list):
+        yield value
+        return
+    for paragraph in paragraphs:
         if not isinstance(paragraph, Mapping) or not isinstance(paragraph.get("qas"), list):
             yield paragraph
             continue
@@ -33,6 +38,8 @@ def _answers(question: Mapping[str, Any]) -> dict[str, list[Any]] | None:
     if question.get("is_impossible"):
         return {"text": [], "answer_start": []}
     answers = question.get("answers")
+    if isinstance(answer := question.get("answer"), str) and answers is None:
+        answers = [{"text": answer}]
     if not isinstance(answers, list):
         return None
     told = [one for one in answers if isinstance(one, Mapping)]

@@ -5,9 +5,11 @@ No file here imports torch at its top, but a task's `head.py`: light steps read 
 """
 
 import dataclasses
+import functools
 import importlib
 import importlib.metadata
 import pkgutil
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,6 +74,12 @@ def _fits(value: object, default: object) -> bool:
 
 
 def _load_all() -> None:
+    _load_from(tuple(sys.path))
+
+
+@functools.lru_cache(maxsize=1)
+def _load_from(path: tuple[str, ...]) -> None:
+    """Looks for tasks once for each search path: what is installed there is read file by file, hundreds of them."""
     for module in pkgutil.iter_modules(__path__):
         if module.ispkg:
             importlib.import_module(f"{__name__}.{module.name}")

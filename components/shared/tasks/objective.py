@@ -5,7 +5,7 @@ A task's `objective.py` offers it, under the name `Objective`; only heavy steps 
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -44,6 +44,30 @@ class Objective(Protocol):
         Returns:
             What is told of it, in JSON; {} where there is nothing to fit.
         """
+
+
+@runtime_checkable
+class Dealing(Protocol):
+    """An objective that reads outputs once, where answers are dealt out blindly: reading them is what takes time."""
+
+    def dealt(self, outputs: Outputs, targets: Targets, times: int) -> tuple[int, list[float]]:
+        """Returns how many answers there are, and the metric that is chosen by, so often of answers of others."""
+
+
+@runtime_checkable
+class Picking(Protocol):
+    """An objective of which not every row of features is worth learning from."""
+
+    def picked(self, targets: Targets, seed: int) -> np.ndarray:
+        """Returns which rows of the training split are, bool [rows]."""
+
+
+@runtime_checkable
+class Grouping(Protocol):
+    """An objective of which some examples are to be learned from at once."""
+
+    def groups(self, targets: Targets) -> np.ndarray:
+        """Returns which belong together, int [examples]."""
 
 
 def head_class(task: str) -> Any:

@@ -118,6 +118,8 @@ class Target:
     """The columns of features that a network learns from."""
     several: bool = False
     """Whether several columns can make an answer."""
+    optional: bool = False
+    """Whether rows have an answer without a column of it."""
     named: bool = True
     """Whether strata are names that people gave: they are `labels` in `snapshot.json`; rare ones may be dropped."""
     exclusive: bool = False

@@ -56,7 +56,7 @@ def test_it_learns(name: str, models: dict[str, Path]) -> None:
     assert history["selection"] == BEST[name]
     assert history["learned"], history["reason"]
     assert history["epochs"][history["best_epoch"] - 1][BEST[name]] > 0.8
-    assert history["probe"]["fits"] > 5  # its head was fitted before
+    assert history["probe"]["fits"] > 2  # its head was fitted before
     told = json.loads((models[name] / "model.json").read_text())
     assert told["head"] == LEARNED[name].sketch.package.rpartition(".")[2]
 
@@ -186,5 +186,5 @@ def test_settings_of_classes_are_refused(made: dict[str, Path], backbone: Path, 
     for name, value in (("mixup", 0.2), ("logit_adjustment", 1.0)):
         with pytest.raises(InputError, match=f"training.{name} is .* has no classes"):
             finetune(made["regression"], tmp_path / name, FinetuneSettings(str(backbone), **{name: value}))
-    with pytest.raises(InputError, match="classifications alone"):
+    with pytest.raises(InputError, match="it needs a task on texts, and the snapshot"):
         finetune(made["tokens"], tmp_path / "l", FinetuneSettings(str(backbone), strategy="lexical"))

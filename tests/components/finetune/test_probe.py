@@ -8,6 +8,7 @@ import torch
 
 from components.finetune.cache import States
 from components.finetune.probe import Vectors, View, fit_path, fit_probe
+from components.shared.backbones.head import Encoded
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
 from components.shared.linear import LOGISTIC, SQUARED_HINGE, softmax
@@ -71,7 +72,7 @@ def test_it_is_the_linear_model_of_scikit_learn(
     network.normalized = unit
     probe.load_into(network)
     with torch.no_grad():
-        found = network.deep(torch.from_numpy(values[parts[1]])).numpy()
+        found = network.deep(Encoded(pooled=torch.from_numpy(values[parts[1]]))).numpy()
     expected = model.decision_function(asked)
     assert (found.argmax(1) == expected.argmax(1)).mean() > 0.99
     assert (

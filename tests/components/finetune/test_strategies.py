@@ -16,6 +16,7 @@ from components.finetune.settings import STRATEGIES as ALL
 from components.finetune.strategies import STRATEGIES, freeze, merge_adapters
 from components.shared import backbones
 from components.shared.artifact import open_artifact
+from components.shared.backbones.head import Encoded
 from components.shared.errors import InputError
 from components.shared.features import FeatureSplit
 from tests.cases import ARCHITECTURES, FAMILIES, SETTINGS, Case, inputs_of, make_case, sample_snapshot
@@ -136,7 +137,7 @@ def test_a_pass_resumed_at_any_block_ends_the_same(make: Make, key: tuple[str, s
             with prefix.resumed(stage, states[stage]):
                 torch.testing.assert_close(network(**batch), expected, atol=1e-5, rtol=0)
         torch.testing.assert_close(network(**batch), expected)  # nothing of it is left
-        torch.testing.assert_close(network.deep(states[anatomy.head][:, 0]), expected["logits"])
+        torch.testing.assert_close(network.deep(Encoded(pooled=states[anatomy.head][:, 0])), expected["logits"])
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...backbones.head import Columns, LinearHead, Outputs, Spec, rows_of
+from .answers import decode
 
 _HALF = 0.5
 
@@ -39,13 +40,8 @@ class Head(LinearHead):
 
     def decode(self, outputs: Columns, extras: Columns) -> dict[str, list[Any]]:
         """Returns `labels` (those above their thresholds) and `probabilities`, in the order of the spec's labels."""
-        names, found = self.spec["labels"], rows_of(outputs["logits"]).reshape(-1, self.out_features)
-        probabilities = torch.from_numpy(found).sigmoid().double().numpy()
-        given = probabilities >= self.thresholds.double().cpu().numpy()
-        return {
-            "labels": [[name for name, is_given in zip(names, row, strict=True) if is_given] for row in given],
-            "probabilities": probabilities.tolist(),
-        }
+        found = rows_of(outputs["logits"]).reshape(-1, self.out_features)
+        return decode(found, self.spec, {"thresholds": self.thresholds.cpu().numpy()})
 
     def adopt(self, weights: Mapping[str, Tensor], spec: Spec) -> bool:
         """Keeps rows and thresholds of the labels that an older head knows."""

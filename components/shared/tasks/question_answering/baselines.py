@@ -18,7 +18,6 @@ _WORD = re.compile(r"\w+")
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 _AROUND = 12  # words before and after a window that may be those of the question
 _CHOSEN_ON = 500  # examples
-_LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)  # of the question's weight, below which there is no answer
 
 Words = list[tuple[int, int, str]]
 
@@ -44,10 +43,11 @@ def text_baselines(
     length = int(np.median(lengths)) if lengths else 1
     for name, length_of in (("Best sentence", 0), (f"Best window of {max(length, 1)} words", max(length, 1))):
         own = [_best(question, context, weights, length_of) for question, context in zip(*chosen.inputs, strict=True)]
-        level = max(_LEVELS, key=lambda value: _score(own, chosen.labels, value))
+        level = _level(own, chosen.labels)
         found = [_best(question, context, weights, length_of) for question, context in zip(*test, strict=True)]
         answers = objects_of(answer if share >= level else "" for answer, share in found)
-        what = "words by their rarity" + (f"; no answer below {level:g} of the question" if level else "")
+        kept = f"no answer below {level:.2f} of the question" if level < np.inf else "no answer to anything"
+        what = "words by their rarity" + (f"; {kept}" if level else "")
         yield Baseline(name, what, answers, size, time.perf_counter() - began, len(train))
         began = time.perf_counter()
 
@@ -96,10 +96,19 @@ def _best(question: str, context: str, weights: _Weights, length: int) -> tuple[
     return found, max(best_score, 0.0)
 
 
-def _score(found: Sequence[tuple[str, float]], truth: np.ndarray, level: float) -> float:
-    """Returns the mean F1 of answers that are given from some share on."""
-    scores = [
-        scores_of(answer if share >= level else "", wanted)[1]
-        for (answer, share), wanted in zip(found, truth, strict=True)
-    ]
-    return float(np.mean(scores)) if scores else 0.0
+def _level(found: Sequence[tuple[str, float]], truth: np.ndarray) -> float:
+    """Returns the share from which on answers gain most F1 over none; 0 where all do, infinite where none does."""
+    gains = np.array(
+        [
+            scores_of(answer, wanted)[1] - scores_of("", wanted)[1]
+            for (answer, _), wanted in zip(found, truth, strict=True)
+        ]
+    )
+    shares = np.array([share for _, share in found])
+    order = np.argsort(-shares, kind="stable")
+    sums, values = np.concatenate([[0.0], np.cumsum(gains[order])]), shares[order]
+    ends = np.concatenate([[True], values[1:] < values[:-1], [True]]) if len(values) else np.array([True])
+    best = int(np.argmax(np.where(ends, sums, -np.inf)))  # so many answers are given; equal shares go together
+    if best == len(values):
+        return 0.0
+    return float((values[best - 1] + values[best]) / 2) if best else float("inf")

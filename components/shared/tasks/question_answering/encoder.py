@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from components.shared.backbones.panic import told_of_panic
+from components.shared.backbones.segments import SEGMENTS, segments_of
 from components.shared.backbones.tokenizer import load_tokenizer, max_length_of
 from components.shared.tasks.question_answering.windows import NOWHERE, context_of, question_room, shortener
 
@@ -22,6 +23,7 @@ class AnswerEncoder:
     """Token ids of question and context; of a long context several windows.
 
     Columns: `input_ids` list<int32>; `token_type_ids` list<int8> where the backbone tells its two texts apart by them;
+    `segments` list<int8>, which the head tells them apart by: 1 is the question, 2 the context;
     `length` int32, in tokens; `example` int32, whose window it is; to decode, `starts` and `ends` list<int32>: where
     each token of the context begins and ends, in characters, else -1.
     Targets: `start` and `end` int32, the answer's first and last token, both 0 where none stands in this window;
@@ -50,6 +52,7 @@ class AnswerEncoder:
         columns: list[tuple[str, pa.DataType]] = [("input_ids", lists)]
         if (config.get("type_vocab_size") or 0) > 1:
             columns.append(("token_type_ids", pa.list_(pa.int8())))
+        columns.append((SEGMENTS, pa.list_(pa.int8())))
         told = [("length", pa.int32()), ("example", pa.int32()), ("starts", lists), ("ends", lists)]
         self.schema = pa.schema([*columns, *told])
         self.targets = pa.schema([("start", pa.int32()), ("end", pa.int32()), ("window", pa.int32())])
@@ -67,6 +70,7 @@ class AnswerEncoder:
         arrays = {
             "input_ids": [window.ids for window in windows],
             "token_type_ids": [window.type_ids for window in windows],
+            SEGMENTS: [segments_of(window) for window in windows],
             "length": [len(window.ids) for window in windows],
             "example": examples,
             "starts": [starts.tolist() for starts, _ in bounds],

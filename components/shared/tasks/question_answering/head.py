@@ -3,6 +3,11 @@
 A token of the context, or the first token, which says that the answer is not here, is chosen in each window, as BERT
 does (Devlin et al. 2018, 1810.04805). What the first token gets is taken off, so that the windows of one example can be
 compared: a softmax over all spans of all windows, and over "no answer".
+
+Beside that linear layer stands what few examples cannot teach it: where the context speaks of what is asked. Each token
+of the question looks for its like among those of the context (late interaction, as in ColBERT, Khattab & Zaharia 2020,
+2004.12832; the attention from question to context of BiDAF, Seo et al. 2017, 1611.01603). How much of these looks falls
+on the tokens after one, or before it, is added to its logits by weights that are learned, and are 0 at first.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,11 +15,20 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ...backbones.head import Columns, Level, LinearHead, Outputs, Spec
+from ...backbones.head import Columns, Encoded, Level, LinearHead, Outputs, Spec
 from .spans import Span, best_span
 from .windows import Pairs, context_of, shortener
+
+_QUESTION, _ANSWER = 1, 2
+"""Segments: the first text, the second one."""
+_REACHES = (4, 12, 32)
+"""Tokens that are looked at after a token, and before it."""
+_SHARP = 10.0
+"""What cosines are multiplied by before the softmax of a token's looks."""
+_SWIFT = 100.0
+"""The few weights of the looks learn at so many times the rate of others: they begin at 0 and end at about 5."""
 
 _FIRST, _CONTEXT, _OTHER, _PADDING = 2, 1, 0, -1
 """What a token is: the first one of its window, of the context, of the question, or none."""
@@ -25,11 +39,23 @@ class Head(LinearHead):
 
     level: ClassVar[Level] = "tokens"
     windows: ClassVar[bool] = True
+    segmented: ClassVar[bool] = True
     threshold: Tensor
 
     def __init__(self, width: int, spec: Spec) -> None:
         super().__init__(width, spec)
         self.register_buffer("threshold", torch.zeros(()))
+        self.looks = nn.Parameter(torch.zeros(len(_REACHES), 2))
+        self.interest = nn.Parameter(torch.zeros(width))
+
+    def forward(self, encoded: Encoded) -> Outputs:  # type: ignore[override]
+        """Returns `logits`, float [batch, tokens, 2]; without segments those of the linear layer alone."""
+        outputs = super().forward(encoded)
+        if encoded.segments is None or encoded.tokens is None:
+            return outputs
+        with torch.autocast(encoded.tokens.device.type, enabled=False):  # looks are told apart by their last digits
+            seen = _seen(encoded.tokens.float(), encoded.segments, self.interest)
+            return {"logits": outputs["logits"].float() + _SWIFT * (seen * self.looks).sum(2)}
 
     @staticmethod
     def names(spec: Spec) -> list[str]:
@@ -52,6 +78,10 @@ class Head(LinearHead):
         for name, column in (("begins", "start"), ("ends", "end")):
             found[name][np.arange(len(rows)), np.asarray(columns[column], np.int64)] = 1
         return {"kinds": torch.from_numpy(kinds), **{name: torch.from_numpy(row) for name, row in found.items()}}
+
+    def asked(self, targets: Outputs) -> Tensor:
+        """Tells which tokens can be an answer: those of the context, and the first, which says that there is none."""
+        return targets["kinds"] > _OTHER
 
     def loss(self, outputs: Outputs, targets: Outputs, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         """Returns cross-entropies in nats, of a window the mean of its two; `smoothing` is spread over its candidates.
@@ -119,6 +149,39 @@ def _answer(context: str, span: Span) -> _Answer:
     if not text.strip():
         return _Answer("", span.score, 0, 0)
     return _Answer(text.strip(), span.score, start, start + len(text.strip()))
+
+
+def _seen(tokens: Tensor, segments: Tensor, interest: Tensor) -> Tensor:
+    """Returns how much the question looks at what follows a token of the context, and at what leads up to it.
+
+    Args:
+        tokens: [batch, tokens, width].
+        segments: int [batch, tokens].
+        interest: [width], which tokens of a question count more than others.
+
+    Returns:
+        [batch, tokens, reaches, 2]: parts of all looks; 0 for tokens that are none of the context.
+    """
+    asks, told = segments == _QUESTION, segments == _ANSWER
+    low = torch.finfo(tokens.dtype).min
+    units = nn.functional.normalize(tokens, dim=-1)
+    looks = (_SHARP * units @ units.transpose(1, 2)).masked_fill(~told[:, None], low).softmax(-1)
+    weights = (tokens @ interest).masked_fill(~asks, low).softmax(-1)
+    found = (weights[:, :, None] * looks).sum(1) * told
+    sums = nn.functional.pad(found.cumsum(1), (1, 0))
+    count = found.shape[1]
+    at = torch.arange(count, device=tokens.device)
+    parts = [
+        torch.stack(
+            [
+                sums[:, (at + reach).clamp(max=count)] - sums[:, at],
+                sums[:, at + 1] - sums[:, (at + 1 - reach).clamp(min=0)],
+            ],
+            -1,
+        )
+        for reach in _REACHES
+    ]
+    return torch.stack(parts, 2) * told[:, :, None, None]
 
 
 def _log_sums(logits: Tensor, window: Tensor, count: int) -> Tensor:

@@ -11,6 +11,7 @@ from components.shared.tasks.question_answering.spans import best_span
 Place = tuple[int, int]
 """The first character and the one after the last; both are 0 where there is no answer."""
 
+_WITHOUT = 2  # windows of a question that its answer does not stand in, and that are learned from
 _FEW = 20  # questions of either kind, below which no level is chosen: it would follow chance
 
 
@@ -43,6 +44,31 @@ class Objective:
             "span_f1": float(np.mean(overlaps)),
             "span_match": float(np.mean(matches)),
         }
+
+    def dealt(self, outputs: Outputs, targets: Targets, times: int) -> tuple[int, list[float]]:
+        """See `Dealing`: each place is given to another context."""
+        level = 0.0 if self.unanswerable else None
+        pairs = list(self._pairs(outputs, targets))
+        spans = [best_span(windows, self.longest, level) for windows, _ in pairs]
+        draw, found = np.random.default_rng(0), []
+        for _ in range(times):
+            order = draw.permutation(len(pairs)).tolist()
+            others = ((spans[other].start, spans[other].end) for other in order)
+            found.append(
+                float(np.mean([_overlap(span, wanted) for span, (_, wanted) in zip(others, pairs, strict=True)]))
+            )
+        return len(pairs), found
+
+    def picked(self, targets: Targets, seed: int) -> np.ndarray:
+        """See `Picking`: every window with an answer, and of each question two others: most have none."""
+        windows, there = np.asarray(targets["window"]), np.asarray(targets["end"]) > 0
+        questions, chance = np.cumsum(windows == 0), np.random.default_rng(seed).random(len(windows))
+        order = np.lexsort((chance, there, questions))  # of each question those without an answer come first
+        firsts = np.concatenate([[0], np.flatnonzero(np.diff(questions[order])) + 1]) if len(order) else order
+        places = np.arange(len(order)) - np.repeat(firsts, np.diff([*firsts, len(order)]))
+        found = there.copy()
+        found[order[places < _WITHOUT]] = True
+        return found
 
     def calibrate(self, head: Any, outputs: Outputs, targets: Targets) -> dict[str, Any]:
         """Sets from which margin on an answer is given: the one with the best F1 on validation examples."""

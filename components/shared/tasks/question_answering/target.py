@@ -8,16 +8,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.shared.errors import InputError
+from components.shared.errors import InputError, quote_all
 from components.shared.tasks.multi_label.target import listed_in
+from components.shared.tasks.question_answering.places import located, parsed
 from components.shared.tasks.strata import NONE
 from components.shared.tasks.target import Asked, Found, Seen, Target, named
 
 ANSWERED = "answered"
 """The stratum of questions whose answer stands in the text."""
 
-_NAMES = ("answers", "answer", "answer_text")
-_STARTS = ("answer_start", "start", "answer_starts", "start_char")
+_NAMES = ("answers", "answer", "answer_text", "answers.text")
+_STARTS = ("answer_start", "start", "answer_starts", "start_char", "answers.answer_start")
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,17 @@ class Answers(Target):
 
     type = pa.list_(pa.struct({"text": pa.string(), "start": pa.int32()}))
     features = pa.schema([("start", pa.int32()), ("end", pa.int32()), ("window", pa.int32())])
+    several = True
     named = False
     private = True
 
     def columns_in(self, columns: Sequence[Seen]) -> list[str]:
-        """See `Target`: answers, as SQuAD has them or as texts."""
-        return named(columns, _NAMES, ("mapping", "list", "text", "words"))[:1]
+        """See `Target`: answers, as SQuAD has them or as texts, and where these begin in a column beside."""
+        found = named(columns, _NAMES, ("mapping", "list", "text", "words"))[:1]
+        starts = named(columns, _STARTS, ("whole number", "list"))[:1]
+        kinds = {column.name: column.kind for column in columns}
+        whole = any(kinds[name] == "mapping" or (kinds[name] == "list" and name not in _NAMES[2:]) for name in found)
+        return [json.dumps(found + starts)] if found and starts and not whole else found
 
     def claims(self, columns: Sequence[Seen]) -> bool:
         """See `Target`: question, context and answers."""
@@ -130,27 +136,50 @@ class AnswerSpanReader:
 
     def __init__(self, asked: Asked, options: Options) -> None:
         self._empty_is_none = options.empty_is_none
+        columns = list(asked.columns)
+        starts = [place for place, name in enumerate(columns) if name.lower() in _STARTS]
+        if len(columns) > 1 and (len(columns) != 2 or len(starts) != 1):
+            raise InputError(
+                f"data.label names {quote_all(columns)}; of answers one column was expected, or two: their text, and "
+                f"where it begins, called one of {quote_all(_STARTS)}."
+            )
+        self._start = starts[0] if len(columns) == 2 else None  # which of two columns it is
 
     def read(self, value: Any, place: str, inputs: Sequence[Any] = ()) -> Found:
         """See `AnswerReader`; the last of the inputs is the context."""
-        if isinstance(value, str):
-            listed = listed_in(value.strip()) if value.strip()[:1] in ("[", "{") else None
-            value = value if listed is None else listed
+        if self._start is not None:
+            text, start = value[1 - self._start], value[self._start]
+            told = (text.strip() or _is_none(text, start)) if isinstance(text, str) else text is not None
+            value = {"text": text, "start": start} if told else None
+        if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
+            found = listed_in(value.strip())
+            found = parsed(value) if found is None else found
+            value = value if found is None else found
         if value is None or (isinstance(value, float) and value != value) or (value == "" or value == " "):
             return ("[]", None) if self._empty_is_none else (None, "missing label")
         context, answers = str(inputs[-1]), []
         for text, start in _parts(value):
-            found = located(context, text, start)
-            if isinstance(found, str):
-                return None, found
-            answers.append(found)
+            if _is_none(text, start):
+                continue
+            where = located(context, text, start)
+            if isinstance(where, str):
+                return None, where
+            answers.append(where)
         return _written([list(one) for one in answers]), None
 
     def cells(self, answer: str) -> Sequence[object]:
         """See `AnswerReader`: as SQuAD has them."""
         answers = json.loads(answer)
+        if self._start is not None:
+            start, text = answers[0] if answers else ("", "")
+            return [start, text] if self._start == 0 else [text, start]
         columns = {"text": [text for _, text in answers], "answer_start": [start for start, _ in answers]}
         return [json.dumps(columns, ensure_ascii=False)]
+
+
+def _is_none(text: Any, start: Any) -> bool:
+    """Tells how some tables write that there is no answer: an empty one that begins before the text."""
+    return isinstance(text, str) and not text.strip() and str(start).strip() in ("-1", "-1.0")
 
 
 def _parts(value: Any) -> list[tuple[Any, Any]]:
@@ -166,28 +195,3 @@ def _parts(value: Any) -> list[tuple[Any, Any]]:
     if isinstance(value, str) or not hasattr(value, "__iter__"):
         return [(value, None)]
     return [part for one in value for part in _parts(one)]
-
-
-def located(context: str, text: Any, start: Any) -> tuple[int, str] | str:
-    """Returns where an answer stands and its text, without blanks at its ends; or why it stands nowhere.
-
-    What stands elsewhere than it says is mended where it stands once. Where a text alone is told, its first place is
-    taken: any is as good to whoever reads the answer.
-    """
-    if not isinstance(text, str):
-        return f"answer is no text ({type(text).__name__})"
-    stripped = text.strip()
-    if not stripped:
-        return "an answer is empty"
-    count = context.count(stripped)
-    if start is None or (isinstance(start, float) and start != start):
-        return (context.index(stripped), stripped) if count else f"answer does not stand in the text ({text[:60]!r})"
-    try:
-        place = int(start) + len(text) - len(text.lstrip())
-    except (TypeError, ValueError, OverflowError):
-        return f"answer's start is no number ({str(start)[:40]!r})"
-    if place >= 0 and context[place : place + len(stripped)] == stripped:
-        return place, stripped
-    if count == 1:
-        return context.index(stripped), stripped
-    return f"answer does not stand where it says ({text[:60]!r} at {start})"

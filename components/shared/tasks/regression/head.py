@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ...backbones.head import Columns, LinearHead, Outputs, rows_of
+from .answers import decode
 
 
 class Head(LinearHead):
@@ -33,5 +34,4 @@ class Head(LinearHead):
 
     def decode(self, outputs: Columns, extras: Columns) -> dict[str, list[Any]]:
         """Returns `value`, in the unit of the data."""
-        found = rows_of(outputs["logits"]).astype(np.float64).reshape(-1)
-        return {"value": (found * self.spec["deviation"] + self.spec["mean"]).tolist()}
+        return decode(rows_of(outputs["logits"]), self.spec, {})

@@ -16,6 +16,7 @@ from components.shared.tasks.text_retrieval.encoder import PairEncoder
 from components.shared.tasks.text_retrieval.metrics import METRICS
 from components.shared.tasks.text_retrieval.samples import notes
 from components.shared.tasks.text_retrieval.target import Relevance
+from components.shared.tasks.text_retrieval.unfolding import Pair, pairs_of
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class TextRetrieval(CommonTask):
         from components.shared.tasks.text_retrieval.scoring import RetrievalScoring
 
         return RetrievalScoring()
+
+    def unfolded(self, inputs: Mapping[str, Any], labels: Mapping[str, Any]) -> list[Pair] | None:
+        """Returns the pairs of a row of triplets, or of lists; None where the row is one pair."""
+        return pairs_of(inputs, labels)
 
     def encoder(self, backbone: Backbone, encoding: Encoding) -> Encoder:
         """Returns an encoder with the backbone's own tokenizer, that reads both texts apart."""

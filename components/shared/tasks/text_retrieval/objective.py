@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from components.shared.tasks.objective import Outputs, Targets
-from components.shared.tasks.text_retrieval.ranking import gain_at_10, ranks_of_vectors
+from components.shared.tasks.text_retrieval.ranking import BLOCK, gain_at_10, ranks_of, ranks_of_vectors
 
 _SCALE, _BATCH = 20.0, 64  # as in training
 
@@ -41,6 +41,26 @@ class Objective:
             "recall_at_10": float((ranks <= 10).mean()),
             "reciprocal_rank": float((1 / ranks).mean()),
         }
+
+    def groups(self, targets: Targets) -> np.ndarray:
+        """See `Grouping`: the passages of a query; what it must not find is told apart from its own."""
+        texts = np.asarray(targets["text"])[np.asarray(targets["side"]) == 0]
+        found: np.ndarray = np.unique(texts, return_inverse=True)[1].ravel()
+        return found
+
+    def dealt(self, outputs: Outputs, targets: Targets, times: int) -> tuple[int, list[float]]:
+        """See `Dealing`: queries look for the passages of others."""
+        side = np.asarray(targets["side"])
+        relevant = np.asarray(targets["relevant"])[side == 0] > 0
+        queries, passages = (outputs["embedding"][side == number].astype(np.float32) for number in (0, 1))
+        draw = np.random.default_rng(0)
+        found: list[list[np.ndarray]] = [[] for _ in range(times)]
+        for start in range(0, len(queries), BLOCK):
+            block = slice(start, start + BLOCK)
+            scores, asked = queries[block] @ passages[block].T, relevant[block]
+            for gains in found:
+                gains.append(gain_at_10(ranks_of(scores, draw.permutation(len(scores)))[asked]))
+        return int(relevant.sum()), [float(np.concatenate(gains).mean()) if gains else float("nan") for gains in found]
 
     def calibrate(self, head: Any, outputs: Outputs, targets: Targets) -> dict[str, Any]:
         """Does nothing: a cosine is what it is."""

@@ -1,5 +1,6 @@
 """Whether a passage belongs to a query: yes or no, or a score from which on it does."""
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,12 +40,18 @@ class Relevance(Target):
 
     type = pa.bool_()
     features = pa.schema([("side", pa.int32()), ("relevant", pa.int32()), ("text", pa.int64())])
+    several = True
+    optional = True
     named = False
     contradiction = "same pair, relevant and not"
 
     def columns_in(self, columns: Sequence[Seen]) -> list[str]:
-        """See `Target`: scores and flags, by their names."""
-        return named(columns, _NAMES, _KINDS)[:1]
+        """See `Target`: scores and flags, by their names; or passages that a query must not find."""
+        found = named(columns, _NAMES, _KINDS)[:1]
+        wrong = [
+            column.name for column in columns if is_wrong(column.name) and column.kind in ("text", "words", "list")
+        ]
+        return found or [json.dumps(wrong) if len(wrong) > 1 else wrong[0]] if found or wrong else []
 
     def reader(self, asked: Asked) -> "RelevanceReader":
         """See `Target`."""
@@ -75,6 +82,11 @@ class Relevance(Target):
             )
 
 
+def is_wrong(column: str) -> bool:
+    """Tells a column of passages that a query must not find by its name: `negative`, `neg`, `hard_negative_2`."""
+    return any(part.startswith("neg") for part in column.strip().lower().split("_"))
+
+
 class RelevanceReader:
     """Makes answers of values.
 
@@ -88,6 +100,8 @@ class RelevanceReader:
 
     def read(self, value: Any, place: str, inputs: Sequence[Any] = ()) -> Found:
         """See `AnswerReader`."""
+        if isinstance(value, list):  # of several columns, or of none; see `unfolding`
+            value = next((one for one in value if one is not None), None)
         if isinstance(value, str):
             text = self._codes.get(value.strip(), value.strip())
             value = _WORDS.get(text.lower(), text)

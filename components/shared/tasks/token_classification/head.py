@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...backbones.head import Columns, Level, LinearHead, Outputs, Spec
 from .pieces import words_of
-from .tags import spans_of, tags_of
+from .tags import likely_tags, spans_of, tags_of
 
 IGNORED = -100
 """The tag of a token that is not asked about."""
@@ -20,6 +20,7 @@ class Head(LinearHead):
 
     level: ClassVar[Level] = "tokens"
     windows: ClassVar[bool] = True
+    worded: ClassVar[bool] = True
 
     @staticmethod
     def names(spec: Spec) -> list[str]:
@@ -33,6 +34,10 @@ class Head(LinearHead):
         for place, row in zip(tags, rows, strict=True):
             place[: len(row)] = row
         return {"tags": torch.from_numpy(tags)}
+
+    def asked(self, targets: Outputs) -> Tensor:
+        """Tells which tokens have a tag."""
+        return targets["tags"] != IGNORED
 
     def loss(self, outputs: Outputs, targets: Outputs, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         """Returns cross-entropies in nats, of the tokens that are asked about."""
@@ -61,8 +66,7 @@ class Head(LinearHead):
         tags, entities = self.names(self.spec), []
         words = self._words(outputs["logits"], extras)
         for number, (text, *_) in enumerate(extras["inputs"]):
-            starts, ends, probabilities = words.get(number, ([], [], np.zeros((0, len(tags)))))
-            best = probabilities.argmax(1) if len(starts) else []
+            starts, ends, probabilities, best = words.get(number, ([], [], np.zeros((0, len(tags))), ()))
             found = spans_of([tags[tag] for tag in best])
             entities.append(
                 [
@@ -82,7 +86,7 @@ class Head(LinearHead):
         return found
 
     def _words(self, logits: Sequence[Any], extras: Columns) -> Mapping[int, Any]:
-        """Returns of each text its words in order: where they begin and end, and the probabilities of their tags."""
+        """Returns of each text its words in order: where they begin and end, their tags' probabilities, their tags."""
         gathered: dict[int, list[tuple[int, int, np.ndarray]]] = {}
         for example, starts, ends, rows in zip(
             extras["example"], extras["starts"], extras["ends"], logits, strict=True
@@ -90,11 +94,13 @@ class Head(LinearHead):
             gathered.setdefault(int(example), []).extend(_answered(starts, ends, rows))
         found = {}
         for example, words in gathered.items():
+            if not words:
+                continue
             words.sort(key=lambda word: word[0])
-            rows = np.array([word[2] for word in words], np.float64).reshape(len(words), -1)
-            powers = np.exp(rows - rows.max(1, keepdims=True)) if len(words) else rows
-            shares = powers / powers.sum(1, keepdims=True) if len(words) else powers
-            found[example] = ([word[0] for word in words], [word[1] for word in words], shares)
+            rows = np.array([word[2] for word in words], np.float64)
+            powers = np.exp(rows - rows.max(1, keepdims=True))
+            shares, best = powers / powers.sum(1, keepdims=True), likely_tags(rows, [len(words)])
+            found[example] = ([word[0] for word in words], [word[1] for word in words], shares, best)
         return found
 
 

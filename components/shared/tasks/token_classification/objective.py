@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from components.shared.tasks.objective import Outputs, Targets
-from components.shared.tasks.token_classification.tags import spans_of, tags_of
+from components.shared.tasks.token_classification.tags import likely_tags, spans_of, tags_of
 
 _IGNORED = -100
 
@@ -38,8 +38,9 @@ class Objective:
         logits = outputs["logits"][asked].astype(np.float64)
         logs = logits - logits.max(1, keepdims=True)
         logs -= np.log(np.exp(logs).sum(1, keepdims=True))
-        truth, best = truth[asked], logits.argmax(1)
-        bounds = np.cumsum([int((row != _IGNORED).sum()) for row in rows])[:-1]
+        sizes = [int((row != _IGNORED).sum()) for row in rows]
+        truth, best = truth[asked], likely_tags(logits, sizes)
+        bounds = np.cumsum(sizes)[:-1]
         found, there = (self._entities(np.split(tags, bounds)) for tags in (best, truth))
         hits = len(found & there)
         return {
@@ -51,7 +52,7 @@ class Objective:
         }
 
     def calibrate(self, head: Any, outputs: Outputs, targets: Targets) -> dict[str, Any]:
-        """Does nothing: the most likely tag is the answer."""
+        """Does nothing: the most likely tags are the answer."""
         return {}
 
     def _entities(self, rows: list[np.ndarray]) -> set[tuple[int, int, int, str]]:

@@ -16,6 +16,8 @@ import pytest
 
 from components.shared.sources.readers import readers
 
+pytestmark = pytest.mark.faults  # half a gigabyte, written and read
+
 MAY_TAKE = 32  # MiB, beyond what the first rows took
 SIZE = 48  # MiB of text
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.shared.errors import InputError
 from components.shared.tasks.question_answering.encoder import AnswerEncoder
+from components.shared.tasks.question_answering.places import located
 from components.shared.tasks.question_answering.target import ANSWERED, Answers, Options
 from components.shared.tasks.strata import NONE
 from components.shared.tasks.target import Asked
@@ -38,13 +40,57 @@ def read(value: Any, context: str = CONTEXT, options: Options = Options()) -> An
         json.dumps({"text": ["São Paulo"], "answer_start": [PAULO]}),
         "São Paulo",
         "{'text': ['São Paulo'], 'answer_start': [" + str(PAULO) + "]}",
+        "{'text': array(['São Paulo'], dtype=object), 'answer_start': array([" + str(PAULO) + "])}",  # pandas' to_csv
     ],
 )
 def test_answers_are_written_in_many_ways(value: Any) -> None:
     assert read(value) == (json.dumps([[PAULO, "São Paulo"]], ensure_ascii=False), None)
 
 
-@pytest.mark.parametrize("value", [[], {"text": [], "answer_start": []}, '{"text": [], "answer_start": []}'])
+TWICE = "Zoë 👩\u200d🔬 met Ada;\r\nlater\r\nAda left. Ada\r\nLovelace."
+"""An answer that stands several times, so that its start decides; after what is counted in several ways."""
+SECOND = TWICE.index("Ada left")
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "expected"),
+    [
+        ("Ada", SECOND, (SECOND, "Ada")),
+        ("Ada", SECOND - 1, (SECOND, "Ada")),  # SQuAD 1.0 has some hundred of these
+        ("Ada", SECOND + 2, (SECOND, "Ada")),
+        ("Ada", len(TWICE[:SECOND].encode()), (SECOND, "Ada")),  # bytes
+        ("Ada", len(TWICE[:SECOND].encode("utf-16-le")) // 2, (SECOND, "Ada")),  # as JavaScript and Java count
+        ("Ada", len(TWICE[:SECOND].replace("\r\n", "\n")), (SECOND, "Ada")),  # as a browser counts line ends
+        (" Ada", SECOND - 2, (SECOND, "Ada")),
+        ("Ada", f"{SECOND}.0", (SECOND, "Ada")),
+        ("Ada\nLovelace", 0, (TWICE.index("Ada\r\nLov"), "Ada\r\nLovelace")),
+    ],
+)
+def test_a_start_may_count_something_else(text: str, start: Any, expected: tuple[int, str]) -> None:
+    assert located(TWICE, text, start) == expected
+
+
+def test_an_answer_that_stands_nowhere_near_is_rejected() -> None:
+    assert located(TWICE, "Ada", 9) == "answer does not stand where it says ('Ada' at 9)"
+    assert located("<b>Ada</b> met", "Ada met", 3) == "answer does not stand in the text ('Ada met')"
+
+
+def test_text_and_start_may_be_two_columns() -> None:
+    reader = Answers().reader(Asked(["answer_start", "answer_text"], TASK))
+    assert reader.read(["-1", ""], "a:1", ["Who?", CONTEXT]) == ("[]", None)
+    assert reader.read([0, None], "a:1", ["Who?", CONTEXT]) == (None, "missing label")
+    found, _ = reader.read([CONTEXT.rindex("Ada"), "Ada"], "a:1", ["Who?", CONTEXT])
+    assert found == json.dumps([[CONTEXT.rindex("Ada"), "Ada"]])
+    assert reader.cells(found) == [CONTEXT.rindex("Ada"), "Ada"]
+    with pytest.raises(InputError, match="data.label names 'a', 'b'; of answers one column was expected, or two"):
+        Answers().reader(Asked(["a", "b"], TASK))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["[]", {"text": [""], "answer_start": [-1]}, [], {"text": [], "answer_start": []},
+     '{"text": [], "answer_start": []}'],
+)  # fmt: skip
 def test_no_answer_is_an_answer(value: Any) -> None:
     assert read(value) == ("[]", None)
     assert Answers().strata("[]", {}) == (NONE,)

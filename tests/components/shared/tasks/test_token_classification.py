@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from components.shared.tasks.strata import NONE
 from components.shared.tasks.target import Asked
 from components.shared.tasks.token_classification.encoder import TokenEncoder
 from components.shared.tasks.token_classification.schemes import spans_of_tags
-from components.shared.tasks.token_classification.tags import spans_of, tags_of
+from components.shared.tasks.token_classification.tags import likely_tags, spans_of, tags_of
 from components.shared.tasks.token_classification.target import Entities, Options
 from tests.components.shared.tasks.tokenizers import ALPHABET, KINDS, folder_of
 
@@ -239,3 +240,20 @@ def test_a_long_text_is_read_in_windows_that_answer_for_each_word_once(
     assert {text.index(f"w{n}", 0) for n in (0, 50, 99)} <= {s + (text[s] == " ") for s in found}
     encoder.save(tmp_path)
     assert '"stride"' in (tmp_path / "tokenizer.json").read_text()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 5), min_size=1, max_size=5), st.integers(0, 2))
+def test_the_likeliest_tags_are_those_of_the_best_valid_text(seed: int, sizes: list[int], types: int) -> None:
+    tags = tags_of("XYZ"[:types])
+    logits = np.random.default_rng(seed).normal(size=(sum(sizes), len(tags)))
+    found, start = likely_tags(logits, sizes), 0
+    for size in sizes:
+        rows, start = logits[start : start + size], start + size
+        valid = (path for path in itertools.product(range(len(tags)), repeat=size) if is_valid(path))
+        best = max(valid, key=lambda path: sum(rows[place, tag] for place, tag in enumerate(path)))
+        assert found[start - size : start].tolist() == list(best)
+
+
+def is_valid(path: tuple[int, ...]) -> bool:
+    return all(tag % 2 or not tag or before in (tag, tag - 1) for before, tag in itertools.pairwise((0, *path)))

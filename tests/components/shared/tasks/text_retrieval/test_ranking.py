@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from components.finetune.batches import together
+from components.finetune.batches import Batches
+from components.finetune.learned import dealt_out
 from components.shared.backbones.head import Encoded
 from components.shared.baselines import Labelled, Terms
 from components.shared.errors import InputError
@@ -141,10 +142,33 @@ def test_both_texts_of_a_pair_are_read_apart(tmp_path: Path) -> None:
 
 def test_rows_of_a_pair_stay_in_one_batch() -> None:
     lengths = np.arange(40, dtype=np.int32)
-    batches = list(together(lengths, 2, 6, seed=1, epoch=0))
+    batches = list(Batches(lengths, 2, 6, seed=1).of(0))
     assert sorted(np.concatenate(batches).tolist()) == list(range(40))
     assert all((batch[::2] % 2 == 0).all() and (batch[1::2] == batch[::2] + 1).all() for batch in batches)
     assert max(map(len, batches)) == 12
+
+
+def test_the_passages_of_a_query_stay_in_one_batch() -> None:
+    """What a query must not find is told apart from its own passage only where both are there."""
+    queries = np.repeat(np.arange(20), 3)
+    texts = np.column_stack([queries, 100 + np.arange(60)]).ravel()
+    columns = {"side": np.tile([0, 1], 60), "relevant": np.tile([1, 1, 0, 0, 0, 0], 20), "text": texts}
+    groups = Objective({}).groups(columns)
+    dealt = Batches(np.ones(120, np.int32), 2, 12, seed=1, groups=groups)
+    batches = list(dealt.of(0))
+    assert dealt.steps == len(batches) == 5
+    assert sorted(np.concatenate(batches).tolist()) == list(range(120))
+    assert all(np.unique(queries[batch[::2] // 2], return_counts=True)[1].tolist() == [3] * 4 for batch in batches)
+
+
+def test_what_is_dealt_blindly_finds_little() -> None:
+    draw = np.random.default_rng(1)
+    vectors = unit(draw.normal(size=(200, 12))).repeat(2, axis=0)
+    columns = {"side": np.tile([0, 1], 200), "relevant": np.ones(400, int), "text": np.arange(400)}
+    verdict = dealt_out(Objective({}), {"embedding": vectors}, columns, "ndcg_at_10", 1)
+    assert verdict.learned
+    mixed = unit(draw.normal(size=(400, 12)))
+    assert not dealt_out(Objective({}), {"embedding": mixed}, columns, "ndcg_at_10", 1).learned
 
 
 def test_bm25_finds_what_shares_rare_words() -> None:
