@@ -21,6 +21,8 @@ def search(model: Artifact, task: Task) -> dict[str, Any] | None:
     if len(rows) < 2:
         return None
     metric, other = _told(history, task)
+    if other is not None and any(other.name not in row["validation"] for row in rows):
+        other = None  # validation is not judged by all that the test examples are
     return {
         "rows": sorted(rows, key=lambda row: (-ranked(metric, row["validation"]), row["seconds"])),
         "selection": metric.title,
