@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from components.finetune.examples import Examples
 from components.finetune.learners import Autocast, Direct, outputs_of
+from components.shared import tasks
 from components.shared.artifact import Artifact
 from components.shared.backbones.network import Network
 from components.shared.snapshot import read_batches
@@ -50,8 +51,11 @@ class Answers:
 
 
 def inputs_of(snapshot: Artifact | None, split: str) -> Inputs:
-    """Returns what reads the raw inputs of a split's examples; they are empty texts where there is no snapshot."""
-    if snapshot is None:
+    """Returns what reads the raw inputs of a split's examples; empty texts where there is no snapshot, or are pictures.
+
+    An answer repeats parts of texts; thousands of photographs would not fit into the memory, and nobody asks for them.
+    """
+    if snapshot is None or pa.types.is_binary(_input_type(snapshot)):
         return lambda start, stop: [("",)] * (stop - start)
 
     def read(start: int, stop: int) -> list[tuple[Any, ...]]:
@@ -64,3 +68,7 @@ def inputs_of(snapshot: Artifact | None, split: str) -> Inputs:
         return found[start:stop]
 
     return read
+
+
+def _input_type(snapshot: Artifact) -> pa.DataType:
+    return tasks.get(snapshot.read_json("snapshot.json")["task"]).input_type

@@ -73,6 +73,10 @@ class Losses:
         """Returns the mean loss of the epoch's steps."""
         return self.sum / max(self.done, 1)
 
+    def so_far(self) -> float:
+        """Returns the mean loss of the epoch's steps until now, those that were not brought in yet included."""
+        return (self.sum + sum(float(loss) for _, loss, _ in self.waiting)) / max(self.done, 1)
+
     def _flush(self, learning_rate: float) -> None:
         group = parallel.group()
         stacked = torch.stack([torch.stack((loss.float(), norm.float())) for _, loss, norm in self.waiting])

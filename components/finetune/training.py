@@ -160,7 +160,8 @@ class Trial:
             return
         with held_back() as self._stop:
             if self.done and (not self.history.epochs or self.history.epochs[-1]["step"] < self.done):
-                self._train_loss = self.history.steps[-1]["loss"] if self.history.steps else float("nan")
+                steps = self.history.steps  # none, where time is up after a few
+                self._train_loss = steps[-1]["loss"] if steps or self._losses is None else self._losses.so_far()
                 self._validate(len(self.history.epochs))
             self.history.stopped_early = self.cut = True
             self._loop.close()

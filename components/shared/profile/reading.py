@@ -258,7 +258,7 @@ def _is_few(column: Column) -> bool:
 
 
 def _picture(table: Table, label: str) -> list[str]:
-    others = [column for column in table.columns if column.name != label]
+    others = [column for column in table.columns if column.name not in sources_of(label)]
     found = [column for column in others if column.kind == "picture"]
     found = found or [column for name in PATHS for column in others if column.name.strip().lower() == name][:1]
     if len(found) == 1:

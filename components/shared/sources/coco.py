@@ -19,8 +19,8 @@ def is_coco(head: str) -> bool:
     return head.lstrip().startswith("{") and bool(_LISTS.search(head)) and bool(_KEYS.search(head))
 
 
-def labels_of(text: JsonText) -> Mapping[Any, list[str]]:
-    """Returns the names of the classes of what is on each image, by its number.
+def labels_of(text: JsonText) -> Mapping[Any, list[str]] | None:
+    """Returns the names of the classes of what is on each image, by its number; None where there are captions alone.
 
     Args:
         text: The file.
@@ -29,17 +29,23 @@ def labels_of(text: JsonText) -> Mapping[Any, list[str]]:
         ValueError: It is damaged.
     """
     names: dict[Any, str] = {}
+    classes_are_told = False
     classes: dict[Any, tuple[Any, ...]] = {}
     for key, rows in _lists(text, ("annotations", "categories")):
         for row in rows:
+            classes_are_told = classes_are_told or "category_id" in row or key == "categories"
             if key == "categories":
                 names[row.get("id")] = str(row.get("name", row.get("id")))
-            elif (number := row.get("category_id")) not in (known := classes.get(row.get("image_id"), ())):
+            elif (number := row.get("category_id")) is not None and number not in (
+                known := classes.get(row.get("image_id"), ())
+            ):
                 classes[row.get("image_id")] = (*known, number)
+    if not classes_are_told:
+        return None
     return {image: [names.get(number, str(number)) for number in numbers] for image, numbers in classes.items()}
 
 
-def coco_rows(text: JsonText, labels: Mapping[Any, list[str]]) -> Iterator[dict[str, Any]]:
+def coco_rows(text: JsonText, labels: Mapping[Any, list[str]] | None) -> Iterator[dict[str, Any]]:
     """Yields the images, each with its `label` (several are a list; None where nothing was annotated) and `labels`.
 
     Raises:
@@ -47,8 +53,9 @@ def coco_rows(text: JsonText, labels: Mapping[Any, list[str]]) -> Iterator[dict[
     """
     for _, rows in _lists(text, ("images",)):
         for row in rows:
-            found = labels.get(row.get("id"), [])
-            yield {**row, "label": (found[0] if len(found) == 1 else found) or None, "labels": found}
+            found = (labels or {}).get(row.get("id"), [])
+            one = (found[0] if len(found) == 1 else found) or None
+            yield {**row, "label": one, "labels": None if labels is None else found}
 
 
 def _lists(text: JsonText, names: tuple[str, ...]) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:

@@ -28,7 +28,10 @@ _OTHERS = (
 )  # fmt: skip
 """Pictures that are not read."""
 
-PATHS = ("file_name", "filename", "path", "image_path", "filepath", "file_path", "file", "image_id", "img", "id")
+PATHS = (
+    "file_name", "filename", "path", "image_path", "filepath", "file_path", "file", "image_name", "image_file", "fname",
+    "image_id", "img", "id",
+)  # fmt: skip
 """What tables call the path of an image, where they do not call it as the job does."""
 
 _BASE64 = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR")

