@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from components.evaluate.page.search import search
 from components.evaluate.predictions import Classifier
 from components.finetune.finetune import finetune
 from components.finetune.fitters import Answered
@@ -21,6 +22,7 @@ from components.finetune.settings import FinetuneSettings
 from components.finetune.tokens import TokenColumns, TokenWords, fit_tokens
 from components.ingest.ingest import IngestSettings, ingest
 from components.register.copies import copy_predictor
+from components.shared import tasks
 from components.shared.artifact import open_artifact
 from components.shared.backbones.network import WIDE_IDS, WIDE_SIZES, wide_columns
 from components.shared.errors import InputError
@@ -125,6 +127,10 @@ def test_the_model_has_them_beside_and_answers_raw_texts_as_features(made: Made)
     assert sum(side["share"] for side in carried["sides"].values()) == pytest.approx(1.0)
     assert carried["alone"]["entity_f1"] > 0.9
     assert len(carried["classes"]["B-ship"]) > 3
+    told_on_page = search(open_artifact(made.model, "model"), tasks.get(NER))
+    assert told_on_page is not None
+    other = told_on_page["other"]
+    assert other is None or all(other.name in row["validation"] for row in told_on_page["rows"])
     texts = texts_of(made, "test")
     answers = load_artifact(made.model).answers([(text,) for text in texts])["entities"]
     by_features = Classifier(open_artifact(made.model, "model"), open_artifact(made.features, "features"), 16)
