@@ -20,6 +20,7 @@ import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Sequence
@@ -148,6 +149,7 @@ def _run(arguments: list[str], environment: dict[str, str], folder: str, interru
     signal.signal(signal.SIGINT, signal.default_int_handler if interrupt else signal.SIG_IGN)
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # it goes by the environment
     os.chdir(folder)
     sys.executable = environment.get(ITSELF, sys.executable)
     random.seed()

@@ -57,10 +57,11 @@ def quick_python() -> str:
 
 def _start(folder: Path, parent: str, launcher: Path) -> None:
     path, client = folder / "python.socket", folder / "python-client.py"
+    environment = {**ENVIRONMENT, "TMPDIR": str(folder)}  # a worker's own goes with the worker
     command = [sys.executable, "-m", "tests.preloaded", str(path), str(folder / "python.db"), parent]
     with (folder / "python.log").open("wb") as log:
         server = subprocess.Popen(
-            command, cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     end = time.monotonic() + _PATIENCE
     while not path.exists():

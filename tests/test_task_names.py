@@ -13,7 +13,7 @@ TRAINING = {
     *(
         f"components/finetune/{name}.py"
         for name in (
-            "alone", "calibration", "classical", "gradients", "heads", "joint", "probe", "search",
+            "alone", "calibration", "classical", "fitters", "gradients", "joint", "probe", "search",
         )
     ),
     "components/shared/linear.py",

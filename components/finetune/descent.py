@@ -32,6 +32,15 @@ _TOKENS = 1_000_000  # of training: more tell a head of so few weights nothing n
 _TOGETHER = 64  # rows that are looked at, at once
 
 
+class StepsFit(HeadFit):
+    """A head that was fitted by steps."""
+
+    @property
+    def words(self) -> str:
+        """What was chosen, in words."""
+        return "the task's own loss, gradient steps over whole rows"
+
+
 @dataclass(frozen=True)
 class Rows:
     """What enters the head: the vectors of all tokens of a row, with their targets.
@@ -67,7 +76,7 @@ def fit_by_steps(
     selection: str,
     tell: Callable[[str], None],
     seed: int,
-) -> HeadFit:
+) -> StepsFit:
     """Trains a head; keeps the epoch that does best on validation.
 
     Args:
@@ -85,7 +94,7 @@ def fit_by_steps(
     fitted = copy.deepcopy(head).to(few.examples.device)
     optimizer = torch.optim.AdamW(fitted.parameters(), lr=_RATE)
     schedule = linear_schedule(optimizer, _WARMUP, epochs * steps)
-    found: list[HeadFit] = []
+    found: list[StepsFit] = []
     for epoch in range(epochs):
         losses = []
         fitted.train()
@@ -101,7 +110,7 @@ def fit_by_steps(
         scores = objective.scores(_outputs(fitted.eval(), validation), validation.examples.target_columns())
         weights = {name: value.detach().clone() for name, value in fitted.state_dict().items()}
         view, tried = View(0, "tokens", unit=False), {0.0: scores["validation_loss"]}
-        found.append(HeadFit(weights, view, 0.0, scores, float(np.mean(losses)), tried, epochs))
+        found.append(StepsFit(weights, view, 0.0, scores, float(np.mean(losses)), tried, epochs))
     best = max(found, key=lambda fit: rank(fit.validation, selection))
     tell(
         f"probe, {best.words}: validation loss {best.validation['validation_loss']:.4f}, best of {epochs} epochs over "

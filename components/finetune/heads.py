@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.finetune import fitting
 from components.finetune.classical import ClassicalFit, Sample
-from components.finetune.descent import Rows, fit_by_steps
+from components.finetune.descent import Rows, StepsFit, fit_by_steps
 from components.finetune.fitting import HeadFit, fit_head
 from components.finetune.history import History, in_words
 from components.finetune.joint import JointFit, fit_joint
@@ -164,7 +164,8 @@ class Heads:
         def fitted() -> HeadFit:
             return self._by_steps() if head.segmented else fit_head(head, study.objective, *rest)
 
-        fit = study.journal.fitted(PROBE, HeadFit, fitted, device)
+        kind: type[HeadFit] = StepsFit if head.segmented else HeadFit
+        fit = study.journal.fitted(PROBE, kind, fitted, device)
         entry = {"train_loss": fit.train_loss, **fit.validation}
         return Head(PROBE, fit.words, fit, fit.view, self._history(entry, began))
 

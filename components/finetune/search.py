@@ -39,7 +39,7 @@ _MEASURED = 4  # steps
 _SHOWN = 0.84  # of the samples: one standard error
 _SAMPLES = 500  # of validation examples, to tell whether a difference holds
 _LOOKED_AT, _ROWS = 5_000, 200_000  # examples in such a sample, and in all of them, of a task whose metric takes longer
-_HALF = 0.5  # of the minutes that must be left to fit one head of many tokens and their words
+_LEFT = 0.75  # of the minutes: so many must be left to fit one head of many tokens and their words
 _PERFECT = 0.999  # of a metric whose best is 1: what leaves nothing to gain
 
 
@@ -141,9 +141,11 @@ class Search:
         if self.study.network.head.level == "tokens":  # many rows: what costs little comes first
             self._add_fused(PROBE, probed)
             if not self.study.journal.noted(
-                "time for a joint head", lambda: self.budget.left > _HALF * self.budget.whole
+                "time for a joint head", lambda: self.budget.left > _LEFT * self.budget.whole
             ):
-                self._note("one head of both", "not tried: half of the minutes are gone")
+                self._note(
+                    "one head of both", "not tried: a quarter of the minutes is gone, and training is worth more"
+                )
                 return
         began = time.perf_counter()
         if (head := heads.joint) is not None:

@@ -1,6 +1,7 @@
 """The files that a registered model goes on with: found by what they import, so that no list can be wrong."""
 
 import ast
+import functools
 import importlib.util
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -42,7 +43,12 @@ def files_of(names: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-def _imports(name: str) -> Iterator[str]:
+@functools.cache
+def _imports(name: str) -> tuple[str, ...]:
+    return tuple(_imported(name))
+
+
+def _imported(name: str) -> Iterator[str]:
     for node in _nodes(ast.parse((ROOT / name).read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = Path(name).parents[node.level - 1] / (node.module or "").replace(".", "/")

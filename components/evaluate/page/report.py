@@ -1,6 +1,7 @@
 """The page of an evaluation: one self-contained HTML file, the verdict first. It asks the network for nothing."""
 
 import csv
+import functools
 import inspect
 import json
 import math
@@ -182,9 +183,14 @@ def _mistakes(predictions: Predictions, task: Task, folds: bool) -> dict[str, An
 
 
 def _environment(task: Task) -> Environment:
-    here = FileSystemLoader(Path(__file__).parent)
     kinds = [kind for kind in type(task).__mro__ if hasattr(kind, "package")]  # a task may build on another's sections
-    theirs = FileSystemLoader([Path(inspect.getfile(kind)).parent for kind in kinds])
+    return _environment_of(tuple(Path(inspect.getfile(kind)).parent for kind in kinds))
+
+
+@functools.cache
+def _environment_of(folders: tuple[Path, ...]) -> Environment:
+    """Returns where sections come from: it keeps those that it has compiled, which takes longer than to fill them."""
+    here, theirs = FileSystemLoader(Path(__file__).parent), FileSystemLoader(folders)
     environment = Environment(
         loader=ChoiceLoader([here, PrefixLoader({"task": theirs})]), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,

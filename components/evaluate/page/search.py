@@ -1,9 +1,8 @@
 """What the page tells of how the model was found: the candidates, what words carry, the cost of each baseline."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from components.evaluate.comparison import ranked
 from components.shared.artifact import NOTES, Artifact
 from components.shared.statistics import Metric
 from components.shared.tasks import Task
@@ -20,9 +19,9 @@ def search(model: Artifact, task: Task) -> dict[str, Any] | None:
     rows = [row for row in history.get("candidates") or [] if row.get("validation")]
     if len(rows) < 2:
         return None
-    metric, other = _told(history, task)
+    metric, other = _told(history, task, rows[0]["validation"])
     return {
-        "rows": sorted(rows, key=lambda row: (-ranked(metric, row["validation"]), row["seconds"])),
+        "rows": sorted(rows, key=lambda row: (-metric.direction * row["validation"][metric.name], row["seconds"])),
         "selection": metric.title,
         "budget": history.get("budget_minutes"),
         "seconds": sum(row["seconds"] for row in rows),
@@ -65,11 +64,32 @@ def chosen_by(model: Artifact) -> str:
     return str(_read(model, _HISTORY).get("selection") or "")
 
 
-def _told(history: Mapping[str, Any], task: Task) -> tuple[Metric, Metric | None]:
-    """Returns the metric that selected, and another that decides, where there is one."""
-    deciding = [metric for metric in task.metrics if metric.decides]
-    chosen = next((metric for metric in task.metrics if metric.name == history.get("selection")), deciding[0])
-    return chosen, next((metric for metric in deciding if metric is not chosen), None)
+class _OfTraining(NamedTuple):
+    """A metric that training measures, and evaluation in another way."""
+
+    name: str
+    title: str
+    heading: str
+    direction: int
+
+
+def _told(
+    history: Mapping[str, Any], task: Task, validation: Mapping[str, float]
+) -> tuple[Metric | _OfTraining, Metric | _OfTraining | None]:
+    """Returns the metric that selected, and another that decides, where there is one: of those that were measured."""
+    known: dict[str, Metric | _OfTraining] = {metric.name: metric for metric in task.metrics if metric.decides}
+    selection = str(history.get("selection") or "")
+    names = [name for name in known if name in validation]
+    if (chosen := selection.removeprefix("-")) not in names:
+        names = [name for name in validation if name != "validation_loss"]
+        chosen = chosen if chosen in names else names[0]
+    told = [known.get(name) or _of_training(name, selection) for name in (chosen, *names) if name in validation]
+    return told[0], next((metric for metric in told[1:] if metric.name != chosen), None)
+
+
+def _of_training(name: str, selection: str) -> _OfTraining:
+    words = name.replace("_f1", " F1").replace("_", " ")
+    return _OfTraining(name, words, words[:1].upper() + words[1:], -1 if selection == f"-{name}" else 1)
 
 
 def cost(model: Artifact) -> dict[str, Any]:

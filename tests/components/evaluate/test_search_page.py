@@ -1,11 +1,14 @@
 """What the page tells of how the model was found: candidates, words, costs; and nothing where nothing is told."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from components.evaluate.evaluate import EvaluateReport, EvaluateSettings, evaluate
+from components.evaluate.page.search import search
+from components.shared import tasks
 from tests.components.evaluate.artifacts import arm, with_notes
 from tests.components.evaluate.conftest import PROBE
 from tests.components.evaluate.test_report import words
@@ -95,3 +98,17 @@ def test_noise_that_finetune_found_nothing_in_is_refused(digits: dict[str, Path]
     assert found.decision == "refuse"
     assert found.reasons == ["Nothing was learned: 12 of 100 are right. Check the labels."]
     assert "<h1>Nothing was learned" in found.report.read_text("utf-8")
+
+
+def test_what_training_measures_alone_is_told_too() -> None:
+    """Training looks at places of answers, evaluation at their words: the page has both names."""
+    rows = [
+        {"name": name, "seconds": 1.0, "validation": {"validation_loss": 1.0, "span_f1": value, "span_match": 0.1}}
+        for name, value in (("probe", 0.4), ("full", 0.6))
+    ]
+    history = {"selection": "span_f1", "candidates": rows}
+    model: Any = SimpleNamespace(files=["notes/history.json"], read_json=lambda _: history)
+    found = search(model, tasks.get("question-answering"))
+    assert found is not None
+    assert [row["name"] for row in found["rows"]] == ["full", "probe"]
+    assert (found["selection"], found["metric"].name, found["other"].heading) == ("span F1", "span_f1", "Span match")

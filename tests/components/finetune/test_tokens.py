@@ -28,6 +28,7 @@ from components.shared.features import FeatureSplit
 from components.shared.prediction import load_artifact
 from components.shared.snapshot import read_batches
 from components.shared.tasks.multi_label.head import Head as SeveralLabels
+from components.shared.tasks.question_answering.head import Head as Answer
 from components.shared.tasks.token_classification.head import Head
 from components.transform.transform import TransformSettings, transform
 from tests.components.shared.tasks.test_steps import reports, write_lines
@@ -133,6 +134,19 @@ def test_the_model_has_them_beside_and_answers_raw_texts_as_features(made: Made)
     assert sum(map(len, answers)) > 5
 
 
+def test_one_head_sees_words_beside_the_vectors_of_tokens(made: Made, backbone: Path, tmp_path: Path) -> None:
+    settings = FinetuneSettings(str(backbone), strategy="probe", lexical="true", batch_size=16, precision="float32")
+    finetune(made.features, tmp_path / "model", settings, made.snapshot)
+    told, history = (
+        json.loads((tmp_path / "model" / name).read_text()) for name in ("model.json", "notes/history.json")
+    )
+    assert told["normalize"]
+    assert told["wide"] > 100
+    assert history["epochs"][0]["entity_f1"] > 0.9
+    answers = load_artifact(tmp_path / "model").answers([("the Aurora left Oslo at dawn",)])["entities"]
+    assert [(one["word"], one["entity_group"]) for one in answers[0]] == [("Aurora", "ship"), ("Oslo", "port")]
+
+
 def test_it_is_served_with_the_files_that_register_copies(made: Made, tmp_path: Path) -> None:
     copy_predictor("transformers", NER, tmp_path / "predictor")
     package = ModuleType("_graft_served_tokens")
@@ -171,3 +185,15 @@ def test_a_probe_of_tokens_takes_what_the_minutes_allow() -> None:
     assert not short.dense
     asked = Head(4, spec).asked({"tags": torch.tensor([[-100, 0, 1]])})
     assert asked.tolist() == [[False, True, True]]
+
+
+@pytest.mark.parametrize("head", [Head(4, {"labels": ["x"]}), Answer(4, {})])
+def test_tokens_that_the_loss_has_nothing_of_can_be_left_out(head: Any) -> None:
+    rows = {"tags": [[-100, 1, 2, -100, 0]], "starts": [[-1, -1, 3, 5, -1]], "start": [2], "end": [3]}
+    targets = head.targets(rows)
+    asked = head.asked(targets)
+    assert 0 < int(asked.sum()) < asked.numel()
+    logits = torch.randn(1, 5, head.out_features, generator=torch.Generator().manual_seed(0))
+    whole, count = head.loss({"logits": logits}, targets)
+    part, same = head.loss({"logits": logits[asked]}, {name: values[asked] for name, values in targets.items()})
+    torch.testing.assert_close((part, same), (whole, count))

@@ -10,7 +10,7 @@ of the question looks for its like among those of the context (late interaction,
 on the tokens after one, or before it, is added to its logits by weights that are learned, and are 0 at first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -29,6 +29,9 @@ _SHARP = 10.0
 """What cosines are multiplied by before the softmax of a token's looks."""
 _SWIFT = 100.0
 """The few weights of the looks learn at so many times the rate of others: they begin at 0 and end at about 5."""
+
+_OF_LOOKS = ("looks", "interest")
+"""Weights."""
 
 _FIRST, _CONTEXT, _OTHER, _PADDING = 2, 1, 0, -1
 """What a token is: the first one of its window, of the context, of the question, or none."""
@@ -56,6 +59,22 @@ class Head(LinearHead):
         with torch.autocast(encoded.tokens.device.type, enabled=False):  # looks are told apart by their last digits
             seen = _seen(encoded.tokens.float(), encoded.segments, self.interest)
             return {"logits": outputs["logits"].float() + _SWIFT * (seen * self.looks).sum(2)}
+
+    def adopt(self, weights: Mapping[str, Tensor], spec: Spec) -> bool:
+        """Keeps the linear layer of an older head, and what it learned of looks."""
+        if not super().adopt(weights, spec):
+            return False
+        with torch.no_grad():
+            for name in _OF_LOOKS:
+                if name in weights:
+                    getattr(self, name).copy_(weights[name])
+        return True
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        """Loads a head that was made before there were looks, too: it has learned nothing of them."""
+        for name in _OF_LOOKS:
+            state_dict.setdefault(prefix + name, getattr(self, name).detach())
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     @staticmethod
     def names(spec: Spec) -> list[str]:

@@ -7,6 +7,7 @@ from components.shared.baselines import Labelled, Terms
 from components.shared.statistics import measure, paired_gain
 from components.shared.tasks.question_answering.baselines import text_baselines
 from components.shared.tasks.question_answering.metrics import ANSWER_F1, METRICS, scores_of
+from components.shared.tasks.question_answering.objective import Objective
 from components.shared.tasks.question_answering.scoring import NOTHING, AnswerScoring, objects_of
 
 SCORING = AnswerScoring()
@@ -81,3 +82,14 @@ def test_baselines_find_what_is_near_the_words_of_the_question() -> None:
     nobody = SCORING.score(constant.predictions, test.labels, {})
     assert ANSWER_F1.value(nobody)[0] == 0.25
     assert paired_gain(ANSWER_F1, scored["Best sentence"], nobody, seed=0).low > 0
+
+
+def test_of_a_long_text_few_windows_without_an_answer_are_learned_from() -> None:
+    """Every window with an answer, and two others of each question; of short texts, which have one window, all."""
+    windows = [0, *range(30), 0, *range(5)]
+    ends = np.zeros(len(windows), int)
+    ends[[0, 12, 13]] = 4
+    picked = Objective({"unanswerable": True}).picked({"window": windows, "end": ends}, seed=1)
+    assert picked[[0, 12, 13, 31]].all()
+    assert [int(picked[low:high].sum()) for low, high in ((0, 1), (1, 31), (31, 32), (32, 37))] == [1, 4, 1, 2]
+    assert Objective({}).picked({"window": [0] * 9, "end": [0] * 9}, seed=1).all()
