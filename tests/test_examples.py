@@ -66,6 +66,20 @@ def test_the_demo_draws_letters_and_parts_digits_with_few_labels() -> None:
     assert min(digits[f"test/{digit}"] for digit in range(10)) > 100
 
 
+def test_scenes_hold_what_is_told_and_a_needle_stands_where_the_number_is() -> None:
+    script = runpy.run_path(str(ROOT / "examples/make_scenes.py"))
+    draw = random.Random(1)
+    made = [script["make_scene"](draw) for _ in range(40)]
+    assert {label for _, labels in made for label in labels} == set(script["SHAPES"])
+    assert any(not labels for _, labels in made)
+    assert made[0][0].size == (48, 48)
+    ends = [script["at"](0, 0, 1, value) for value in (0, 50, 100)]
+    assert [(round(x, 2), round(y, 2)) for x, y in ends] == [(-0.71, 0.71), (0.0, -1.0), (0.71, 0.71)]
+    dials = [script["make_dial"](draw) for _ in range(20)]
+    assert 0 <= min(value for _, value in dials) < 30
+    assert 70 < max(value for _, value in dials) <= 100
+
+
 def test_questions_have_their_answers_in_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "examples")
     script = runpy.run_path(str(ROOT / "examples/make_aws_questions.py"))

@@ -140,15 +140,17 @@ def _fit(kind: str, examples: Examples, penalty: float) -> list[Any]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
 
-    rows = examples.rows.astype(np.float64)  # as the solver wants it, once for all
+    rows = examples.rows.astype(np.float64)  # as the solvers want it, once for all
+    full = isinstance(rows, np.ndarray)  # of full columns others are faster: their steps do not go row by row
 
     def fit(label: int) -> Any:
         there = examples.truth[:, label]
         if there.all() or not there.any():
             return float(there.mean()) if len(there) else 0.0
         if kind == SVM:
-            return LinearSVC(C=penalty, random_state=0).fit(rows, there)
-        return LogisticRegression(C=penalty, solver="liblinear", random_state=0).fit(rows, there)
+            return LinearSVC(C=penalty, dual=not full, random_state=0).fit(rows, there)
+        solver = "lbfgs" if full else "liblinear"
+        return LogisticRegression(C=penalty, solver=solver, random_state=0).fit(rows, there)
 
     with warnings.catch_warnings(), ThreadPoolExecutor(cores()) as pool:  # the solver runs without Python's lock
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer steps than it would like are good enough
