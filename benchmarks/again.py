@@ -36,7 +36,7 @@ def run(job: Path, folder: Path, seed: int) -> dict:
     result = folder / "result.json"
     command = ["run", str(job), "--root", str(folder / "root"), "--set", f"training.seed={seed}"]
     command += ["--json", str(result)]
-    subprocess.run([sys.executable, "-m", "pipelines.cli", *command], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "pipelines.command.cli", *command], check=True, capture_output=True)
     return json.loads(result.read_text())
 
 

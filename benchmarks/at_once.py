@@ -22,7 +22,8 @@ sys.path.insert(0, str(ROOT))
 
 from mlflow import MlflowClient  # noqa: E402
 
-from components.shared import promotions, tasks  # noqa: E402
+from components.shared import tasks  # noqa: E402
+from components.shared.registry import promotions  # noqa: E402
 from tests.backbones import make_bert  # noqa: E402
 from tests.conftest import TRAINING, write_csv  # noqa: E402
 from tests.servers import serving, webhook_server  # noqa: E402
@@ -74,7 +75,7 @@ def play(folder: Path, runs: int) -> float:
 
 def retrain(folder: Path, runs: int) -> None:
     """Runs `graft retrain` so many times at once."""
-    command = [sys.executable, "-m", "pipelines.cli", "retrain", "job.yaml"]
+    command = [sys.executable, "-m", "pipelines.command.cli", "retrain", "job.yaml"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     processes = [
         subprocess.Popen(

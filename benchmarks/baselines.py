@@ -27,7 +27,7 @@ import make_aws_operations as demo  # noqa: E402
 
 from components.evaluate.baselines import fit_baselines  # noqa: E402
 from components.shared import metrics  # noqa: E402
-from components.shared.artifact import open_artifact, write_artifact  # noqa: E402
+from components.shared.artifacts.artifact import open_artifact, write_artifact  # noqa: E402
 from components.shared.baselines import Labelled, Terms  # noqa: E402
 from components.shared.baselines.texts import text_baselines  # noqa: E402
 from components.shared.statistics import Statistics, paired_gain  # noqa: E402

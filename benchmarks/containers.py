@@ -36,7 +36,7 @@ def run(job: Path, folder: Path, runner: str) -> dict:
     """Runs the job; returns its result."""
     root, result = folder / f"root-{runner}", folder / "result.json"
     command = ["run", str(job), "--no-cache", "--runner", runner, "--root", str(root), "--json", str(result)]
-    subprocess.run([sys.executable, "-m", "pipelines.cli", *command], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "pipelines.command.cli", *command], check=True, capture_output=True)
     return json.loads(result.read_text())
 
 

@@ -75,7 +75,7 @@ def register_inventory(folder: Path, snapshot: Path, name: str) -> str:
     """Makes a champion that tells it was trained on a snapshot, in a registry in `folder`; returns "models:/NAME/1"."""
     import mlflow
 
-    from components.shared.inventory import FOLDER
+    from components.shared.artifacts.inventory import FOLDER
 
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
     client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])

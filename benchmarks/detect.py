@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from components.detect.detect import DetectSettings, detect
 from components.ingest.ingest import IngestSettings, ingest
-from components.shared.inventory import FOLDER
+from components.shared.artifacts.inventory import FOLDER
 
 COLUMNS: dict[str, Any] = {"inputs": ["image"], "label": "label", "task": "image-classification"}
 

@@ -20,7 +20,7 @@ from components.finetune.settings import FinetuneSettings
 from components.finetune.study import Study
 from components.finetune.training import Trial
 from components.finetune.work import Work
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
 
 
 def main(epochs: int, texts: int, pictures: int) -> None:

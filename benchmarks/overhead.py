@@ -70,7 +70,8 @@ def prepare(folder: Path) -> Path:
 
 def run_through_kfp(folder: Path, job: Path) -> float:
     """Returns the seconds of `graft run`."""
-    command = [sys.executable, "-m", "pipelines.cli", "run", str(job), "--no-cache", "--root", str(folder / "root")]
+    given = ["run", str(job), "--no-cache", "--root", str(folder / "root")]
+    command = [sys.executable, "-m", "pipelines.command.cli", *given]
     return timed(lambda: subprocess.run(command, check=True, capture_output=True))
 
 

@@ -25,9 +25,9 @@ os.environ |= {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 
-from components.shared import s3, storage
-from components.shared.artifact import write_artifact
-from components.shared.copies import copy_artifact
+from components.shared.artifacts.artifact import write_artifact
+from components.shared.artifacts.copies import copy_artifact
+from components.shared.storage import s3, storage
 
 SERVER = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
 

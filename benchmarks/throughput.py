@@ -18,7 +18,7 @@ import torch
 from components.finetune.finetune import Work
 from components.finetune.settings import FinetuneSettings
 from components.finetune.training import Direct, Trial
-from components.shared.artifact import open_artifact, write_artifact
+from components.shared.artifacts.artifact import open_artifact, write_artifact
 
 TOKENS, SIDE = 128, 224
 WARM = 3  # steps that are not counted

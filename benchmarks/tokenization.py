@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from corpus import encoder_folder, paragraphs
 
 from components.ingest.ingest import IngestSettings, ingest
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.snapshot import SPLITS, read_batches
 from components.shared.backbones.tokenizer import load_tokenizer
-from components.shared.snapshot import SPLITS, read_batches
 from components.transform.transform import TransformSettings, transform
 
 

@@ -23,7 +23,7 @@ from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
 from components.ingest.ingest import IngestSettings, ingest
 from components.transform.transform import TransformSettings, transform
-from pipelines.job import Job, load_job
+from pipelines.jobs.job import Job, load_job
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "examples"))

@@ -25,8 +25,8 @@ IMAGES = {
         # MLflow asks for these to log models of theirs, and for its own pages: no light step has a use for them.
         "WITHOUT": "scikit-learn scipy matplotlib skops",
         "TESTS": "tests/components/ingest tests/components/notify tests/components/promote "
-        "tests/components/shared/test_artifact.py tests/components/shared/test_step.py "
-        "tests/components/shared/test_storage.py",
+        "tests/components/shared/artifacts/test_artifact.py tests/components/shared/process/test_step.py "
+        "tests/components/shared/storage/test_storage.py",
     },
     "trainer": {
         "EXTRAS": "train",

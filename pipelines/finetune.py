@@ -12,7 +12,7 @@ from components.ingest.component import ingest
 from components.ingest.ingest import IngestSettings
 from components.promote.component import promote
 from components.register.component import register
-from components.shared.step import option, required
+from components.shared.process.step import option, required
 from components.transform.component import transform
 from components.transform.transform import TransformSettings
 from pipelines.parameters import Given, chosen, pipeline
@@ -48,7 +48,8 @@ def chain(given: Given) -> Outputs:
     """Chains ingest, transform, finetune, evaluate, register and promote.
 
     Kubeflow caches none of them: its key knows nothing of what lies at a path, of who is champion, or that a new
-    artifact holds what an older one held. Transform and finetune look for themselves (`components.shared.cache`).
+    artifact holds what an older one held. Transform and finetune look for themselves: see
+    `components.shared.artifacts.cache`.
     """
     model, run = given["model"], dsl.PIPELINE_JOB_ID_PLACEHOLDER
     ingested = ingest(**chosen(ingest, given)).set_caching_options(False)

@@ -22,7 +22,7 @@ def pipeline(
     Args:
         name: Of the pipeline.
         description: What people read about it on Kubeflow's page.
-        settings: Dataclasses whose fields have their help, as `components.shared.step.option` gives it.
+        settings: Dataclasses whose fields have their help, as `components.shared.process.step.option` gives it.
         without: Fields that the pipeline sets itself.
         outputs: A NamedTuple of artifacts that the function returns.
     """

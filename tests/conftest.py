@@ -29,8 +29,8 @@ import hypothesis
 import pytest
 
 from components.ingest.ingest import IngestSettings, ingest
-from components.shared import s3 as store
 from components.shared import tasks
+from components.shared.storage import s3 as store
 from components.transform.transform import TransformSettings, transform
 from tests import disks, workers
 from tests.backbones import make_bert

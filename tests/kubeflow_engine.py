@@ -19,7 +19,7 @@ from unittest import mock
 from kfp import dsl
 from kfp.dsl.types import artifact_types
 
-from components.shared import storage
+from components.shared.storage import storage
 from tests.kubeflow_state import Kubeflow
 
 _TRUE = re.compile(r"inputs\.parameter_values\['([\w-]+)'\] == true")

@@ -57,7 +57,8 @@ def load() -> None:
 
 def take_stores_from(store: Path) -> None:
     """Lets MLflow's empty store be copied: its migrations take a second each time."""
-    from components.shared import durable, embedded
+    from components.shared.artifacts import durable
+    from components.shared.registry import embedded
 
     embedded._make(store)
 

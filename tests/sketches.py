@@ -12,8 +12,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from components.shared import tasks
-from components.shared.artifact import write_artifact
-from components.shared.snapshot import SPLITS
+from components.shared.artifacts.artifact import write_artifact
+from components.shared.artifacts.snapshot import SPLITS
 from components.shared.tasks.multi_label import answers as multi_label
 from components.shared.tasks.regression import answers as regression
 from components.shared.tasks.token_classification import answers as token_classification

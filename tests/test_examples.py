@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.cli import parser
-from pipelines.job import load_job
+from pipelines.command.cli import parser
+from pipelines.jobs.job import load_job
 
 ROOT = Path(__file__).parent.parent
 DEPLOYMENTS = sorted((ROOT / "examples").glob("deployment*.yaml"))

@@ -18,7 +18,7 @@ from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
 from components.register.package import write_package
 from components.shared import tasks
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
 from components.shared.tasks.target import Asked
 from components.transform.transform import TransformSettings, transform
 from tests.cases import sample_snapshot

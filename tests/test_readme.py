@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cli import parser
-from pipelines.job import load_job
+from pipelines.command.cli import parser
+from pipelines.jobs.job import load_job
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -50,7 +50,7 @@ def test_graft_knows_the_command(command: str, monkeypatch: pytest.MonkeyPatch) 
 def test_a_quick_command_runs(command: str, tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     words = shlex.split(command)
-    start = [sys.executable, "-m", "pipelines.cli"] if words[0] == "graft" else [sys.executable]
+    start = [sys.executable, "-m", "pipelines.command.cli"] if words[0] == "graft" else [sys.executable]
     done = subprocess.run([*start, *words[1:]], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout
 

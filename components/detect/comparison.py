@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from components.shared.artifacts.inventory import SAMPLE, Content, Entry
 from components.shared.drift import input_features
-from components.shared.inventory import SAMPLE, Content, Entry
 from components.shared.sources.buckets import Example
 from components.shared.sources.merging import settle
 from components.shared.tasks import Task

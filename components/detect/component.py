@@ -42,7 +42,7 @@ def detect(
     from pathlib import Path
 
     from components.detect import detect as step
-    from components.shared.step import run_step
+    from components.shared.process.step import run_step
 
     target = Path(given.pop("changes").path)
     report = run_step(lambda: step.detect(target, step.DetectSettings(**given)), "detect")

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 
 from components.detect.comparison import Comparison, compare
-from components.shared import records, registry
-from components.shared.artifact import write_artifact
+from components.shared.artifacts.artifact import write_artifact
+from components.shared.artifacts.inventory import Inventory, open_inventory
 from components.shared.backbones import REGISTRY, pinned
 from components.shared.drift import two_sample_test
 from components.shared.errors import InputError, did_you_mean, quote_all
-from components.shared.inventory import Inventory, open_inventory
+from components.shared.process.step import Progress, option, required
 from components.shared.profile.reading import explained, resolve
-from components.shared.records import PipelineRun
-from components.shared.registry import CHALLENGER, CHAMPION, Version
+from components.shared.registry import records, registry
+from components.shared.registry.records import PipelineRun
+from components.shared.registry.registry import CHALLENGER, CHAMPION, Version
 from components.shared.sources.buckets import Buckets
 from components.shared.sources.source import Source, SourceSettings
-from components.shared.step import Progress, option, required
-from components.shared.storage import File, printable
+from components.shared.storage.storage import File, printable
 
 STARTS = ("champion", "backbone", "better")
 MOST_LABELS = 50  # that the summary names, which travels as a parameter; the artifact holds them all

@@ -1,7 +1,7 @@
 """`python -m components.evaluate`: a model into an evaluation against baselines and the champion, with a page."""
 
 from components.evaluate.evaluate import EvaluateSettings, evaluate
-from components.shared.step import command
+from components.shared.process.step import command
 
 paths = {
     "snapshot": "folder of the snapshot",

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from components.evaluate.examples import Splits, has_pictures, task_of
-from components.shared.artifact import Artifact
+from components.shared.artifacts.artifact import Artifact
+from components.shared.artifacts.snapshot import read_batches, spec_of
 from components.shared.baselines import Baseline, Labelled, Terms
-from components.shared.snapshot import read_batches, spec_of
 from components.shared.statistics import Statistics
 from components.shared.tasks import Task
 from components.shared.tasks.scoring import Spec

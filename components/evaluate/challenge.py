@@ -13,16 +13,16 @@ import pyarrow as pa
 from components.evaluate.champion import Forecast, IncomparableError, forecast, load_champion, raw_batches
 from components.evaluate.cost import BATCH, latency_of, size_of
 from components.evaluate.examples import Splits
-from components.evaluate.known import ROWS, Known, known_examples
+from components.evaluate.leakage import ROWS, Known, known_examples
 from components.evaluate.predictions import Predictions
 from components.evaluate.slices import column_slices, data_slices, metric_by
 from components.evaluate.sources import Sources
-from components.shared import registry
+from components.shared.artifacts.snapshot import spec_of
 from components.shared.prediction import Loaded, load_artifact
-from components.shared.registry import Version
-from components.shared.snapshot import spec_of
+from components.shared.process.step import Progress
+from components.shared.registry import registry
+from components.shared.registry.registry import Version
 from components.shared.statistics import Metric, Statistics, measure, paired_gain, score_of
-from components.shared.step import Progress
 from components.shared.tasks import Task
 from components.shared.tasks.scoring import Spec
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from components.evaluate.examples import Splits, add_examples, has_pictures, read_columns, task_of
-from components.shared import registry
-from components.shared.artifact import Artifact
+from components.shared.artifacts.artifact import Artifact
 from components.shared.errors import GraftError
 from components.shared.prediction import Loaded, load_artifact
-from components.shared.registry import Version
+from components.shared.process.step import Progress
+from components.shared.registry import registry
+from components.shared.registry.registry import Version
 from components.shared.statistics import Statistics, join
-from components.shared.step import Progress
 from components.shared.tasks import Task
 from components.shared.tasks.scoring import Spec
 

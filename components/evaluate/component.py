@@ -26,15 +26,15 @@ def evaluate(
     import shutil
     from pathlib import Path
 
-    from components.shared.parameters import restore
-    from components.shared.step import run_step
+    from components.shared.process.parameters import restore
+    from components.shared.process.step import run_step
 
     given = {"title": title, "champion": champion, "promotion": promotion, "changes": changes, "seed": seed}
 
     def step() -> None:
         from components.evaluate.champion import champion_now
         from components.evaluate.evaluate import PAGE, EvaluateReport, EvaluateSettings, evaluate
-        from components.shared import cache
+        from components.shared.artifacts import cache
 
         settings = EvaluateSettings(**restore(given))
         sources = {"snapshot": Path(snapshot.path), "features": Path(features.path), "model": Path(model.path)}

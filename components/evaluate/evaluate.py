@@ -21,16 +21,16 @@ from components.evaluate.predictions import Classifier, Predictions, predict
 from components.evaluate.sources import Sources, open_sources
 from components.evaluate.transfer import Comparison, learning_curve_of, read_comparison, transfer_of
 from components.evaluate.verdict import compare, learnt_of
-from components.shared import registry
-from components.shared.artifact import Draft, write_artifact
+from components.shared.artifacts.artifact import Draft, write_artifact
+from components.shared.artifacts.inventory import FOLDER as INVENTORY
+from components.shared.artifacts.snapshot import COUNTS, SPLITS, TRAINED_ON
 from components.shared.baselines import Terms
 from components.shared.errors import InputError
 from components.shared.gate import NOTE, Decision, decide, rules_of
-from components.shared.inventory import FOLDER as INVENTORY
-from components.shared.registry import CHAMPION, Version
-from components.shared.snapshot import COUNTS, SPLITS, TRAINED_ON
+from components.shared.process.step import Progress, option
+from components.shared.registry import registry
+from components.shared.registry.registry import CHAMPION, Version
 from components.shared.statistics import interval_of, measure, written
-from components.shared.step import Progress, option
 from components.shared.tasks import metric_of
 from components.shared.tasks.scoring import Scored
 

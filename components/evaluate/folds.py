@@ -12,9 +12,9 @@ from components.evaluate.baselines import Baselines, Sample, read_sample, told_o
 from components.evaluate.predictions import Classifier
 from components.evaluate.sources import Sources
 from components.shared import tasks
+from components.shared.artifacts.snapshot import CROSSED
 from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.errors import InputError
-from components.shared.snapshot import CROSSED
 from components.shared.tasks.scoring import Spec
 
 

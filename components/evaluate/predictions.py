@@ -18,15 +18,15 @@ import torch
 
 from components.evaluate.examples import add_examples, has_pictures, read_columns, read_rows
 from components.shared import backbones, tasks
-from components.shared.artifact import Artifact
+from components.shared.artifacts.artifact import Artifact
+from components.shared.artifacts.features import FeatureSplit
+from components.shared.artifacts.snapshot import spec_of
 from components.shared.backbones.network import wide_columns
 from components.shared.columns import Columns, Predictor
-from components.shared.features import FeatureSplit
 from components.shared.gradients.look import Look
-from components.shared.snapshot import spec_of
+from components.shared.process.step import Progress
 from components.shared.sources.identity import identity
 from components.shared.statistics import Statistics, join
-from components.shared.step import Progress
 from components.shared.tasks.objective import head_class
 from components.shared.tasks.scoring import Mistake, Spec
 

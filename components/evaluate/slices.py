@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from components.evaluate.examples import Splits, read_columns
-from components.evaluate.known import AGES
-from components.shared.artifact import Artifact
+from components.evaluate.leakage import AGES
+from components.shared.artifacts.artifact import Artifact
 from components.shared.statistics import Metric, Statistics, score_of
 
 DATA = "data"  # the column that tells what the champion knew

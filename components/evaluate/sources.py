@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.shared.artifact import Artifact, open_artifact
+from components.shared.artifacts.artifact import Artifact, open_artifact
+from components.shared.artifacts.snapshot import CROSSED, SPLITS, TRAINED_ON
 from components.shared.errors import InputError, quote_all
-from components.shared.snapshot import CROSSED, SPLITS, TRAINED_ON
 
 
 @dataclass(frozen=True)

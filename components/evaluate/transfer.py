@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from components.evaluate.baselines import Baselines
-from components.shared.artifact import Artifact
+from components.shared.artifacts.artifact import Artifact
+from components.shared.artifacts.snapshot import spec_of
 from components.shared.errors import InputError
-from components.shared.snapshot import spec_of
 from components.shared.statistics import Gain, Metric, Statistics, measure, paired_gain, score_of, written
 from components.shared.tasks import Task
 from components.shared.tasks.scoring import Duel

@@ -7,7 +7,7 @@ from typing import Any
 
 from components.evaluate.baselines import Baselines
 from components.evaluate.comparison import NOT_SHOWN, WORSE, best_of, ranked, verdict_of
-from components.shared.artifact import Artifact
+from components.shared.artifacts.artifact import Artifact
 from components.shared.gate import BETTER, NOTHING_LEARNED, WORDS_SUFFICE
 from components.shared.statistics import Metric, Statistics, measure, paired_gain, written
 from components.shared.tasks import Task

@@ -2,7 +2,7 @@
 
 from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
-from components.shared.step import command
+from components.shared.process.step import command
 
 paths = {
     "features": "folder of the features",

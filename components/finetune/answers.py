@@ -11,9 +11,9 @@ import pyarrow as pa
 from components.finetune.examples import Examples
 from components.finetune.learners import Autocast, Direct, outputs_of
 from components.shared import tasks
-from components.shared.artifact import Artifact
+from components.shared.artifacts.artifact import Artifact
+from components.shared.artifacts.snapshot import read_batches
 from components.shared.backbones.network import Network
-from components.shared.snapshot import read_batches
 
 _CHUNK = 16384  # examples at once
 

@@ -9,13 +9,13 @@ from components.finetune import alone
 from components.finetune.account import history_of, judge, judge_outputs
 from components.finetune.curves import Curves
 from components.finetune.folds import ClassicalRefits, Crossed, Folds, finish, save_crossed
+from components.finetune.initialization import numbers_of
+from components.finetune.progress import Telling
 from components.finetune.raw import Raw, not_alone
 from components.finetune.settings import FinetuneSettings
-from components.finetune.starts import numbers_of
 from components.finetune.study import Trained, candidate
-from components.finetune.telling import Telling
 from components.shared import backbones
-from components.shared.artifact import Artifact, Draft
+from components.shared.artifacts.artifact import Artifact, Draft
 from components.shared.errors import InputError
 
 

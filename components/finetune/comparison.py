@@ -21,7 +21,7 @@ from components.finetune.learners import Direct, predict
 from components.finetune.study import Study, Trained
 from components.finetune.words import WideColumns
 from components.shared.backbones.network import Network
-from components.shared.outcomes import Outcome, join, outcome_of
+from components.shared.example_scores import Outcome, join, outcome_of
 from components.shared.selection import rank
 
 PREDICTIONS, SUMMARY = "notes/comparison.parquet", "notes/comparison.json"

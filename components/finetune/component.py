@@ -53,13 +53,13 @@ def finetune(
     given = dict(locals())
     from pathlib import Path
 
-    from components.shared.parameters import restore
-    from components.shared.step import run_step
+    from components.shared.process.parameters import restore
+    from components.shared.process.step import run_step
 
     def step() -> None:
         from components.finetune.report import FinetuneReport
         from components.finetune.settings import FinetuneSettings
-        from components.shared import cache
+        from components.shared.artifacts import cache
 
         source, texts, target = (Path(given.pop(name).path) for name in ("features", "snapshot", "model"))
         settings = FinetuneSettings(**restore(given))

@@ -7,8 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from components.shared import network, runs, tracking
 from components.shared.redaction import in_short
+from components.shared.registry import runs, tracking
+from components.shared.storage import network
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

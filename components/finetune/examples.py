@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from components.shared.artifacts.features import FeatureSplit
 from components.shared.backbones import Family
 from components.shared.backbones.network import pad_wide
-from components.shared.features import FeatureSplit
 
 Batch = dict[str, Tensor]
 Augment = Callable[[Batch, Batch, np.random.Generator], tuple[Batch, Batch]]

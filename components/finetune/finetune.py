@@ -22,13 +22,13 @@ from components.finetune.settings import ALONE, FinetuneSettings, strategies_of
 from components.finetune.study import Trained
 from components.finetune.work import Work
 from components.shared import backbones
-from components.shared.artifact import open_artifact, write_artifact
-from components.shared.cache import Work as Content
-from components.shared.cache import content_of
-from components.shared.checkpoints import Checkpoints, place_of
+from components.shared.artifacts.artifact import open_artifact, write_artifact
+from components.shared.artifacts.cache import Work as Content
+from components.shared.artifacts.cache import content_of
+from components.shared.artifacts.checkpoints import Checkpoints, place_of
+from components.shared.artifacts.resume import STEPS
 from components.shared.errors import ServiceError, TooLargeError
-from components.shared.resume import STEPS
-from components.shared.step import tell
+from components.shared.process.step import tell
 
 
 def finetune(features: Path, model: Path, settings: FinetuneSettings, snapshot: Path | None = None) -> FinetuneReport:

@@ -14,13 +14,13 @@ from components.finetune.convex import PENALTIES as OWN_PENALTIES
 from components.finetune.convex import OwnLoss, Seen, fit_columns
 from components.finetune.examples import Batch
 from components.shared import tasks
-from components.shared.artifact import Artifact
+from components.shared.artifacts.artifact import Artifact
+from components.shared.artifacts.features import FeatureSplit
+from components.shared.artifacts.snapshot import SPLITS
 from components.shared.backbones.head import Head, LinearHead
 from components.shared.backbones.network import spec_of
-from components.shared.features import FeatureSplit
 from components.shared.linear import PENALTIES, Linear, fit_linear
 from components.shared.metrics import log_loss
-from components.shared.snapshot import SPLITS
 from components.shared.tasks.objective import Objective, Outputs, Targets, head_class, objective_of
 
 

@@ -23,12 +23,12 @@ from components.finetune.raw import Raw
 from components.finetune.settings import ALONE, FinetuneSettings
 from components.finetune.study import Study, Trained
 from components.finetune.wide import carriers, classes_of
-from components.shared.artifact import Artifact, Draft, open_artifact
+from components.shared.artifacts.artifact import Artifact, Draft, open_artifact
+from components.shared.artifacts.features import FeatureSplit
+from components.shared.artifacts.snapshot import CROSSED, SPLITS, TRAINED_ON, read_folds
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
-from components.shared.features import FeatureSplit
 from components.shared.linear import cross_calibrated
-from components.shared.snapshot import CROSSED, SPLITS, TRAINED_ON, read_folds
 from components.shared.tasks.objective import head_class
 
 _NO_END = 1_000_000  # epochs: nothing ends a training that has no validation

@@ -13,13 +13,13 @@ from scipy.sparse import csr_matrix
 
 from components.finetune.classical import CHOICE, FIT, ClassicalFit, Sample, drawn, part_of
 from components.finetune.words import labels_of
-from components.shared.artifact import Artifact
+from components.shared.artifacts.artifact import Artifact
+from components.shared.artifacts.snapshot import SPLITS, read_batches
 from components.shared.columns import Columns
 from components.shared.gradients.look import COLOURS, GRADIENTS, PIXELS, Look
 from components.shared.linear import PENALTIES, Linear, fit_linear
 from components.shared.metrics import log_loss
 from components.shared.selection import rank
-from components.shared.snapshot import SPLITS, read_batches
 
 MOST_TRAIN, MOST_VALIDATION = 20_000, 5_000
 _CHOICES = ((GRADIENTS,), (GRADIENTS, COLOURS), (GRADIENTS, COLOURS, PIXELS))

@@ -23,10 +23,10 @@ from torch import Tensor
 from components.finetune import parallel
 from components.finetune.packing import pack, unpack
 from components.finetune.training import Trial
-from components.shared.checkpoints import Checkpoints, File
+from components.shared.artifacts.checkpoints import Checkpoints, File
 from components.shared.errors import GraftError, InputError, ServiceError
-from components.shared.step import tell
-from components.shared.stopping import Stop, held_back
+from components.shared.process.step import tell
+from components.shared.process.stopping import Stop, held_back
 
 _BEST = "best."
 _FAILED = "failed"

@@ -10,7 +10,7 @@ from torch import nn
 
 from components.finetune.batches import LEAST
 from components.shared.errors import TooLargeError
-from components.shared.step import tell
+from components.shared.process.step import tell
 
 _ON_THE_HOST = ("can't allocate memory", "DefaultCPUAllocator")  # as torch says it there, without a class of its own
 _GIB = 1 << 30

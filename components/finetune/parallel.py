@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from components.shared.errors import GraftError, InputError, ServiceError, TooLargeError
-from components.shared.stopping import PreemptedError
+from components.shared.process.stopping import PreemptedError
 
 PROCESSES = "GRAFT_PROCESSES"
 """Environment variable: how many processes train, where it is not one a visible GPU (tests; fewer than there are)."""

@@ -15,11 +15,11 @@ from components.finetune.settings import AUTO, GRADIENTS, LEXICAL, NOUNS, Finetu
 from components.finetune.tokens import TokenColumns, TokenWords, fit_tokens, read_tokens
 from components.finetune.words import WideColumns, Words, read_words
 from components.shared import tasks
-from components.shared.artifact import Artifact, open_artifact
+from components.shared.artifacts.artifact import Artifact, open_artifact
+from components.shared.artifacts.features import FeatureSplit
+from components.shared.artifacts.snapshot import SPLITS
 from components.shared.columns import Columns
 from components.shared.errors import InputError
-from components.shared.features import FeatureSplit
-from components.shared.snapshot import SPLITS
 from components.shared.tasks.objective import head_class
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.shared.errors import InputError, did_you_mean, quote_all
-from components.shared.step import option, required
+from components.shared.process.step import option, required
 
 AUTO, LEXICAL, GRADIENTS = "auto", "lexical", "gradients"
 ALONE = (LEXICAL, GRADIENTS)

@@ -21,13 +21,13 @@ from components.finetune.convex import OwnLoss, Seen
 from components.finetune.examples import Batch
 from components.finetune.fitters import Answers, fitter_of
 from components.finetune.words import WideColumns
-from components.shared.artifact import Artifact
+from components.shared.artifacts.artifact import Artifact
+from components.shared.artifacts.features import FeatureSplit
+from components.shared.artifacts.snapshot import read_batches
 from components.shared.backbones.head import Head
 from components.shared.backbones.network import WIDE_IDS, WIDE_SIZES, WIDE_WEIGHTS
 from components.shared.columns import Columns, Extras
-from components.shared.features import FeatureSplit
 from components.shared.lexical.tokens import TokenTerms, terms_of
-from components.shared.snapshot import read_batches
 from components.shared.tasks.objective import Objective
 
 _MOST = 200_000  # tokens of a split that are learned from, or chosen on

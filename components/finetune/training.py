@@ -23,8 +23,8 @@ from components.finetune.settings import FinetuneSettings
 from components.finetune.strategies import STRATEGIES, freeze, parameter_groups
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
+from components.shared.process.stopping import Stop, held_back
 from components.shared.selection import rank
-from components.shared.stopping import Stop, held_back
 from components.shared.tasks.objective import Grouping, Objective
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from scipy.sparse import csr_matrix
 
 from components.finetune.classical import Sample, drawn
-from components.shared.artifact import Artifact
+from components.shared.artifacts.artifact import Artifact
+from components.shared.artifacts.snapshot import SPLITS, read_batches
 from components.shared.backbones.network import WIDE_IDS, WIDE_WEIGHTS
 from components.shared.columns import Columns
-from components.shared.snapshot import SPLITS, read_batches
 
 MOST_TRAIN, MOST_VALIDATION = 100_000, 20_000
 _MOST_CHARACTERS = 100_000_000  # of a sample: long texts must not fill the memory

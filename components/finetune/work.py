@@ -34,24 +34,24 @@ from components.finetune.folds import (
     save_crossed,
     too_long,
 )
+from components.finetune.initialization import better_of, check_reads_alike, check_vocabulary, numbers_of, words_of
 from components.finetune.journal import Journal
 from components.finetune.mirroring import cropped, keeps_answers, keeps_class, mirrored
+from components.finetune.progress import Telling
 from components.finetune.raw import Raw
 from components.finetune.search import Search
 from components.finetune.settings import ALONE, AUTO, FinetuneSettings, strategies_of
-from components.finetune.starts import better_of, check_reads_alike, check_vocabulary, numbers_of, words_of
 from components.finetune.study import Study, StudyListener, Trained
-from components.finetune.telling import Telling
 from components.shared import backbones, tasks
-from components.shared.artifact import Artifact, Draft, open_artifact
+from components.shared.artifacts.artifact import Artifact, Draft, open_artifact
+from components.shared.artifacts.features import FeatureSplit
+from components.shared.artifacts.snapshot import SPLITS
 from components.shared.backbones import RANDOM, Backbone
 from components.shared.backbones.network import Network, spec_of
 from components.shared.backbones.preprocessing import FILE as PREPROCESSING
 from components.shared.errors import InputError
-from components.shared.features import FeatureSplit
-from components.shared.outcomes import Outcome, outcome_of
+from components.shared.example_scores import Outcome, outcome_of
 from components.shared.selection import rank
-from components.shared.snapshot import SPLITS
 from components.shared.tasks.objective import head_class, objective_of
 
 _CROSSING = 3.0  # minutes that repeating a training on every fold may take, at least

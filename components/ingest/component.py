@@ -44,9 +44,9 @@ def ingest(
     from pathlib import Path
 
     from components.ingest import ingest as step
-    from components.shared import cache
+    from components.shared.artifacts import cache
+    from components.shared.process.step import run_step
     from components.shared.sources.state import state_of
-    from components.shared.step import run_step
 
     def read() -> tuple[step.IngestReport, dict[str, str]]:
         target, settings = Path(given.pop("snapshot").path), step.IngestSettings(**given)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.ingest.data_warnings import warnings_of
 from components.ingest.near import NearDuplicates
 from components.ingest.plan import Plan, Remembered, Terms, make_plan
 from components.ingest.rare import RARE, RareClasses
@@ -20,20 +21,19 @@ from components.ingest.rejects import LeftOut, Rejects
 from components.ingest.settling import Settling
 from components.ingest.shards import ShardWriter
 from components.ingest.splits import Fractions
-from components.ingest.telling import warnings_of
-from components.shared.ahead import map_ahead, taking_turns
-from components.shared.artifact import Draft, write_artifact
+from components.shared.artifacts.artifact import Draft, write_artifact
+from components.shared.artifacts.inventory import FOLDER, Dealt, InventoryWriter, open_inventory
+from components.shared.artifacts.snapshot import COUNTS, CROSS_VALIDATION, FOLDS, HOLDOUT, SPLITS
 from components.shared.cores import cores
 from components.shared.errors import InputError, did_you_mean, quote_all
-from components.shared.inventory import FOLDER, Dealt, InventoryWriter, open_inventory
+from components.shared.process.step import Progress, option
 from components.shared.profile.profile import NOTE, profile_snapshot
 from components.shared.profile.reading import explained, resolve
-from components.shared.snapshot import COUNTS, CROSS_VALIDATION, FOLDS, HOLDOUT, SPLITS
 from components.shared.sources.buckets import AHEAD, Buckets, held
 from components.shared.sources.rows import Row
 from components.shared.sources.source import Source, SourceSettings
-from components.shared.step import Progress, option
-from components.shared.storage import File
+from components.shared.storage.prefetch import map_ahead, taking_turns
+from components.shared.storage.storage import File
 from components.shared.tasks.strata import NONE, Memberships
 
 UNLABELLED = ("reject", "hold")
@@ -71,7 +71,7 @@ class IngestReport:
 
     Attributes:
         read: Rows: those of the splits, duplicates, unlabelled and rejected ones together.
-        evaluation: How a model of it is to be measured, see `components.shared.snapshot`.
+        evaluation: How a model of it is to be measured, see `components.shared.artifacts.snapshot`.
         warnings: What somebody should look at, in sentences.
     """
 
@@ -273,7 +273,7 @@ class _Ingestion:
 
 def _known(settings: IngestSettings, scratch: Path) -> Iterator[Dealt]:
     """Yields where a version had its examples; nothing where it does not tell."""
-    from components.shared import registry  # and with it MLflow, which is slow to import
+    from components.shared.registry import registry  # and with it MLflow, which is slow to import
 
     name, _, number = settings.known.removeprefix("models:/").rpartition("/")
     version = next((found for found in registry.show_model(name) if found.version == number), None)

@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.shared.ahead import map_ahead
 from components.shared.cores import cores
+from components.shared.storage.prefetch import map_ahead
 
 BINS, BANDS = 64, 16
 _RUN = 5  # bytes of a shingle

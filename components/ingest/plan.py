@@ -24,12 +24,12 @@ from components.ingest.splits import (
     deal_by_time,
     deal_folds,
 )
-from components.shared.ahead import map_ahead
+from components.shared.artifacts.inventory import Dealt
+from components.shared.artifacts.snapshot import SPLITS, draw_of, draws_of
 from components.shared.cores import cores
 from components.shared.errors import InputError, quote_all
-from components.shared.inventory import Dealt
-from components.shared.snapshot import SPLITS, draw_of, draws_of
 from components.shared.sources.buckets import AHEAD, Bucket, Buckets, held
+from components.shared.storage.prefetch import map_ahead
 from components.shared.tasks.strata import Memberships, Stratification
 from components.shared.tasks.target import Target
 

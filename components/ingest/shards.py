@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.shared.ahead import Behind
+from components.shared.storage.prefetch import Behind
 
 GROUP_ROWS = 8192
 GROUP_BYTES = 32 << 20

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components.shared.artifacts.snapshot import SPLITS
 from components.shared.errors import InputError
-from components.shared.snapshot import SPLITS
 
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
 UNKNOWN = -1

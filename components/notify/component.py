@@ -19,7 +19,7 @@ def notify(
     """What the run came to, told to a webhook; it never fails, for then the run would."""
     given = dict(locals())
     from components.notify import notify as step
-    from components.shared.parameters import restore
+    from components.shared.process.parameters import restore
 
     ended = given.pop("status")
     step.notify(step.NotifySettings(state=ended.state, **restore(given)))

@@ -7,10 +7,10 @@ from typing import Any
 from components.notify import history, webhook
 from components.notify.outcome import EVENTS, FAILURE, PROMOTION, STOPPED, UNKNOWN, Outcome, find_outcome
 from components.notify.template import DEFAULT, fill
-from components.shared import runs
 from components.shared.errors import GraftError
-from components.shared.promotions import AWAITS
-from components.shared.step import option, required
+from components.shared.process.step import option, required
+from components.shared.registry import runs
+from components.shared.registry.promotions import AWAITS
 
 
 @dataclass(frozen=True)

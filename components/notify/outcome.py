@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.shared import records, registry, tracking
 from components.shared.errors import GraftError
 from components.shared.gate import AWAIT_APPROVAL, PROMOTE
-from components.shared.promotions import ALREADY, AWAITS, PROMOTED, REFUSED
-from components.shared.records import PipelineRun
-from components.shared.registry import CHAMPION
+from components.shared.registry import records, registry, tracking
+from components.shared.registry.promotions import ALREADY, AWAITS, PROMOTED, REFUSED
+from components.shared.registry.records import PipelineRun
+from components.shared.registry.registry import CHAMPION
 
 PROMOTION, REFUSAL, FAILURE, UNKNOWN = "promotion", "refusal", "failure", "unknown"
 EVENTS = [PROMOTION, REFUSAL, FAILURE]

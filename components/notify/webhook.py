@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import requests  # type: ignore[import-untyped]
 
-from components.shared import network
 from components.shared.errors import InputError, ServiceError
+from components.shared.storage import network
 
 ADDRESS = "GRAFT_NOTIFY_URL"
 PAUSES = (1.0, 2.0, 4.0)  # seconds between the tries

@@ -1,7 +1,7 @@
 """`python -m components.promote`: a version that evaluation found better into the champion."""
 
 from components.promote.promote import PromoteSettings, promote
-from components.shared.step import command
+from components.shared.process.step import command
 
 paths = {
     "version": "folder of the version",

@@ -17,7 +17,7 @@ def promote(
     from pathlib import Path
 
     from components.promote import promote as step
-    from components.shared.step import run_step
+    from components.shared.process.step import run_step
 
     settings = step.PromoteSettings(name=name, pipeline_run=pipeline_run)
     report = run_step(

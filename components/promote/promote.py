@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.shared import promotions, records, tracking
-from components.shared.artifact import Artifact, open_artifact, write_artifact
+from components.shared.artifacts.artifact import Artifact, open_artifact, write_artifact
 from components.shared.errors import InputError
 from components.shared.gate import AWAIT_APPROVAL, NOTE, PROMOTE, REFUSE
-from components.shared.promotions import Change, Outcome
-from components.shared.promotions.champion import holder
-from components.shared.records import PipelineRun
-from components.shared.registry import CHAMPION, PREVIOUS, check_name, find_model
-from components.shared.step import Progress, option, required
+from components.shared.process.step import Progress, option, required
+from components.shared.registry import promotions, records, tracking
+from components.shared.registry.promotions import Change, Outcome
+from components.shared.registry.promotions.champion import holder
+from components.shared.registry.records import PipelineRun
+from components.shared.registry.registry import CHAMPION, PREVIOUS, check_name, find_model
 
 
 @dataclass(frozen=True)

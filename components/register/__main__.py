@@ -1,7 +1,7 @@
 """`python -m components.register`: a model and its evaluation into a version in the MLflow registry."""
 
 from components.register.register import RegisterSettings, register
-from components.shared.step import command
+from components.shared.process.step import command
 
 paths = {
     "model": "folder of the model",

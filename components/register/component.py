@@ -17,7 +17,7 @@ def register(
     from pathlib import Path
 
     from components.register import register as step
-    from components.shared.step import run_step
+    from components.shared.process.step import run_step
 
     places = {"model": model.uri, "evaluation": evaluation.uri}
     settings = step.RegisterSettings(name=name, experiment=name, pipeline_run=pipeline_run, places=places)

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from components.register.versions import first_of
-from components.shared import moved
-from components.shared.artifact import Artifact
+from components.shared.artifacts.artifact import Artifact
+from components.shared.registry import relocation
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,7 +30,7 @@ def deliver(client: "MlflowClient", run: "Run", package: Path, model: Artifact) 
         package: From `write_package`.
         model: What was packed.
     """
-    place = moved.path_of(run.info.artifact_uri)
+    place = relocation.path_of(run.info.artifact_uri)
     if place is None:
         client.log_artifacts(run.info.run_id, str(package), PLACE)
         return

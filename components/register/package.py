@@ -10,7 +10,7 @@ import pyarrow as pa
 from components.register.copies import copy_predictor
 from components.register.signature import signature_of
 from components.shared import tasks
-from components.shared.artifact import Artifact
+from components.shared.artifacts.artifact import Artifact
 from components.shared.errors import InputError
 
 _CODE = Path(__file__).with_name("pyfunc.py")

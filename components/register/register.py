@@ -12,13 +12,14 @@ from components.register.delivery import LOGGED, PLACE, deliver, is_registered
 from components.register.package import requirements, write_package
 from components.register.tags import promotion_tags
 from components.register.versions import ensure_version
-from components.shared import records, runs, tasks, tracking
-from components.shared.artifact import Artifact, open_artifact, write_artifact
+from components.shared import tasks
+from components.shared.artifacts.artifact import Artifact, open_artifact, write_artifact
+from components.shared.artifacts.inventory import FOLDER
 from components.shared.errors import InputError
-from components.shared.inventory import FOLDER
-from components.shared.records import PipelineRun
-from components.shared.registry import CHALLENGER, INVENTORY, check_name
-from components.shared.step import Progress, option, required
+from components.shared.process.step import Progress, option, required
+from components.shared.registry import records, runs, tracking
+from components.shared.registry.records import PipelineRun
+from components.shared.registry.registry import CHALLENGER, INVENTORY, check_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from components.shared.artifact import Artifact
+from components.shared.artifacts.artifact import Artifact
+from components.shared.artifacts.inventory import FOLDER
+from components.shared.artifacts.snapshot import accounting_of
 from components.shared.gate import NOTE
-from components.shared.inventory import FOLDER
-from components.shared.snapshot import accounting_of
 
 _LONGEST = 5000  # characters of the reasons
 

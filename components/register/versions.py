@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from components.shared.registry import versions_of
+from components.shared.registry.registry import versions_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

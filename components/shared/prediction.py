@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from components.shared import backbones, registry, tasks
-from components.shared.artifact import MANIFEST, open_artifact
+from components.shared import backbones, tasks
+from components.shared.artifacts.artifact import MANIFEST, open_artifact
 from components.shared.backbones.panic import TokenizerError
 from components.shared.backbones.pixels import ImageError
 from components.shared.errors import InputError
+from components.shared.registry import registry
 
 Rows = Sequence[Sequence[str | bytes]]
 """One value for each input: a text, the bytes or the path of an image file."""

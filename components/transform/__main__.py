@@ -1,6 +1,6 @@
 """`python -m components.transform`: a snapshot into features for a backbone."""
 
-from components.shared.step import command
+from components.shared.process.step import command
 from components.transform.transform import TransformSettings, transform
 
 paths = {"snapshot": "folder of the snapshot", "features": "folder to write the features to"}

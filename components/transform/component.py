@@ -20,9 +20,9 @@ def transform(
     given = dict(locals())
     from pathlib import Path
 
-    from components.shared import cache
-    from components.shared.parameters import restore
-    from components.shared.step import run_step
+    from components.shared.artifacts import cache
+    from components.shared.process.parameters import restore
+    from components.shared.process.step import run_step
     from components.transform import transform as step
 
     def encode() -> tuple[step.TransformReport, dict[str, str]]:

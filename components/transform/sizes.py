@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
-from components.shared.artifact import Artifact
+from components.shared.artifacts.artifact import Artifact
+from components.shared.artifacts.snapshot import read_batches
 from components.shared.backbones import TIMM, Backbone
-from components.shared.snapshot import read_batches
 
 _ANY_SIZE = (
     "convnext", "densenet", "dla", "efficientnet", "ghostnet", "mobilenet", "mobileone", "regnet", "res2net", "resnest",

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.shared import backbones, tasks
-from components.shared.ahead import map_ahead
-from components.shared.artifact import Artifact, Draft, open_artifact, write_artifact
+from components.shared.artifacts.artifact import Artifact, Draft, open_artifact, write_artifact
+from components.shared.artifacts.snapshot import SPLITS, read_batches, spec_of
 from components.shared.backbones.panic import TokenizerError
 from components.shared.errors import InputError
 from components.shared.modalities import Encoder, Encoding
-from components.shared.snapshot import SPLITS, read_batches, spec_of
-from components.shared.step import Progress, option, required
+from components.shared.process.step import Progress, option, required
+from components.shared.storage.prefetch import map_ahead
 from components.transform.sizes import arguments_for
 
 

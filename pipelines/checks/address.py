@@ -5,9 +5,9 @@ from urllib.parse import urlsplit
 
 import requests  # type: ignore[import-untyped]
 
-from components.shared import network
 from components.shared.errors import InputError, ServiceError
 from components.shared.redaction import redact
+from components.shared.storage import network
 from pipelines.checks.finding import Finding, warning
 
 TIMEOUT = (3, 4)  # seconds to connect, and to wait for an answer

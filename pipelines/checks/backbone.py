@@ -5,7 +5,7 @@ from pathlib import Path
 
 from components.shared.backbones import RANDOM, REGISTRY, TIMM, fetch, timm_names
 from components.shared.errors import InputError, did_you_mean
-from components.shared.storage import is_s3, list_files
+from components.shared.storage.storage import is_s3, list_files
 from pipelines.checks import hub, store
 from pipelines.checks.address import inside, is_hidden
 from pipelines.checks.data import elsewhere
@@ -59,7 +59,7 @@ def _in_registry(backbone: str, name: str) -> Finding:
     if hidden := hidden_server("backbone"):
         return hidden
     with reached_registry():
-        from components.shared import registry
+        from components.shared.registry import registry
 
         version = registry.resolve(name)
     return passed("backbone", f"{backbone} is {version}" if version != name else f"{backbone} is in the registry")

@@ -11,14 +11,14 @@ from components.shared.sources.hub import PREFIX
 from components.shared.sources.listing import sources_of
 from components.shared.sources.source import Source, SourceSettings
 from components.shared.sources.sql import check_sql, is_sql
-from components.shared.storage import File, is_s3
+from components.shared.storage.storage import File, is_s3
 from pipelines.checks import hub, store
 from pipelines.checks.address import inside, is_hidden
 from pipelines.checks.finding import Finding, failed, passed, warning
 from pipelines.checks.machine import disk
 
 if TYPE_CHECKING:
-    from pipelines.job import Job
+    from pipelines.jobs.job import Job
 
 _PACKED = (".gz", ".tgz", ".parquet")
 _UNPACKED = 4  # times as large, about

@@ -11,7 +11,7 @@ from pipelines.checks.finding import Finding, passed
 from pipelines.checks.modules import load
 
 if TYPE_CHECKING:
-    from pipelines.deployment import Deployment
+    from pipelines.cluster.deployment import Deployment
 
 
 def check_kubeflow(deployment: "Deployment") -> Iterator[Finding]:
@@ -23,8 +23,8 @@ def check_kubeflow(deployment: "Deployment") -> Iterator[Finding]:
     """
     endpoint, namespace = deployment.kubeflow.endpoint.rstrip("/"), deployment.kubeflow.namespace
     reach("Kubeflow", endpoint, "kubeflow.endpoint in the deployment file")
-    load("kfp", "kfp_server_api", "pipelines.kubeflow")
-    from pipelines.kubeflow import connect, probe
+    load("kfp", "kfp_server_api", "pipelines.cluster.kubeflow")
+    from pipelines.cluster.kubeflow import connect, probe
 
     client = connect(deployment, patient=False)
     health = client._healthz_api.healthz_service_get_healthz()
@@ -37,7 +37,7 @@ def check_kubeflow(deployment: "Deployment") -> Iterator[Finding]:
 
 def _version(endpoint: str) -> str:
     """Returns the server's version, which only the old API's answer holds."""
-    from pipelines.kubeflow import TOKEN
+    from pipelines.cluster.kubeflow import TOKEN
 
     token = os.environ.get(TOKEN, "").strip()
     headers = {"Authorization": f"Bearer {token}"} if token else {}

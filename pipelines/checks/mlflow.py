@@ -9,9 +9,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.shared import embedded, tracking
 from components.shared.errors import InputError
 from components.shared.redaction import redact
+from components.shared.registry import embedded, tracking
 from pipelines.checks.address import TIMEOUT, inside, is_hidden, reach
 from pipelines.checks.finding import Finding, passed, warning
 from pipelines.checks.modules import load
@@ -19,7 +19,7 @@ from pipelines.checks.modules import load
 ADDRESS = "MLFLOW_TRACKING_URI"
 FAST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(TIMEOUT[1])}
 """What makes MLflow's own client give up in seconds."""
-_LIBRARY = ("mlflow", "mlflow.utils.credentials", "mlflow.utils.rest_utils", "components.shared.registry")
+_LIBRARY = ("mlflow", "mlflow.utils.credentials", "mlflow.utils.rest_utils", "components.shared.registry.registry")
 _ONE_AT_A_TIME = threading.Lock()  # while it is used, MLflow imports more of itself
 _SQLITE = "sqlite:///"
 _OLDEST = 3  # the first major version with which graft was tried

@@ -8,7 +8,7 @@ from components.notify.outcome import EVENTS
 from pipelines.checks.finding import Finding, passed
 
 if TYPE_CHECKING:
-    from pipelines.deployment import Deployment
+    from pipelines.cluster.deployment import Deployment
 
 
 def check_notify(deployment: "Deployment | None") -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from components.shared.errors import GraftError, InputError, ServiceError
-from components.shared.storage import is_s3
+from components.shared.storage.storage import is_s3
 from pipelines.checks.address import inside, is_hidden, reach
 from pipelines.checks.finding import Finding, passed, warning
 

@@ -15,7 +15,7 @@ from components.ingest.ingest import IngestSettings
 from components.notify.notify import NotifySettings
 from components.promote.promote import PromoteSettings
 from components.register.register import RegisterSettings
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
 from components.transform.transform import TransformSettings
 from tests.conftest import TRAINING
 from tests.pythons import quick_python

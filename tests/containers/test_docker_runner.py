@@ -10,7 +10,7 @@ import boto3
 import docker
 import pytest
 
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
 from components.shared.images import LIGHT, TRAINER
 from tests.conftest import s3_environment
 from tests.pipelines.test_run import SECRET, graft, interrupt_training, sample_csv, write_job

@@ -22,10 +22,10 @@ from safetensors.numpy import load_file
 from components.finetune.finetune import finetune
 from components.finetune.journal import Journal
 from components.finetune.settings import FinetuneSettings
-from components.shared.artifact import open_artifact
-from components.shared.checkpoints import CHECKPOINTS, Checkpoints
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.checkpoints import CHECKPOINTS, Checkpoints
 from components.shared.errors import InputError, TooLargeError
-from components.shared.stopping import RETRY
+from components.shared.process.stopping import RETRY
 from tests.backbones import make_text_backbone
 from tests.cases import SETTINGS
 from tests.faults.proxy import Faults
@@ -44,7 +44,7 @@ Hook = Callable[[], None]
 
 def step(log: Path, environment: dict[str, str], hook: Hook | None, folders: tuple[Path, Path], given: Any) -> None:
     """Runs the step as a pod does."""
-    from components.shared.step import run_step
+    from components.shared.process.step import run_step
 
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
@@ -197,7 +197,7 @@ class KillInWriting:
         setattr(Checkpoints, self.place, kill)
         if self.place == "_send":
             return
-        from components.shared import storage
+        from components.shared.storage import storage
 
         write = storage.write_whole
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from components.register.register import RegisterSettings, register
-from components.shared import patience, prediction, tracking
-from components.shared import registry as models
+from components.shared import prediction
 from components.shared.errors import ServiceError
+from components.shared.registry import registry as models
+from components.shared.registry import tracking
+from components.shared.storage import patience
 from tests.components.register.evaluations import write_evaluation
 from tests.faults.proxy import Faults, proxy
 from tests.servers import serving

@@ -57,7 +57,7 @@ def refusing() -> Iterator[str]:
 
 
 def graft(folder: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "pipelines.cli", *arguments]
+    command = [sys.executable, "-m", "pipelines.command.cli", *arguments]
     variables = {**os.environ, **SECRETS, "AWS_ACCESS_KEY_ID": "key", "AWS_DEFAULT_REGION": "us-east-1"}
     variables |= {"GRAFT_PATIENCE": "0", **environment}  # what is away, is not waited for
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=300)

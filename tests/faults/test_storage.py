@@ -11,10 +11,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from components.ingest.ingest import IngestSettings, ingest
-from components.shared import cache, objects, s3, storage
-from components.shared.artifact import open_artifact, write_artifact
-from components.shared.copies import copy_artifact
+from components.shared.artifacts import cache
+from components.shared.artifacts.artifact import open_artifact, write_artifact
+from components.shared.artifacts.copies import copy_artifact
 from components.shared.errors import InputError, ServiceError
+from components.shared.storage import objects, s3, storage
 from tests.conftest import write_csv
 from tests.faults.proxy import Faults, proxy
 from tests.servers import file_server, http_server
@@ -98,7 +99,7 @@ def test_with_patience_it_comes_however_often_the_store_fails(
 ) -> None:
     """As on a cluster, whose deployment sets it."""
     monkeypatch.setenv("GRAFT_PATIENCE", "50")
-    monkeypatch.setattr("components.shared.patience._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("components.shared.storage.patience._FIRST_PAUSE", 0.01)
     digest = put_artifact(flaky, tmp_path / "made")
     faults.kinds, faults.rate = ("503", "reset", "truncate"), 0.9
     take(tmp_path / "taken", digest)

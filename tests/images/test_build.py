@@ -9,7 +9,7 @@ import pytest
 
 from components.shared.images import LIGHT, TRAINER
 from images import build
-from pipelines.deployment import load_deployment
+from pipelines.cluster.deployment import load_deployment
 
 DIGEST = "registry.example.com/team/light-python@sha256:" + "a" * 64
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.deployment import Deployment
-from pipelines.job import Job
-from pipelines.kubeflow import connect
-from pipelines.submit import Run, submit
+from pipelines.cluster.deployment import Deployment
+from pipelines.cluster.kubeflow import connect
+from pipelines.cluster.submit import Run, submit
+from pipelines.jobs.job import Job
 from tests.kubeflow_state import Kubeflow
 
 JOB = Path(__file__).parent / "golden" / "job.yaml"

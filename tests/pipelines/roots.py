@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 from components.register.register import RegisterSettings, register
-from components.shared import tracking
-from pipelines import attempts
-from pipelines.cli import main
+from components.shared.registry import tracking
+from pipelines.command.cli import main
+from pipelines.local import attempts
 from tests.components.register.evaluations import write_evaluation
 
 WEIGHTS = "model.safetensors"

@@ -14,9 +14,9 @@ from components.notify import webhook
 from components.notify.notify import NotifySettings, notify
 from components.promote.promote import PromoteSettings, promote
 from components.register.register import RegisterSettings, register
-from components.shared import promotions, records, tracking
-from components.shared.records import PipelineRun
-from components.shared.registry import versions_of
+from components.shared.registry import promotions, records, tracking
+from components.shared.registry.records import PipelineRun
+from components.shared.registry.registry import versions_of
 from tests.components.register.evaluations import write_evaluation
 from tests.components.shared import promoters
 from tests.components.shared.promoters import FORKED, make_versions, starter

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from components.shared import prediction, registry, tracking
-from pipelines import attempts
+from components.shared import prediction
+from components.shared.registry import registry, tracking
+from pipelines.local import attempts
 from tests.components.shared.promoters import FORKED, starter
 from tests.disks import small_disk
 from tests.pipelines.roots import WEIGHTS, files_below, graft, make_root, packages

@@ -13,12 +13,13 @@ import yaml
 from kfp import compiler, dsl
 from mlflow import MlflowClient
 
-from components.shared import tasks, tracking
-from components.shared.patience import PATIENCE
-from pipelines.deployment import load_deployment
-from pipelines.job import load_job
-from pipelines.kubeflow import connect, experiment_id
-from pipelines.submit import Version, _upload, upload
+from components.shared import tasks
+from components.shared.registry import tracking
+from components.shared.storage.patience import PATIENCE
+from pipelines.cluster.deployment import load_deployment
+from pipelines.cluster.kubeflow import connect, experiment_id
+from pipelines.cluster.submit import Version, _upload, upload
+from pipelines.jobs.job import load_job
 from tests.conftest import NUMBERS, s3_environment, write_csv
 from tests.kubeflow_engine import Engine
 from tests.kubeflow_server import kubeflow_server
@@ -253,7 +254,7 @@ def write_text(made: dsl.Output[dsl.Artifact]) -> NamedTuple("Outputs", [("addre
     """Writes the same each time, and lays it at an address named by its content, too."""
     from pathlib import Path
 
-    from components.shared import storage
+    from components.shared.storage import storage
 
     Path(made.path).mkdir(parents=True)
     Path(made.path, "text.txt").write_text("the same")

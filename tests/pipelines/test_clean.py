@@ -10,10 +10,10 @@ import pytest
 
 from components.finetune.curves import Curves
 from components.register.delivery import LOGGED
-from components.shared import embedded, registry, tracking
-from components.shared.checkpoints import Checkpoints
+from components.shared.artifacts.checkpoints import Checkpoints
 from components.shared.errors import ServiceError
-from pipelines import attempts, leftovers
+from components.shared.registry import embedded, registry, tracking
+from pipelines.local import attempts, leftovers
 from tests.components.shared.promoters import FORKED, starter
 from tests.pipelines.roots import WEIGHTS, files_below, graft, make_root, packages
 

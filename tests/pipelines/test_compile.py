@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import yaml
 
-from components.shared.cache import CACHE
+from components.shared.artifacts.cache import CACHE
+from components.shared.artifacts.producer import IMAGE
 from components.shared.errors import InputError
-from components.shared.parameters import restore
-from components.shared.producer import IMAGE
-from pipelines import cli
-from pipelines.cluster import compile_pipeline
-from pipelines.deployment import load_deployment
-from pipelines.job import load_job
-from pipelines.steps import Steps
-from pipelines.submit import LOADER
+from components.shared.process.parameters import restore
+from pipelines.cluster.compilation import compile_pipeline
+from pipelines.cluster.deployment import load_deployment
+from pipelines.cluster.steps import Steps
+from pipelines.cluster.submit import LOADER
+from pipelines.command import cli
+from pipelines.jobs.job import load_job
 from tests.pipelines.test_deployment import DEPLOYMENT, write
 
 GOLDEN = Path(__file__).parent / "golden" / "finetune.yaml"

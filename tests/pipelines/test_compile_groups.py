@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.cluster import PIPELINES, compile_pipeline
-from pipelines.job import load_job
+from pipelines.cluster.compilation import PIPELINES, compile_pipeline
+from pipelines.jobs.job import load_job
 from tests.pipelines.test_compile import FULL, JOB, STEPS, by_step, cached_in, compiled_for, secrets_of, tasks_of
 from tests.pipelines.test_deployment import DEPLOYMENT
 

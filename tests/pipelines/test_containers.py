@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from components.shared.cache import CACHE
+from components.shared.artifacts.cache import CACHE
 from components.shared.errors import ServiceError
-from pipelines import containers
+from pipelines.local import containers
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import yaml
 
 from components.notify.template import DEFAULT
 from components.shared.errors import InputError
-from pipelines.deployment import load_deployment
-from pipelines.kubernetes_fields import cores, size_in_bytes
-from pipelines.steps import AcceleratedStep, UncachedStep
+from pipelines.cluster.deployment import load_deployment
+from pipelines.cluster.kubernetes_fields import cores, size_in_bytes
+from pipelines.cluster.steps import AcceleratedStep, UncachedStep
 
 DIGEST = "@sha256:" + 64 * "a"
 

@@ -20,10 +20,10 @@ import pytest
 import yaml
 
 from components.shared import tasks
-from pipelines import doctor
 from pipelines.checks.finding import Finding
 from pipelines.checks.image import parse
-from pipelines.cli import main
+from pipelines.command import doctor
+from pipelines.command.cli import main
 from tests.components.shared.stores import half_made
 from tests.conftest import s3_environment, write_csv
 from tests.servers import WEBHOOK_TOKEN, file_server, free_port, http_server, webhook_server
@@ -230,7 +230,7 @@ def test_files_and_folders_without_the_right_to_use_them(tmp_path: Path, data: P
     (tmp_path / "root").mkdir()
     data.chmod(0)
     (tmp_path / "root").chmod(0o500)
-    command = [sys.executable, "-m", "pipelines.cli", "doctor", str(job), "--root", str(tmp_path / "root")]
+    command = [sys.executable, "-m", "pipelines.command.cli", "doctor", str(job), "--root", str(tmp_path / "root")]
     told = subprocess.run(command, capture_output=True, text=True, preexec_fn=_obey_file_modes, check=False)
     assert told.returncode == 1, told.stderr
     for subject in ("root", "mlflow", "data"):
@@ -571,7 +571,7 @@ def hub_answers() -> Answers:
 )
 def test_the_hub_is_asked_without_a_download(tmp_path: Path, source: str, backbone: str, expected: str) -> None:
     job = write_job(tmp_path, source, backbone)
-    command = [sys.executable, "-m", "pipelines.cli", "doctor", str(job)]
+    command = [sys.executable, "-m", "pipelines.command.cli", "doctor", str(job)]
     with file_server(hub_answers()) as address:
         # A process of its own: the library reads these variables when it is imported.
         environment = {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "cache")}

@@ -10,10 +10,10 @@ import pytest
 from components.ingest.ingest import IngestSettings, ingest
 from components.shared import tasks
 from components.shared.errors import InputError
-from pipelines import available, cli
-from pipelines.available import choose
-from pipelines.draft import name_of
-from pipelines.job import load_job
+from pipelines.command import available, cli
+from pipelines.command.available import choose
+from pipelines.command.draft import name_of
+from pipelines.jobs.job import load_job
 from tests.backbones import make_timm_backbone
 from tests.components.shared.profile.test_profile import rows, tree
 from tests.conftest import pairs, write_csv

@@ -11,8 +11,8 @@ import pytest
 
 from components.shared import tasks
 from components.shared.errors import InputError
-from pipelines.cli import main
-from pipelines.inputs import Input, read_inputs
+from pipelines.command.cli import main
+from pipelines.command.inputs import Input, read_inputs
 from tests.components.register.image_models import picture, write_image_model
 
 SHADES = {"a.png": 30, "b.jpg": 220, "c": 60}  # what a file holds decides, not its name

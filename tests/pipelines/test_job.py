@@ -10,7 +10,7 @@ import yaml
 from components.finetune.settings import CHOICES
 from components.shared.errors import InputError, quote_all
 from pipelines.finetune import finetune_pipeline
-from pipelines.job import load_job
+from pipelines.jobs.job import load_job
 
 JOB: dict[str, Any] = {
     "model": "topics",

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from components.shared import promotions, tracking
-from pipelines.cli import main
+from components.shared.registry import promotions, tracking
+from pipelines.command.cli import main
 from tests.components.shared.promoters import aliases_of, make_versions, promote
 from tests.servers import free_port
 

@@ -11,9 +11,9 @@ from kfp.local import subprocess_task_handler
 
 from components.notify.webhook import ADDRESS
 from components.shared.images import LIGHT
-from pipelines import conditions
 from pipelines.finetune import finetune_pipeline
-from pipelines.local import _replace_python
+from pipelines.local import conditions
+from pipelines.local.runner import _replace_python
 from pipelines.notices import with_notice
 from tests.pipelines.test_run import graft
 from tests.servers import WEBHOOK_TOKEN, Webhook, webhook_server

@@ -17,7 +17,7 @@ from components.ingest.ingest import IngestSettings, ingest
 from components.promote.promote import PromoteReport, PromoteSettings, promote
 from components.register.register import RegisterSettings, register
 from components.shared import tasks
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
 from components.transform.transform import TransformSettings, transform
 from tests.conftest import NUMBERS
 

@@ -9,14 +9,14 @@ import pytest
 from components.finetune.curves import Curves
 from components.notify import webhook
 from components.notify.notify import NotifySettings, notify
-from components.shared import records, tracking
 from components.shared.errors import InputError
-from components.shared.records import PipelineRun
-from components.shared.step import run_step
-from pipelines import kubeflow
-from pipelines.job import Job, load_job
-from pipelines.kubeflow import connect
-from pipelines.submit import submit
+from components.shared.process.step import run_step
+from components.shared.registry import records, tracking
+from components.shared.registry.records import PipelineRun
+from pipelines.cluster import kubeflow
+from pipelines.cluster.kubeflow import connect
+from pipelines.cluster.submit import submit
+from pipelines.jobs.job import Job, load_job
 from tests.kubeflow_server import kubeflow_server
 from tests.kubeflow_state import TOKEN, Kubeflow
 from tests.pipelines.clusters import JOB, deployment

@@ -15,7 +15,7 @@ from components.finetune.settings import FinetuneSettings
 from components.ingest.ingest import IngestSettings, ingest
 from components.register.package import write_package
 from components.shared import tasks
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
 from components.transform.transform import TransformSettings, transform
 from tests.conftest import NUMBERS
 

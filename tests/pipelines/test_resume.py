@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
 from components.shared.errors import InputError, ServiceError
-from pipelines import attempts
+from pipelines.local import attempts
 from tests.backbones import make_broken_bert
 from tests.conftest import NUMBERS
 from tests.pipelines.test_run import graft, sample_csv, write_job
@@ -32,7 +32,7 @@ def taken(errors: str) -> dict[str, bool]:
 def killed(folder: Path, after: str) -> Path:
     """Runs the job, and kills all of its processes once a step is done; returns the run's folder."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.cli", "run", "job.yaml"],
+        [sys.executable, "-m", "pipelines.command.cli", "run", "job.yaml"],
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     end = time.monotonic() + 300

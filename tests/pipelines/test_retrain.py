@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from components.shared import tasks
-from components.shared.artifact import open_artifact
-from components.shared.snapshot import read_batches
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.snapshot import read_batches
 from tests.conftest import NUMBERS, write_csv
 from tests.pipelines.test_run import graft, write_job
 from tests.servers import webhook_server

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from components.shared import tasks
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
 from tests.backbones import make_broken_bert
 from tests.conftest import NUMBERS, s3_environment, write_csv
 from tests.pythons import quick_python
@@ -33,7 +33,7 @@ SECRET = "a-secret-key-that-nobody-may-see"
 def graft(
     *arguments: str, folder: Path, environment: Mapping[str, str] | None = None, python: str = ""
 ) -> "subprocess.CompletedProcess[str]":
-    command = [python or quick_python(), "-m", "pipelines.cli", *arguments]
+    command = [python or quick_python(), "-m", "pipelines.command.cli", *arguments]
     return subprocess.run(
         command, cwd=folder, env={**os.environ, **(environment or {})}, capture_output=True, text=True, timeout=300
     )
@@ -358,7 +358,7 @@ def interrupt_training(folder: Path, backbone: Path, *options: str) -> None:
     write_job(folder / "job.yaml", "data", str(backbone), training={**NUMBERS, "epochs": 5000, "patience": 5000})
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # under nohup, children would take no SIGINT
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.cli", "run", "job.yaml", *options],
+        [sys.executable, "-m", "pipelines.command.cli", "run", "job.yaml", *options],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     signal.signal(signal.SIGINT, before)

@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from components.shared.errors import GraftError, InputError
-from pipelines import cli, cluster, kubeflow, schedule, submit
-from pipelines.cron import on_cluster
-from pipelines.job import Job, load_job
-from pipelines.kubeflow import connect
+from pipelines.cluster import compilation, kubeflow, schedule, submit
+from pipelines.cluster.kubeflow import connect
+from pipelines.command import cli
+from pipelines.jobs.cron import on_cluster
+from pipelines.jobs.job import Job, load_job
 from tests.kubeflow_server import kubeflow_server
 from tests.kubeflow_state import TOKEN, Kubeflow
 from tests.pipelines.clusters import JOB, deployment
@@ -30,7 +31,7 @@ def compile_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def compile_pipeline(job: Job, output: Path, *more: Any) -> None:
         key = (job.model_dump_json(exclude={"schedule"}), re.sub(r"127.0.0.1:\d+", "", repr(more)))
         if key not in PACKAGES:
-            cluster.compile_pipeline(job, output, *more)
+            compilation.compile_pipeline(job, output, *more)
             PACKAGES[key] = output.read_bytes()
         output.write_bytes(PACKAGES[key])
 

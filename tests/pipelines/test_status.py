@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from components.shared import records
-from components.shared.records import PipelineRun
-from pipelines import cli, kubeflow, waiting
-from pipelines.job import load_job
+from components.shared.registry import records
+from components.shared.registry.records import PipelineRun
+from pipelines.cluster import kubeflow, waiting
+from pipelines.command import cli
+from pipelines.jobs.job import load_job
 from tests.kubeflow_server import kubeflow_server
 from tests.kubeflow_state import TOKEN, Kubeflow
 from tests.pipelines.clusters import JOB, deployment

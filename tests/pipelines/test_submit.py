@@ -5,10 +5,11 @@ import pytest
 import yaml
 
 from components.shared.errors import InputError
-from pipelines import cli, kubeflow
-from pipelines.job import Job, load_job
-from pipelines.kubeflow import NoAnswerError, RefusalError, connect, probe
-from pipelines.submit import submit, upload
+from pipelines.cluster import kubeflow
+from pipelines.cluster.kubeflow import NoAnswerError, RefusalError, connect, probe
+from pipelines.cluster.submit import submit, upload
+from pipelines.command import cli
+from pipelines.jobs.job import Job, load_job
 from tests.kubeflow_server import kubeflow_server
 from tests.kubeflow_state import TOKEN, Kubeflow
 from tests.pipelines.clusters import JOB, deployment, start

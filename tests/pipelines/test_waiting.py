@@ -3,11 +3,11 @@ from collections.abc import Iterator
 import pytest
 
 from components.shared.errors import ServiceError
-from pipelines import kubeflow
-from pipelines.job import Job, load_job
-from pipelines.kubeflow import connect
-from pipelines.submit import Run
-from pipelines.waiting import StillRunningError, wait
+from pipelines.cluster import kubeflow
+from pipelines.cluster.kubeflow import connect
+from pipelines.cluster.submit import Run
+from pipelines.cluster.waiting import StillRunningError, wait
+from pipelines.jobs.job import Job, load_job
 from tests.kubeflow_server import kubeflow_server
 from tests.kubeflow_state import TOKEN, Kubeflow
 from tests.pipelines.clusters import JOB, deployment, script, start

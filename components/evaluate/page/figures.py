@@ -5,7 +5,7 @@ from typing import Any
 
 from components.evaluate.comparison import ranked
 from components.evaluate.transfer import sentence_of_curve
-from components.shared.artifact import Artifact
+from components.shared.artifacts.artifact import Artifact
 from components.shared.charts import Line, Point, epoch_axis, interval, line_chart, log_axis, padded
 from components.shared.statistics import Metric
 from components.shared.tasks import Task

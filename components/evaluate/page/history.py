@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.shared import registry
 from components.shared.charts import Mark, timeline
 from components.shared.errors import InputError
 from components.shared.gate import AWAIT_APPROVAL, PROMOTE, REFUSE, Decision
-from components.shared.registry import CHAMPION, PREVIOUS, Version
+from components.shared.registry import registry
+from components.shared.registry.registry import CHAMPION, PREVIOUS, Version
 from components.shared.statistics import Metric, wilson
 
 VERSIONS = 30  # the newest

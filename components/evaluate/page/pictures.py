@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from components.evaluate.examples import first_of_each, read_rows
-from components.shared.artifact import Artifact
+from components.shared.artifacts.artifact import Artifact
 from components.shared.backbones.pixels import ImageError, open_image
 
 SIDE = 96  # pixels of the longer side

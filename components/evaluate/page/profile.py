@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from components.evaluate.sources import Sources
+from components.shared.artifacts.snapshot import SPLITS
 from components.shared.profile.advice import warnings_of
 from components.shared.profile.profile import NOTE
 from components.shared.profile.texts import measured
-from components.shared.snapshot import SPLITS
 
 _BARS = 20
 _SHOWN_CLASSES = 10

@@ -7,7 +7,7 @@ from typing import Any
 from components.evaluate.page.history import history
 from components.shared.charts import interval
 from components.shared.gate import AWAIT_APPROVAL, PROMOTE, REFUSE, Decision, Rules
-from components.shared.registry import Version
+from components.shared.registry.registry import Version
 from components.shared.tasks import Task, metric_of
 
 ROWS = 40  # of the tables of classes and slices

@@ -25,9 +25,9 @@ from components.evaluate.page.search import chosen_by, cost, search, words
 from components.evaluate.predictions import Predictions, Shown
 from components.evaluate.sources import Sources
 from components.evaluate.transfer import p_value_of
-from components.shared.artifact import Artifact, git_commit
+from components.shared.artifacts.artifact import Artifact, git_commit
+from components.shared.artifacts.snapshot import SPLITS
 from components.shared.charts import interval
-from components.shared.snapshot import SPLITS
 from components.shared.statistics import Metric
 from components.shared.tasks import Task, metric_of
 from components.shared.tasks.scoring import Section

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from components.shared.artifact import NOTES, Artifact
+from components.shared.artifacts.artifact import NOTES, Artifact
 from components.shared.statistics import Metric
 from components.shared.tasks import Task
 

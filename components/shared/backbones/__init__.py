@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
-from components.shared import storage
-from components.shared.artifact import MANIFEST, open_artifact
+from components.shared.artifacts.artifact import MANIFEST, open_artifact
 from components.shared.backbones.inspection import INDEX, check
 from components.shared.errors import InputError, ServiceError, did_you_mean
+from components.shared.storage import storage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -150,7 +150,7 @@ def fetch(backbone: str, scratch: Path, weights: bool = True, args: Mapping[str,
         storage.download_folder(name, scratch, patterns)
         folder = scratch
     elif name.startswith(REGISTRY):
-        from components.shared import registry
+        from components.shared.registry import registry
 
         folder = registry.download(name, scratch, patterns)
     elif path.is_dir():
@@ -197,7 +197,7 @@ def below(backbone: str, scratch: Path) -> str:
     """
     name, folder = backbone.removeprefix(RANDOM), Path(backbone.removeprefix(RANDOM)).expanduser()
     if name.startswith(REGISTRY):
-        from components.shared import registry
+        from components.shared.registry import registry
 
         folder = registry.download(name, scratch, ["model.json"])
     elif storage.is_s3(name):
@@ -228,7 +228,7 @@ def pinned(backbone: str) -> str:
     name = backbone.removeprefix(RANDOM)
     if not name.startswith(REGISTRY):
         return backbone
-    from components.shared import registry
+    from components.shared.registry import registry
 
     return start + registry.resolve(name)
 

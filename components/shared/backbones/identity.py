@@ -6,9 +6,9 @@ import json
 import tempfile
 from pathlib import Path
 
-from components.shared import storage
-from components.shared.artifact import MANIFEST, digest_of, sha256
+from components.shared.artifacts.artifact import MANIFEST, digest_of, sha256
 from components.shared.backbones import RANDOM, REGISTRY, fetch, wanted
+from components.shared.storage import storage
 
 
 def identity(backbone: str, weights: bool = True) -> str:
@@ -44,7 +44,7 @@ def identity(backbone: str, weights: bool = True) -> str:
 
 def _registered(name: str) -> str:
     """A number alone would not do: a model that was deleted and made anew counts from 1 again."""
-    from components.shared import registry
+    from components.shared.registry import registry
 
     model, _, number = registry.resolve(name).removeprefix(REGISTRY).rpartition("/")
     version = next(found for found in registry.show_model(model) if found.version == number)

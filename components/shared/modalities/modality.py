@@ -28,7 +28,7 @@ class Encoding:
         examples: How many examples, in all splits.
         max_length: The most tokens of an example; 0: what the backbone takes.
         max_gib: The most disk that uncompressed pixels may take.
-        spec: What the snapshot tells of the answers, see `components.shared.snapshot.spec_of`.
+        spec: What the snapshot tells of the answers, see `components.shared.artifacts.snapshot.spec_of`.
     """
 
     inputs: int = 1

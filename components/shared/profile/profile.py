@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from components.shared import tasks
-from components.shared.artifact import Draft
+from components.shared.artifacts.artifact import Draft
+from components.shared.artifacts.snapshot import SPLITS, read_batches
 from components.shared.profile import pictures, texts
 from components.shared.profile.advice import warnings_of
 from components.shared.profile.odd import label_in_text, odd_columns
@@ -16,7 +17,6 @@ from components.shared.profile.seen import Seen
 from components.shared.profile.table import Table, look
 from components.shared.profile.texts import Ruler
 from components.shared.profile.walk import walk
-from components.shared.snapshot import SPLITS, read_batches
 from components.shared.sources.source import Source, SourceSettings
 from components.shared.tasks import Task
 

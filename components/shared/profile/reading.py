@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from components.shared import tasks
 from components.shared.errors import InputError, quote_all
+from components.shared.process.step import tell
 from components.shared.profile.columns import Column, as_text, listing
 from components.shared.profile.table import Table, is_tree, look
 from components.shared.sources.hub import PREFIX
@@ -23,7 +24,6 @@ from components.shared.sources.listing import sources_of
 from components.shared.sources.source import SourceSettings
 from components.shared.sources.sql import is_sql
 from components.shared.sources.texts import COLUMNS as TREE
-from components.shared.step import tell
 from components.shared.tasks import Task
 
 LABELS = (

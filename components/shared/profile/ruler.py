@@ -9,7 +9,7 @@ from components.shared.backbones import RANDOM, REGISTRY, TIMM
 from components.shared.backbones.panic import TokenizerError, told_of_panic
 from components.shared.errors import GraftError, InputError
 from components.shared.profile.texts import Ruler
-from components.shared.storage import is_s3
+from components.shared.storage.storage import is_s3
 
 
 def ruler_of(backbone: str, max_length: int = 0) -> Ruler:

@@ -22,7 +22,7 @@ from components.shared.sources.rows import Row, find_rows, read_rows
 from components.shared.sources.source import SourceSettings
 from components.shared.sources.sql import is_sql, read_sql
 from components.shared.sources.texts import TextTree
-from components.shared.storage import File
+from components.shared.storage.storage import File
 
 ROWS = 20_000
 _CHARACTERS, _CELLS = 64 << 20, 1_000_000

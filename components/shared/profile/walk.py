@@ -7,7 +7,7 @@ from components.shared.profile.seen import Seen
 from components.shared.sources.buckets import Example
 from components.shared.sources.rows import Row
 from components.shared.sources.source import Source
-from components.shared.storage import File, printable
+from components.shared.storage.storage import File, printable
 
 _FOLDERS = 2_000  # of a tree, of each of which one file at least is read
 

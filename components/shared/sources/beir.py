@@ -10,12 +10,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from components.shared import storage
 from components.shared.errors import InputError
 from components.shared.sources.columns import Batch, check_columns
 from components.shared.sources.parts import Part
 from components.shared.sources.splits import given_split
-from components.shared.storage import File
+from components.shared.storage import storage
+from components.shared.storage.storage import File
 
 COLUMNS = ("query", "passage", "score", "query_id", "passage_id")
 

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.shared.ahead import Behind
 from components.shared.sources.identity import ID, halves_of, hex_of
 from components.shared.sources.merging import Merging, kept_of
+from components.shared.storage.prefetch import Behind
 
 _TOLD = {
     "id": ID, "split": pa.int32(), "label": pa.int32(), "place": pa.string(), "line": pa.int64(), "file": pa.int32(),

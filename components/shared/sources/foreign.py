@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from components.shared.storage import File
+from components.shared.storage.storage import File
 
 _SAVE = "Save it as .xlsx or CSV"
 _UNPACK = "Unpack it"

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from components.shared import storage
 from components.shared.errors import InputError, quote_all
 from components.shared.sources import packed
 from components.shared.sources.columns import plain
@@ -17,6 +16,7 @@ from components.shared.sources.layout import Layout, layout_of
 from components.shared.sources.listing import found, list_source, sources_of, splits_among
 from components.shared.sources.rows import is_data, is_stray, read_parts, unnamed
 from components.shared.sources.splits import refuse_mixed
+from components.shared.storage import storage
 
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",

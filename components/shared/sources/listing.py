@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from components.shared import storage
 from components.shared.errors import InputError, quote_all
 from components.shared.sources.splits import paired
-from components.shared.storage import File
+from components.shared.storage import storage
+from components.shared.storage.storage import File
 
 _NAMES = 10_000  # files whose own names are looked at
 _WILD = re.compile(r"[*?\[]")

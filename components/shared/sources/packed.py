@@ -22,10 +22,10 @@ from typing import Any, BinaryIO, Self, cast
 
 import pyarrow as pa
 
-from components.shared import storage
 from components.shared.errors import InputError
 from components.shared.sources.readers import HEAD
 from components.shared.sources.readers.excel import is_workbook
+from components.shared.storage import storage
 
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 ARCHIVES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from components.shared import storage
 from components.shared.errors import InputError
 from components.shared.sources.images import PATHS, is_inline
 from components.shared.sources.layout import Layout
 from components.shared.sources.readers import Dialect
 from components.shared.sources.rows import Part, Row, columns_of, read_parts
 from components.shared.sources.trees import MOST
-from components.shared.storage import File
+from components.shared.storage import storage
+from components.shared.storage.storage import File
 
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what label-studio writes before the name of a file
 

@@ -7,7 +7,6 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from components.shared import storage
 from components.shared.errors import InputError, quote_all
 from components.shared.sources import packed
 from components.shared.sources.beir import Judgements, find_judgements, read_judgements
@@ -21,6 +20,7 @@ from components.shared.sources.readers import Dialect, Reader, reader_of, reader
 from components.shared.sources.splits import given_split, refuse_mixed
 from components.shared.sources.styles import is_tabular
 from components.shared.sources.texts import TextTree, find_texts, layout_in, texts_in
+from components.shared.storage import storage
 
 __all__ = [
     "Part",

@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from components.shared import tasks
-from components.shared.ahead import map_ahead, read_ahead
+from components.shared.artifacts.snapshot import SPLITS
 from components.shared.backbones.pixels import decoded_bytes
 from components.shared.cores import cores
 from components.shared.errors import InputError, quote_all
 from components.shared.modalities import Limits
-from components.shared.snapshot import SPLITS
+from components.shared.process.step import option, required
 from components.shared.sources.buckets import Buckets, Example
 from components.shared.sources.checked import Checked, gathered
 from components.shared.sources.checking import Check
@@ -31,8 +31,8 @@ from components.shared.sources.sql import check_sql, is_sql, read_sql, sql_file
 from components.shared.sources.texts import TextTree
 from components.shared.sources.trees import COLUMNS, read_archives, read_tree
 from components.shared.sources.unfolding import unfold
-from components.shared.step import option, required
-from components.shared.storage import File
+from components.shared.storage.prefetch import map_ahead, read_ahead
+from components.shared.storage.storage import File
 from components.shared.tasks.target import Asked
 
 _BUCKET_BYTES = 8 << 20

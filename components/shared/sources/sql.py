@@ -14,7 +14,7 @@ from typing import Any
 from components.shared.errors import InputError, ServiceError
 from components.shared.sources.columns import check_columns
 from components.shared.sources.rows import Row
-from components.shared.storage import File
+from components.shared.storage.storage import File
 
 _ADDRESS = re.compile(r"(sqlite|postgresql|postgres|mysql|mariadb|mssql|oracle|snowflake|bigquery|redshift)(\+\w+)?://")
 _AT_ONCE = 2000  # rows

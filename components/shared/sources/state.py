@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from components.shared.resume import told_data
+from components.shared.artifacts.resume import told_data
 from components.shared.sources.hub import PREFIX, revision
 from components.shared.sources.listing import list_source
 from components.shared.sources.sql import is_sql

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from components.shared import storage
 from components.shared.sources import packed
 from components.shared.sources.columns import Batch, check_columns
 from components.shared.sources.layout import Layout, layout_of
@@ -12,6 +11,7 @@ from components.shared.sources.parts import Part
 from components.shared.sources.readers import Dialect
 from components.shared.sources.splits import paired, refuse_mixed
 from components.shared.sources.text import check_encoding, encoding_of
+from components.shared.storage import storage
 
 COLUMNS = ("text", "label")
 

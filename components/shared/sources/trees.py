@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-from components.shared import storage
 from components.shared.errors import InputError
 from components.shared.sources import packed
 from components.shared.sources.columns import Batch, plain
@@ -15,6 +14,7 @@ from components.shared.sources.packed import Packed
 from components.shared.sources.readers import Dialect
 from components.shared.sources.rows import Row, explained, is_data, is_stray, read_content, read_parts
 from components.shared.sources.splits import given_split, paired, refuse_mixed
+from components.shared.storage import storage
 
 MOST = 256 << 20
 """Bytes of a file that is read."""

@@ -19,7 +19,7 @@ CHANCE = 0.99
 """Of the interval that tells chance: a useful model is far from it; of noise one in two hundred tries may pass."""
 
 Spec = Mapping[str, Any]
-"""What is told of answers, see `components.shared.snapshot.spec_of`."""
+"""What is told of answers, see `components.shared.artifacts.snapshot.spec_of`."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from components.shared.snapshot import SPLITS
+from components.shared.artifacts.snapshot import SPLITS
 
 NONE = "(none)"
 """The stratum of an example that has no label, no entity, no answer."""

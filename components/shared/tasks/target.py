@@ -109,7 +109,7 @@ class Target:
     """What most targets have in common; each overrides what differs.
 
     A target knows nothing of the data but what it is given: `spec` is what `snapshot.json` tells of the answers
-    (`components.shared.snapshot.spec_of`).
+    (`components.shared.artifacts.snapshot.spec_of`).
     """
 
     type: pa.DataType = pa.string()

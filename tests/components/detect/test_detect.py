@@ -13,11 +13,11 @@ import pytest
 
 from components.detect.detect import DetectReport, DetectSettings, detect
 from components.ingest.ingest import IngestSettings, ingest
-from components.shared import records
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.inventory import FOLDER
 from components.shared.errors import InputError, ServiceError
-from components.shared.inventory import FOLDER
-from components.shared.records import PipelineRun
+from components.shared.registry import records
+from components.shared.registry.records import PipelineRun
 from tests.conftest import write_csv
 
 NAME = "topics"
@@ -239,7 +239,7 @@ def test_of_object_storage_only_new_objects_are_read(tmp_path: Path, registry: s
     s3.upload_file(str(write_csv(tmp_path / "new.csv", rows(20, seed=9))), "bucket", "data/5.csv")
     read: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        from components.shared import objects
+        from components.shared.storage import objects
 
         head = objects._head
         patch.setattr(objects, "_head", lambda pair: (read.append(pair[0]), head(pair))[1])

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from components.shared import backbones
-from components.shared.artifact import MANIFEST, NOTES, open_artifact, write_artifact
-from components.shared.features import FeatureSplit
-from components.shared.snapshot import SPLITS
+from components.shared.artifacts.artifact import MANIFEST, NOTES, open_artifact, write_artifact
+from components.shared.artifacts.features import FeatureSplit
+from components.shared.artifacts.snapshot import SPLITS
 from components.transform.transform import TransformSettings, transform
 from tests.heads import head_for
 

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 from components.evaluate.evaluate import EvaluateReport, EvaluateSettings, evaluate
 from components.ingest.ingest import IngestSettings, ingest
 from components.register.register import RegisterSettings, register
-from components.shared import tasks, tracking
-from components.shared.artifact import MANIFEST, open_artifact, write_artifact
+from components.shared import tasks
+from components.shared.artifacts.artifact import MANIFEST, open_artifact, write_artifact
+from components.shared.registry import tracking
 from components.transform.transform import TransformSettings, transform
 from tests.conftest import make_model, write_csv
 

@@ -8,8 +8,8 @@ import pytest
 from components.evaluate.baselines import fit_baselines
 from components.ingest.ingest import IngestSettings, ingest
 from components.shared import tasks
-from components.shared.artifact import Artifact, open_artifact
-from components.shared.snapshot import read_batches
+from components.shared.artifacts.artifact import Artifact, open_artifact
+from components.shared.artifacts.snapshot import read_batches
 from components.shared.tasks.classification.scoring import MAJORITY
 from tests.conftest import write_csv
 

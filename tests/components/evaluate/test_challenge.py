@@ -15,11 +15,11 @@ from components.evaluate.evaluate import EvaluateReport, EvaluateSettings
 from components.evaluate.predictions import Classifier, predict
 from components.evaluate.sources import open_sources
 from components.register.register import RegisterSettings, register
-from components.shared import tracking
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
 from components.shared.errors import InputError, ServiceError
 from components.shared.prediction import load_artifact
-from components.shared.step import Progress
+from components.shared.process.step import Progress
+from components.shared.registry import tracking
 from tests.components.evaluate.champions import CHANGES, NAME, Day, crown, retold
 from tests.components.evaluate.conftest import Retraining
 

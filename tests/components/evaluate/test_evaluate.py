@@ -12,9 +12,9 @@ from components.evaluate.evaluate import EvaluateReport, EvaluateSettings, evalu
 from components.evaluate.predictions import MISTAKES, Classifier, predict
 from components.evaluate.sources import open_sources
 from components.shared import tasks
-from components.shared.artifact import Artifact, open_artifact
+from components.shared.artifacts.artifact import Artifact, open_artifact
 from components.shared.errors import InputError
-from components.shared.step import Progress
+from components.shared.process.step import Progress
 
 
 def evaluation_of(report: EvaluateReport) -> Artifact:

@@ -10,10 +10,10 @@ import pytest
 
 from components.evaluate.evaluate import EvaluateReport, EvaluateSettings, evaluate
 from components.register.register import RegisterSettings, register
-from components.shared import tracking
-from components.shared.artifact import MANIFEST, open_artifact, write_artifact
+from components.shared.artifacts.artifact import MANIFEST, open_artifact, write_artifact
+from components.shared.artifacts.snapshot import CROSSED
 from components.shared.errors import InputError
-from components.shared.snapshot import CROSSED
+from components.shared.registry import tracking
 from tests.few import Few, make_few, rows_of
 
 NAME = "few"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from components.evaluate.examples import first_of_each, read_rows
 from components.evaluate.page.pictures import SIDE, Picture, example_grid, thumbnail
-from components.shared.artifact import Artifact, open_artifact
+from components.shared.artifacts.artifact import Artifact, open_artifact
 
 
 def file_of(pixels: np.ndarray, kind: str = "PNG") -> bytes:

@@ -12,7 +12,7 @@ from components.evaluate.page.history import history, known_versions
 from components.evaluate.page.promotion import changes
 from components.shared.charts import Mark, timeline
 from components.shared.gate import PROMOTE, Decision
-from components.shared.registry import Version
+from components.shared.registry.registry import Version
 from components.shared.statistics import wilson
 from components.shared.tasks.classification.metrics import ACCURACY
 from tests.components.evaluate.champions import CHANGES

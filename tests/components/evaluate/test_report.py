@@ -15,7 +15,7 @@ from components.evaluate.page.report import write_page
 from components.evaluate.predictions import Predictions
 from components.evaluate.sources import open_sources
 from components.shared import tasks
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
 from components.shared.charts import Scale, log_axis, padded
 from components.shared.tasks.classification.curves import class_metrics, confusion_of, most_confused
 from components.shared.tasks.classification.statistics import statistics_of

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.evaluate import known, slices
-from components.evaluate.known import AGES, known_examples
+from components.evaluate import leakage, slices
+from components.evaluate.leakage import AGES, known_examples
 from components.evaluate.slices import column_slices, metric_by
-from components.shared.artifact import Artifact, open_artifact, write_artifact
+from components.shared.artifacts.artifact import Artifact, open_artifact, write_artifact
 from components.shared.statistics import Statistics
 from components.shared.tasks.classification.metrics import ACCURACY
 
@@ -74,7 +74,7 @@ def test_snapshot_without_slices_has_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows_at_once", [2, 65_536])
 def test_examples_are_old_changed_or_new(rows_at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known, "_ROWS", rows_at_once)
+    monkeypatch.setattr(leakage, "_ROWS", rows_at_once)
     snapshot = snapshot_of(tmp_path / "snapshot", examples_of("abcde"), [])
     rows: list[Row] = [("1", "", "a"), ("1", "", "a"), ("2", "", "x"), ("4", "", "d"), ("4", "", "e"), ("9", "", "a")]
     found = known_examples(snapshot, inventory_of(tmp_path / "inventory", rows))

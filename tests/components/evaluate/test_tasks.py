@@ -12,8 +12,9 @@ from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
 from components.ingest.ingest import IngestSettings, ingest
 from components.register.register import RegisterSettings, register
-from components.shared import tasks, tracking
-from components.shared.artifact import open_artifact
+from components.shared import tasks
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.registry import tracking
 from components.transform.transform import TransformSettings, transform
 
 NEW = [

@@ -11,10 +11,10 @@ from components.evaluate.baselines import fit_baselines
 from components.evaluate.evaluate import EvaluateReport, EvaluateSettings, evaluate
 from components.evaluate.transfer import p_value_of, read_comparison, sentence_of_curve, transfer_of
 from components.shared import tasks
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.features import FeatureSplit
 from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.errors import InputError
-from components.shared.features import FeatureSplit
 from components.shared.statistics import Statistics
 from components.shared.tasks.classification.metrics import ACCURACY
 from components.shared.tasks.classification.scoring import MAJORITY

@@ -10,9 +10,9 @@ import pytest
 from components.evaluate.evaluate import EvaluateSettings, evaluate
 from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.features import FeatureSplit
 from components.shared.errors import InputError
-from components.shared.features import FeatureSplit
 from tests.conftest import TRAINING
 
 

@@ -15,10 +15,10 @@ from components.finetune.batches import epoch_batches
 from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
 from components.ingest.ingest import IngestSettings, ingest
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.features import FeatureSplit
 from components.shared.backbones import family
 from components.shared.errors import InputError, ServiceError
-from components.shared.features import FeatureSplit
 from components.shared.tasks import get
 from components.transform.transform import TransformSettings, transform
 from tests.backbones import make_broken_bert, make_timm_backbone

@@ -10,9 +10,9 @@ import pytest
 
 from components.finetune.folds import folds_of
 from components.finetune.settings import FinetuneSettings
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.snapshot import CROSSED, SPLITS, read_batches, read_folds
 from components.shared.prediction import load_artifact
-from components.shared.snapshot import CROSSED, SPLITS, read_batches, read_folds
 from tests.few import Few, make_few, rows_of
 
 FULL = {"strategy": "full", "epochs": 3, "learning_rate": 2e-3, "batch_size": 8}

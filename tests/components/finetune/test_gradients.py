@@ -15,7 +15,7 @@ from components.finetune.finetune import finetune
 from components.finetune.fusion import Fusion, fuse
 from components.finetune.settings import FinetuneSettings
 from components.register.register import RegisterSettings, register
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
 from components.shared.errors import InputError
 from components.shared.linear import softmax
 from components.shared.prediction import load_artifact

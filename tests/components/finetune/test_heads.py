@@ -10,10 +10,10 @@ import pytest
 
 from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.features import FeatureSplit
 from components.shared.backbones import family
 from components.shared.errors import InputError
-from components.shared.features import FeatureSplit
 from components.shared.prediction import load_artifact
 from tests.sketches import KINDS, LEARNED, register, sentences, texts_of, write_features
 

@@ -8,7 +8,7 @@ import pytest
 from components.evaluate.predictions import Classifier
 from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
 from components.shared.errors import InputError
 from components.shared.prediction import load_artifact
 from components.transform.transform import TransformSettings, transform

@@ -14,9 +14,9 @@ from components.finetune.search import is_better
 from components.finetune.settings import FinetuneSettings
 from components.ingest.ingest import IngestSettings, ingest
 from components.shared import tasks
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.features import FeatureSplit
 from components.shared.errors import InputError
-from components.shared.features import FeatureSplit
 from components.shared.prediction import load_artifact
 from components.transform.transform import TransformSettings, transform
 from tests.backbones import make_broken_bert

@@ -13,10 +13,10 @@ from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
 from components.ingest.ingest import IngestSettings, ingest
 from components.shared import tasks
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.features import FeatureSplit
+from components.shared.artifacts.inventory import FOLDER
 from components.shared.errors import InputError
-from components.shared.features import FeatureSplit
-from components.shared.inventory import FOLDER
 from components.transform.transform import TransformSettings, transform
 from tests.backbones import make_bert
 from tests.conftest import TRAINING, write_csv

@@ -15,10 +15,10 @@ from components.finetune.settings import ALONE, FinetuneSettings
 from components.finetune.settings import STRATEGIES as ALL
 from components.finetune.strategies import STRATEGIES, freeze, merge_adapters
 from components.shared import backbones
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.features import FeatureSplit
 from components.shared.backbones.head import Encoded
 from components.shared.errors import InputError
-from components.shared.features import FeatureSplit
 from tests.cases import ARCHITECTURES, FAMILIES, SETTINGS, Case, inputs_of, make_case, sample_snapshot
 from tests.heads import head_for
 

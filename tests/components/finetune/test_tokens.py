@@ -23,12 +23,12 @@ from components.finetune.tokens import TokenColumns, TokenWords, fit_tokens
 from components.ingest.ingest import IngestSettings, ingest
 from components.register.copies import copy_predictor
 from components.shared import tasks
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.features import FeatureSplit
+from components.shared.artifacts.snapshot import read_batches
 from components.shared.backbones.network import WIDE_IDS, WIDE_SIZES, wide_columns
 from components.shared.errors import InputError
-from components.shared.features import FeatureSplit
 from components.shared.prediction import load_artifact
-from components.shared.snapshot import read_batches
 from components.shared.tasks.multi_label.head import Head as SeveralLabels
 from components.shared.tasks.question_answering.head import Head as Answer
 from components.shared.tasks.token_classification.head import Head

@@ -21,11 +21,11 @@ from components.finetune.lexical import top_words
 from components.finetune.search import answers_better
 from components.finetune.settings import FinetuneSettings
 from components.register.package import write_package
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.snapshot import spec_of
 from components.shared.lexical.corpus import Corpus, Reading
 from components.shared.lexical.vectorizer import Vectorizer
 from components.shared.prediction import load_artifact
-from components.shared.snapshot import spec_of
 from components.shared.tasks.multi_label.head import Head as SeveralLabels
 from components.shared.tasks.objective import objective_of
 from components.shared.tasks.regression.head import Head as Number

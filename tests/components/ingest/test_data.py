@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.ingest.ingest import IngestReport, IngestSettings, ingest
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.inventory import FOLDER, open_inventory
+from components.shared.artifacts.snapshot import SPLITS, accounting_of, read_batches, read_folds
 from components.shared.errors import InputError
-from components.shared.inventory import FOLDER, open_inventory
-from components.shared.snapshot import SPLITS, accounting_of, read_batches, read_folds
 from tests.conftest import write_csv
 
 DRAW = random.Random(0)

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.shared.artifact import open_artifact
-from components.shared.inventory import open_inventory
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.inventory import open_inventory
 from components.transform.transform import TransformSettings, transform
 from tests.backbones import make_text_backbone, make_timm_backbone
 from tests.cases import sample_snapshot

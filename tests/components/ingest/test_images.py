@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from components.ingest.ingest import IngestSettings, ingest
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.snapshot import SPLITS, read_batches
 from components.shared.errors import InputError
-from components.shared.snapshot import SPLITS, read_batches
 from tests.conftest import write_csv
 
 KINDS = ["PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF"]

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.ingest.ingest import IngestSettings, ingest
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.snapshot import SPLITS, read_batches
 from components.shared.errors import InputError
-from components.shared.snapshot import SPLITS, read_batches
 from tests.conftest import write_csv
 
 WORDS = ["ash", "birch", "cedar", "elm", "fir", "hazel", "larch", "maple", "oak", "pine"]

@@ -19,8 +19,8 @@ from components.ingest.splits import (
     deal_by_time,
     deal_folds,
 )
+from components.shared.artifacts.snapshot import draw_of
 from components.shared.errors import InputError
-from components.shared.snapshot import draw_of
 
 TENTHS = Fractions(validation=0.1, test=0.1)
 

@@ -10,10 +10,10 @@ import pytest
 
 from components.notify import webhook
 from components.notify.notify import NotifyReport, NotifySettings, notify
-from components.shared import records
 from components.shared.errors import InputError
-from components.shared.records import PipelineRun
-from components.shared.step import run_step
+from components.shared.process.step import run_step
+from components.shared.registry import records
+from components.shared.registry.records import PipelineRun
 from tests.kubeflow_server import kubeflow_server
 from tests.servers import WEBHOOK_TOKEN, Webhook, free_port, webhook_server
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from components.promote.promote import PromoteReport, PromoteSettings, promote
-from components.shared import promotions, tracking
-from components.shared.artifact import open_artifact, write_artifact
+from components.shared.artifacts.artifact import open_artifact, write_artifact
 from components.shared.errors import InputError, ServiceError
+from components.shared.registry import promotions, tracking
 from tests.components.register.processes import BLOCKED
 from tests.components.shared.promoters import aliases_of, make_versions
 from tests.servers import free_port

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from components.shared.artifact import open_artifact, write_artifact
+from components.shared.artifacts.artifact import open_artifact, write_artifact
 
 REPORT = "<!doctype html><title>What the model learned</title>"
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from components.shared import backbones
-from components.shared.artifact import write_artifact
+from components.shared.artifacts.artifact import write_artifact
 
 LABELS = ["dark", "light"]
 SIDE = 32  # pixels

@@ -16,7 +16,7 @@ from components.finetune.settings import FinetuneSettings
 from components.register.copies import ROOT, copy_predictor, files_of
 from components.register.package import write_package
 from components.shared import backbones, tasks
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
 from components.shared.prediction import load_artifact
 from tests.sketches import LEARNED, Sketch, register, texts_of, write_features
 

@@ -9,7 +9,7 @@ from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
 from components.register.register import RegisterSettings, register
 from components.shared import backbones, prediction
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
 from components.transform.transform import TransformSettings, transform
 from tests.cases import FAMILIES, SETTINGS, inputs_of, make_case, sample_snapshot
 from tests.components.register.evaluations import write_evaluation

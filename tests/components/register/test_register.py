@@ -14,10 +14,11 @@ import pytest
 from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
 from components.register.register import RegisterSettings, register
-from components.shared import backbones, tracking
-from components.shared import registry as models
-from components.shared.artifact import open_artifact
+from components.shared import backbones
+from components.shared.artifacts.artifact import open_artifact
 from components.shared.errors import InputError, ServiceError
+from components.shared.registry import registry as models
+from components.shared.registry import tracking
 from tests.components.register.evaluations import REPORT, write_evaluation
 from tests.components.register.processes import BLOCKED
 from tests.conftest import TRAINING

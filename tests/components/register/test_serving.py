@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from components.register.register import RegisterSettings, register
-from components.shared import prediction, registry, tracking
+from components.shared import prediction
 from components.shared.backbones import family
+from components.shared.registry import registry, tracking
 from tests.servers import serving
 
 DEMO = RegisterSettings("demo")

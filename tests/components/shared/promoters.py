@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
-from components.shared import promotions, tracking
-from components.shared.promotions import Change, Outcome
-from components.shared.promotions.log import TAG
+from components.shared.registry import promotions, tracking
+from components.shared.registry.promotions import Change, Outcome
+from components.shared.registry.promotions.log import TAG
 
 READS = ("get_", "search_", "list_", "download_")
 

@@ -12,8 +12,8 @@ import pytest
 
 from components.evaluate.evaluate import EvaluateSettings, evaluate
 from components.register.package import write_package
-from components.shared.artifact import open_artifact
-from components.shared.inventory import open_inventory
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.inventory import open_inventory
 from components.shared.prediction import load_artifact
 from components.transform.transform import TransformSettings, transform
 from tests.backbones import make_bert

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.shared import promotions, tracking
+from components.shared.registry import promotions, tracking
 from tests.components.shared.promoters import (
     Starter,
     aliases_of,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.shared import promotions, registry
+from components.shared.registry import promotions, registry
 from tests.components.shared.promoters import (
     Starter,
     aliases_of,

@@ -9,12 +9,12 @@ import pytest
 from components.finetune.finetune import finetune
 from components.finetune.settings import FinetuneSettings
 from components.shared import tasks
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.snapshot import spec_of
 from components.shared.baselines import Labelled, Terms
 from components.shared.errors import InputError
 from components.shared.modalities import Limits
 from components.shared.prediction import load_artifact
-from components.shared.snapshot import spec_of
 from components.shared.statistics import score_of
 from components.transform.transform import TransformSettings, transform
 from tests.backbones import TIMM
@@ -131,7 +131,7 @@ def test_light_steps_import_no_torch() -> None:
 
     code = (
         "import sys, components.ingest.ingest, components.transform.transform, components.register.register\n"
-        "import pipelines.cli, pipelines.job, pipelines.finetune\n"
+        "import pipelines.command.cli, pipelines.jobs.job, pipelines.finetune\n"
         "from components.shared import tasks; tasks.names()\n"
         "assert 'torch' not in sys.modules and 'sklearn' not in sys.modules, 'a heavy import at the top'\n"
     )

@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 from tokenizers import Tokenizer
 
-from components.shared import ahead
-from components.shared.artifact import Artifact, open_artifact
+from components.shared.artifacts.artifact import Artifact, open_artifact
+from components.shared.artifacts.features import FeatureSplit
+from components.shared.artifacts.snapshot import read_batches
 from components.shared.backbones.pixels import open_image
 from components.shared.backbones.preprocessing import FILE, Preprocessing, prepare
 from components.shared.errors import InputError
-from components.shared.features import FeatureSplit
-from components.shared.snapshot import read_batches
-from components.shared.step import Progress
+from components.shared.process.step import Progress
+from components.shared.storage import prefetch
 from components.transform.transform import TransformSettings, transform
 from tests.backbones import make_bert, make_timm_backbone, make_vision_backbone
 from tests.cases import inputs_of, sample_snapshot
@@ -80,7 +80,7 @@ def test_texts_are_cut_to_the_length_that_is_wanted(snapshot: Path, backbone: Pa
 def test_many_batches_are_read_as_one_split(
     snapshot: Path, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from components.shared import snapshot as reading
+    from components.shared.artifacts import snapshot as reading
 
     whole = transform(snapshot, tmp_path / "whole", TransformSettings(str(backbone)))
 
@@ -273,7 +273,7 @@ def test_memory_does_not_grow_with_the_pictures(
     timm_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     snapshot = sample_snapshot("image-classification", tmp_path, 600)
-    monkeypatch.setattr(ahead, "_BYTES", 8 << 20)
+    monkeypatch.setattr(prefetch, "_BYTES", 8 << 20)
     monkeypatch.setattr(Progress, "update", lambda *_: time.sleep(0.03))  # as on a slow disk
     gc.collect()
     tracemalloc.start()

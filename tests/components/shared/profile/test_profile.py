@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.ingest.ingest import IngestSettings, ingest
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
 from components.shared.profile.profile import NOTE, profile
 from components.shared.profile.ruler import ruler_of
 from components.shared.sources.source import SourceSettings

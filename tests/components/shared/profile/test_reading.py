@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.ingest.ingest import IngestSettings, ingest
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
 from components.shared.errors import InputError
 from components.shared.profile.columns import describe, listing
 from components.shared.profile.reading import read, resolve

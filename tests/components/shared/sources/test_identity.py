@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from components.shared.inventory import Content
-from components.shared.snapshot import draw_of, draws_of
+from components.shared.artifacts.inventory import Content
+from components.shared.artifacts.snapshot import draw_of, draws_of
 from components.shared.sources.identity import halves_of, hex_of, identities, identity
 
 TEXTS = ["", "a", "zwölf", "取引", "x" * 1000, "a\0b", " a"]

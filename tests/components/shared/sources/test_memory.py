@@ -25,7 +25,7 @@ READ = """
 import json, resource, sys
 import pyarrow
 from components.shared.sources.rows import read_rows
-from components.shared.storage import list_files
+from components.shared.storage.storage import list_files
 
 pyarrow.set_cpu_count(1)  # the stack of each thread would count
 pyarrow.set_io_thread_count(1)

@@ -12,7 +12,7 @@ from components.shared.sources import quick, text
 from components.shared.sources.quick import parse_delimited, parse_objects
 from components.shared.sources.readers import delimited, objects
 from components.shared.sources.rows import Row, read_rows
-from components.shared.storage import list_files
+from components.shared.storage.storage import list_files
 
 CSV = [
     "a",

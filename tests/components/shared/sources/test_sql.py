@@ -8,7 +8,7 @@ import pytest
 
 from components.ingest.ingest import IngestSettings, ingest
 from components.shared.errors import InputError
-from pipelines.job import load_job
+from pipelines.jobs.job import load_job
 from tests.components.shared.sources.test_cases import TEXTS, examples
 from tests.postgres import postgres, programs
 

@@ -11,10 +11,10 @@ import pytest
 from components.detect.comparison import compare
 from components.ingest.ingest import IngestSettings, ingest
 from components.shared import tasks
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.features import FeatureSplit
+from components.shared.artifacts.inventory import open_inventory
 from components.shared.errors import InputError
-from components.shared.features import FeatureSplit
-from components.shared.inventory import open_inventory
 from components.shared.tasks.multi_label.target import LabelSets, Options
 from components.shared.tasks.strata import NONE
 from components.shared.tasks.target import Asked

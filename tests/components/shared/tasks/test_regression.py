@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from components.detect.comparison import compare
 from components.ingest.ingest import IngestSettings, ingest
 from components.shared import tasks
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.features import FeatureSplit
+from components.shared.artifacts.inventory import open_inventory
 from components.shared.errors import InputError
-from components.shared.features import FeatureSplit
-from components.shared.inventory import open_inventory
 from components.shared.tasks.regression.target import Number, Options
 from components.shared.tasks.target import Asked
 from components.transform.transform import TransformSettings, transform

@@ -13,10 +13,10 @@ import pytest
 from components.detect.comparison import compare
 from components.ingest.ingest import IngestSettings, ingest
 from components.shared import tasks
-from components.shared.artifact import open_artifact
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.features import FeatureSplit
+from components.shared.artifacts.inventory import open_inventory
 from components.shared.errors import InputError
-from components.shared.features import FeatureSplit
-from components.shared.inventory import open_inventory
 from components.shared.profile.reading import read as read_columns
 from components.shared.profile.table import task_of
 from components.shared.sources.rows import data_files, read_rows

@@ -1,0 +1,1 @@
+"""MLflow's registry and runs: versions, aliases, promotions, the embedded store."""

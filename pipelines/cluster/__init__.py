@@ -1,0 +1,1 @@
+"""A Kubeflow cluster: compiled pipelines, deployments, schedules, runs."""

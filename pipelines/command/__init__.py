@@ -1,0 +1,1 @@
+"""The `graft` command: its verbs, and what they tell on a terminal."""
