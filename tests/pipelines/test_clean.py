@@ -10,9 +10,10 @@ import pytest
 
 from components.finetune.curves import Curves
 from components.register.delivery import LOGGED
+from components.shared import prediction
 from components.shared.artifacts.checkpoints import Checkpoints
 from components.shared.errors import ServiceError
-from components.shared.registry import embedded, registry, tracking
+from components.shared.registry import embedded, tracking
 from pipelines.local import attempts, leftovers
 from tests.components.shared.promoters import FORKED, starter
 from tests.pipelines.roots import WEIGHTS, files_below, graft, make_root, packages
@@ -50,7 +51,7 @@ def test_old_runs_go_and_what_lives_stays(root: Path, capsys: pytest.CaptureFixt
         assert not (dead / "scratch-abc").exists()
         assert (live / "scratch-def").exists()
         assert not list((root / "cache/finetune").iterdir())
-    assert registry.load("topics").labels  # the version's model has names of its own
+    assert prediction.load("topics").labels  # the version's model has names of its own
 
 
 def test_a_model_with_two_names_frees_nothing_by_one_of_them(root: Path) -> None:

@@ -291,7 +291,7 @@ def test_two_checks_share_one_registry(tmp_path: Path, data: Path, monkeypatch: 
     missing = json.dumps({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such model"}).encode()
     answers: Answers = {"/version": (200, {}, b"3.17.2"), search: (200, JSON, b"{}"), get: (404, JSON, missing)}
     # A process of its own: there MLflow is imported for the first time, which may take a busy machine long.
-    patient = "import sys; from pipelines import cli, doctor; doctor._PATIENCE = 60; sys.exit(cli.main())"
+    patient = "import sys; from pipelines.command import cli, doctor; doctor._PATIENCE = 60; sys.exit(cli.main())"
     command = [sys.executable, "-c", patient, "doctor", str(write_job(tmp_path, data, "models:/other"))]
     with file_server(answers) as address:
         environment = {**os.environ, "MLFLOW_TRACKING_URI": address}

@@ -309,7 +309,7 @@ class TestBadInput:
         self.refuse(folder, "training.epoch: there is no such field.*Did you mean 'epochs'", "training.epoch=1")
 
     def test_unknown_task(self, folder: Path) -> None:
-        message = "task: found 'translation'; allowed: 'image-classification', 'multi-label-classification', "
+        message = "task: found 'translation'; allowed: 'image-classification', 'image-multi-label-"
         self.refuse(folder, message, "task=translation")
 
     def test_unknown_backbone(self, folder: Path) -> None:

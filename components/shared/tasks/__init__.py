@@ -74,7 +74,7 @@ def _fits(value: object, default: object) -> bool:
 
 
 def _load_all() -> None:
-    _load_from(tuple(sys.path))
+    _load_from((*sys.path, *__path__))
 
 
 @functools.lru_cache(maxsize=1)

@@ -183,8 +183,8 @@ def test_training_goes_on_from_an_older_head(
 
 
 def test_settings_of_classes_are_refused(made: dict[str, Path], backbone: Path, tmp_path: Path) -> None:
-    for name, value in (("mixup", 0.2), ("logit_adjustment", 1.0)):
-        with pytest.raises(InputError, match=f"training.{name} is .* has no classes"):
+    for name, value, why in (("mixup", 0.2, "no labels that a blend"), ("logit_adjustment", 1.0, "have no classes")):
+        with pytest.raises(InputError, match=f"training.{name} is .* {why}"):
             finetune(made["regression"], tmp_path / name, FinetuneSettings(str(backbone), **{name: value}))
     with pytest.raises(InputError, match="it needs a task on texts, and the snapshot"):
         finetune(made["tokens"], tmp_path / "l", FinetuneSettings(str(backbone), strategy="lexical"))

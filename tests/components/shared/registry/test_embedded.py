@@ -43,10 +43,10 @@ def _open_behind(barrier: Any, path: Path) -> None:
 
 
 def end_half_way(path: Path, number: int) -> tuple[int | None, int]:
-    """Ends a process that makes a store once half of it is written; returns its exit code, and the bytes there."""
+    """Ends a process that makes a store once a part of it is written; returns its exit code, and the bytes there."""
     process = FORKED.Process(target=open_store, args=(path,))
     process.start()
-    while process.exitcode is None and not (written := _bytes(path)) > 120_000:
+    while process.exitcode is None and not (written := _bytes(path)) > 8_000:
         time.sleep(0.001)
     assert process.pid is not None
     os.kill(process.pid, number)
@@ -72,7 +72,7 @@ def test_a_first_start_that_is_ended_half_way_leaves_nothing_broken(tmp_path: Pa
     path = tmp_path / "mlflow.db"
     code, written = fork(end_half_way, path, number)
     assert code != 0
-    assert written > 120_000  # it was at it
+    assert written > 8_000  # it was at it
     assert fork(open_at_once, path, 1) == [0]
     assert not list(tmp_path.glob("*.new*"))
 
