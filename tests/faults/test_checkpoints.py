@@ -97,20 +97,20 @@ class Runs:
 
 
 class KillAfter:
-    """Kills the process some seconds after its training has begun, wherever it is then."""
+    """Kills the process some seconds after a step of its training (the first), wherever it is then."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float, steps: int = 1) -> None:
+        self.seconds, self.steps = seconds, steps
 
     def __call__(self) -> None:
         def kill() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
-        look, begun = Journal.look, []
+        look, done = Journal.look, []
 
         def look_and_begin(*arguments: Any) -> None:
-            if not begun:
-                begun.append(True)
+            done.append(True)
+            if len(done) == self.steps:
                 threading.Timer(self.seconds, kill).start()
             look(*arguments)
 
@@ -129,7 +129,8 @@ def test_killed_at_random_points_it_ends_as_if_it_had_not_been(
     runs = Runs(tmp_path, features, backbone, strategy=strategy)
     expected = runs.unbroken()
     for _ in range(kills):
-        assert runs.run(hook=KillAfter(draw.uniform(0, 0.25))) == -signal.SIGKILL, runs.log.read_text()
+        hook = KillAfter(draw.uniform(0, 0.02), draw.randint(1, 6))  # so that ten of them come before the last step
+        assert runs.run(hook=hook) == -signal.SIGKILL, runs.log.read_text()
         if done := (tmp_path / "model/manifest.json").exists():  # it came after the last file was written
             break
     assert done or runs.run() == 0, runs.log.read_text()
@@ -232,7 +233,7 @@ def test_of_two_checkpoints_the_one_before_stands_in(
 ) -> None:
     runs = Runs(tmp_path, features, backbone, strategy="full")
     expected = runs.unbroken()
-    assert runs.run(hook=KillAfter(0.3)) == -signal.SIGKILL
+    assert runs.run(hook=KillAfter(0.01, 30)) == -signal.SIGKILL
     before, newest = runs.checkpoints[-2:]
     assert len(runs.checkpoints) <= 3, "two are kept, and perhaps one that was about to be removed"
     files = [{file["name"] for file in json.loads(each.read_text())["files"].values()} for each in (before, newest)]
