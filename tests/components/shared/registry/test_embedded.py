@@ -71,7 +71,7 @@ def test_two_processes_that_start_on_a_new_root_both_find_a_whole_store(tmp_path
 def test_a_first_start_that_is_ended_half_way_leaves_nothing_broken(tmp_path: Path, fork: Starter, number: int) -> None:
     path = tmp_path / "mlflow.db"
     code, written = fork(end_half_way, path, number)
-    assert code != 0
+    assert code != 0 or number == signal.SIGINT  # where a callback hears of that, it is lost, and the store is made
     assert written > 8_000  # it was at it
     assert fork(open_at_once, path, 1) == [0]
     assert not list(tmp_path.glob("*.new*"))
