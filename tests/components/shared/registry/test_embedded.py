@@ -43,15 +43,21 @@ def _open_behind(barrier: Any, path: Path) -> None:
 
 
 def end_half_way(path: Path, number: int) -> tuple[int | None, int]:
-    """Ends a process that makes a store once a part of it is written; returns its exit code, and the bytes there."""
-    process = FORKED.Process(target=open_store, args=(path,))
+    """Ends a process that makes a store once half of it is written; returns its exit code, and the bytes there."""
+    process = FORKED.Process(target=_open_from_a_terminal, args=(path,))
     process.start()
-    while process.exitcode is None and not (written := _bytes(path)) > 8_000:
+    while process.exitcode is None and not (written := _bytes(path)) > 120_000:
         time.sleep(0.001)
     assert process.pid is not None
     os.kill(process.pid, number)
     process.join()
     return process.exitcode, written
+
+
+def _open_from_a_terminal(path: Path) -> None:
+    """Hears of Ctrl-C, also where the tests run in the background of a shell, which has its children ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    open_store(path)
 
 
 def _bytes(path: Path) -> int:
@@ -71,8 +77,8 @@ def test_two_processes_that_start_on_a_new_root_both_find_a_whole_store(tmp_path
 def test_a_first_start_that_is_ended_half_way_leaves_nothing_broken(tmp_path: Path, fork: Starter, number: int) -> None:
     path = tmp_path / "mlflow.db"
     code, written = fork(end_half_way, path, number)
-    assert code != 0 or number == signal.SIGINT  # where a callback hears of that, it is lost, and the store is made
-    assert written > 8_000  # it was at it
+    assert code != 0
+    assert written > 120_000  # it was at it
     assert fork(open_at_once, path, 1) == [0]
     assert not list(tmp_path.glob("*.new*"))
 
