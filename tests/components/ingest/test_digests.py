@@ -1,11 +1,10 @@
-"""Classification's snapshots and features are what they were before answers could be anything else.
+"""Classification's snapshots are what they were before answers could be anything else.
 
 A digest that is written down here changes where the format does: then the schema's version must, too.
 """
 
 import json
 from pathlib import Path
-from typing import Any
 
 import PIL
 import pyarrow as pa
@@ -14,8 +13,6 @@ import pytest
 
 from components.shared.artifacts.artifact import open_artifact
 from components.shared.artifacts.inventory import open_inventory
-from components.transform.transform import TransformSettings, transform
-from tests.backbones import make_text_backbone, make_timm_backbone
 from tests.cases import sample_snapshot
 
 MADE_WITH = {"pyarrow": "25.0.1", "pillow": "13.0.0"}
@@ -46,25 +43,3 @@ def test_what_a_snapshot_of_classes_holds_is_as_ever(tmp_path: Path) -> None:
         "rare_classes",
     }  # fmt: skip
     assert open_inventory(snapshot / "notes/inventory").data_digest == CONTENT
-
-
-@pytest.mark.parametrize("task", SNAPSHOTS)
-def test_what_features_of_classes_hold_is_as_ever(task: str, tmp_path: Path) -> None:
-    snapshot = sample_snapshot(task, tmp_path, 60)
-    make: Any = make_text_backbone if task.startswith("text") else make_timm_backbone
-    backbone = make("bert" if task.startswith("text") else "vit_tiny_patch16_224", tmp_path / "backbone")
-    transform(snapshot, tmp_path / "features", TransformSettings(str(backbone)))
-    with pa.ipc.open_file(tmp_path / "features/train.arrow") as file:
-        table = file.read_all()
-    columns = ["input_ids"] if task.startswith("text") else ["pixels"]
-    assert table.column_names == ["id", *columns, "length", "label"]
-    assert table.schema.field("label").type == pa.int32()
-    told = json.loads((tmp_path / "features/features.json").read_text())
-    assert told.keys() == {"task", "inputs", "labels", "rows", "columns", "family"}
-    assert told["columns"] == columns
-    labels = [told["labels"][number] for number in table["label"].to_pylist()]
-    written = pq.read_table(snapshot / "train-00000.parquet")
-    assert dict(zip(table["id"].to_pylist(), labels, strict=True)) == dict(
-        zip(written["id"].to_pylist(), written["label"].to_pylist(), strict=True)
-    )
-    assert table["id"].to_pylist() == written["id"].to_pylist()
