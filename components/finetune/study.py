@@ -25,6 +25,7 @@ from components.finetune.raw import Raw
 from components.finetune.settings import ALONE, FinetuneSettings
 from components.finetune.strategies import STRATEGIES, add_adapters, describe, merge_adapters
 from components.finetune.training import Trial
+from components.finetune.vocabulary import narrow, widen
 from components.finetune.wide import note_of
 from components.finetune.words import WideColumns
 from components.shared.backbones.network import Network
@@ -314,6 +315,8 @@ class Study:
         if strategy.probes or from_probe:
             self.heads.probe.load_into(network)
             network.dropout.p = 0.0  # it was fitted without: what is dropped would weigh as much as it learned to
+        if strategy.first(self.anatomy, settings, settings.epochs - 1) == 0 and not strategy.adapts:
+            narrow(network, self.train.tokens)
         anatomy = anatomy_of(network, self.train.batch(np.arange(1)))
         check_batches(network, min(settings.batch_size, len(self.train)))
         if strategy.adapts:
@@ -363,6 +366,7 @@ class Study:
         strategy = STRATEGIES[trial.strategy]
         if strategy.adapts:
             merge_adapters(trial.network)
+        widen(trial.network)
         probe = self.heads.probe.to_json() if strategy.probes else None
         frozen = describe(trial.anatomy, strategy, trial.settings)
         return Trained(trial.network.eval(), trial.strategy, trial.history, frozen, probe, trial.settings)
