@@ -27,12 +27,12 @@ def narrow(network: Network, tokens: np.ndarray) -> None:
         tokens: Ids that batches of training examples have, int64, each once.
     """
     found = _table(network)
-    if found is None:
+    if found is None or type(found[2]) is not nn.Embedding:
         return
     parent, name, table = found
     if table.padding_idx is not None:
         tokens = np.union1d(tokens, [table.padding_idx])
-    if type(table) is nn.Embedding and len(tokens) <= _WORTH * table.num_embeddings:
+    if len(tokens) <= _WORTH * table.num_embeddings:
         setattr(parent, name, Narrowed(table, torch.from_numpy(tokens).to(table.weight.device)))
 
 

@@ -1,6 +1,7 @@
 """Of a vocabulary those tokens learn that are there; the network answers about all of them, and is saved whole."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 from components.finetune.vocabulary import Narrowed, narrow, widen
 from components.shared import backbones
 from components.shared.backbones.network import Network
-from tests.backbones import TEXT, make_text_backbone, make_timm_backbone
+from tests.backbones import TEXT, VISION, make_text_backbone, make_timm_backbone, make_vision_backbone
 from tests.heads import head_for
 
 SEEN = np.array([5, 7, 8, 11])
@@ -93,8 +94,10 @@ def test_where_most_tokens_are_there_all_learn(tmp_path: Path) -> None:
     assert not any(isinstance(module, Narrowed) for module in network.modules())
 
 
-def test_a_network_of_pictures_has_no_tokens(tmp_path: Path) -> None:
-    network = network_of(make_timm_backbone("resnet10t", tmp_path / "backbone"), "timm")
+@pytest.mark.parametrize("kind", ["resnet10t", "vit"])
+def test_a_network_of_pictures_has_no_tokens(kind: str, tmp_path: Path) -> None:
+    make: Any = make_vision_backbone if kind in VISION else make_timm_backbone
+    network = network_of(make(kind, tmp_path / "backbone"), "transformers" if kind in VISION else "timm")
     narrow(network, SEEN)
     widen(network)
     assert not any(isinstance(module, Narrowed) for module in network.modules())
