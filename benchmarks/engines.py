@@ -179,7 +179,7 @@ def graft(job: Job, parts: Parts) -> float:
             split = FeatureSplit(open_artifact(features, "features"), "test")
             padding = family.padding_of(model)
             examples = Examples.whole(split, family, padding, device, network.head.targets)
-            precision = precision_of("auto", device)
+            precision = precision_of("auto", device, network)
             logits = logits_of(network, Direct(examples), 64, lambda: autocast(device, precision))
     return float((logits.argmax(1) == split.labels).mean())
 

@@ -15,6 +15,7 @@ from components.finetune import alone
 from components.finetune.anatomy import Anatomy, Prefix, anatomy_of
 from components.finetune.batches import check_batches
 from components.finetune.cache import States, compute_states
+from components.finetune.device import lay_out
 from components.finetune.examples import Examples
 from components.finetune.fusion import Fusion, fuse, fuse_answers
 from components.finetune.heads import Head, Heads
@@ -120,7 +121,8 @@ class Study:
     minutes: float = 0.0
 
     def __post_init__(self) -> None:
-        self.network = self.make().to(self.train.device).eval()
+        self.network = self.make().eval()
+        lay_out(self.network, self.train.device)
         self.network.narrow()  # of a champion: what stands beside is fitted anew, and added in the end
         self._columns: dict[str, WideColumns] = {}
         first = self.train.batch(np.arange(1))
