@@ -131,7 +131,7 @@ def _verdict(
     if learnt.alone:
         return (
             WORDS_SUFFICE,
-            f"{_of_candidates(learnt, task)}{numbers}, not worse than it.",
+            f"{_of_candidates(learnt, task)}{numbers}, {'and better' if verdict == BETTER else 'not worse'} than it.",
         )
     if verdict == BETTER:
         return BETTER, f"The model is better than every baseline: {numbers}."
