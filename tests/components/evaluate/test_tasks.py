@@ -70,6 +70,7 @@ def test_it_is_scored_by_its_own_metrics_beside_its_own_baselines(task: Any, rep
     page = report.report.read_text("utf-8")
     assert task.metrics[0].heading in page
     assert "Accuracy" not in page
+    assert ('class="mistakes shown"' in page) == (task.input_type == pa.binary())  # pictures side by side
 
 
 def test_the_same_model_is_compared_with_itself_as_champion(
