@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
-SCENES, DIALS = 1500, 900
+SCENES, DIALS = 3000, 900
 SIDE, FINE = 48, 4  # pixels; drawn at so many times the size, and made smaller: no stairs
 SWEEP = (225.0, -45.0)  # degrees of the needle at 0 and at 100, against the clock from the right
 

@@ -107,6 +107,7 @@ def compare(
         "chance": chance,
         "learned": {"learned": not learnt.failure, "told": learnt.failure},
         "alone": learnt.alone,
+        "backbone_tried": bool(_tried(learnt)),
         "verdict": verdict,
         "sentence": sentence,
     }
@@ -130,7 +131,7 @@ def _verdict(
     if learnt.alone:
         return (
             WORDS_SUFFICE,
-            f"The backbone adds nothing here: {_of_candidates(learnt, task)}{numbers}, not worse than it.",
+            f"{_of_candidates(learnt, task)}{numbers}, {'and better' if verdict == BETTER else 'not worse'} than it.",
         )
     if verdict == BETTER:
         return BETTER, f"The model is better than every baseline: {numbers}."
@@ -140,17 +141,23 @@ def _verdict(
 
 
 def _of_candidates(learnt: Learnt, task: Task) -> str:
-    """Returns what validation said of the model without a backbone, and of the best candidate with one."""
+    """Returns what validation said of the model without a backbone, and of the best candidate with one, if any."""
     name = learnt.history.get("selection", task.metrics[0].name)
     metric = next((metric for metric in task.metrics if metric.name == name), task.metrics[0])
-    candidates = [row for row in learnt.history.get("candidates", []) if row.get("validation")]
-    kept = next((row for row in candidates if row.get("kept")), None)
-    others = [row for row in candidates if row is not kept and row["name"] not in ALONE]
+    kept = next((row for row in learnt.history.get("candidates", []) if row.get("kept")), None)
+    others = _tried(learnt)
     if kept is None or not others:
-        return f"the {learnt.alone} alone are what is delivered: "
+        return f"This is a model of the {learnt.alone} alone; no backbone was tried beside it: "
     best = max(others, key=lambda row: ranked(metric, row["validation"]))
     ours, theirs = (written(metric, row["validation"].get(metric.name, float("nan"))) for row in (kept, best))
+    where = "In the end" if learnt.crossed else "On the test examples"
     return (
-        f"on validation the {learnt.alone} alone have {metric.title} {ours}, the best candidate with a backbone "
-        f"({best['name']}) {theirs}. {'In the end' if learnt.crossed else 'On the test examples'}: "
+        f"The backbone adds nothing here: on validation the {learnt.alone} alone have {metric.title} {ours}, the best "
+        f"candidate with a backbone ({best['name']}) {theirs}. {where}: "
     )
+
+
+def _tried(learnt: Learnt) -> list[Mapping[str, Any]]:
+    """Returns the candidates with a backbone that validation saw beside the model that was kept."""
+    candidates = [row for row in learnt.history.get("candidates", []) if row.get("validation")]
+    return [row for row in candidates if not row.get("kept") and row["name"] not in ALONE]

@@ -15,6 +15,7 @@ from components.finetune.cache import States
 from components.finetune.examples import Batch, Examples
 from components.shared.backbones.head import Encoded
 from components.shared.backbones.network import Network
+from components.shared.backbones.segments import SEGMENTS
 
 Autocast = Callable[[], contextlib.AbstractContextManager[Any]]
 """Makes the context that a forward pass runs in."""
@@ -71,15 +72,17 @@ class HeadOnly:
 
     def outputs(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Batch, Batch]:
         """Returns outputs and targets."""
-        encoded = self._encoded(network, self.examples.numbers[indices])
+        encoded = self._encoded(network, indices)
         return network.answer(encoded, **self.examples.wide_batch(indices)), self.examples.targets(indices)
 
-    def _encoded(self, network: Network, numbers: np.ndarray) -> Encoded:
+    def _encoded(self, network: Network, indices: np.ndarray) -> Encoded:
+        numbers = self.examples.numbers[indices]
         states = self.states.read(numbers).to(self.examples.device)
         if network.head.level == "pooled":
             return Encoded(pooled=states[:, self.row])
         there = np.arange(states.shape[1]) < self.states.lengths[numbers][:, None]
-        return Encoded(tokens=states, mask=torch.from_numpy(there).to(states.device))
+        segments = self.examples.batch(indices)[SEGMENTS] if network.head.segmented else None
+        return Encoded(tokens=states, mask=torch.from_numpy(there).to(states.device), segments=segments)
 
 
 def predict(network: Network, learner: Learner, batch_size: int, autocast: Autocast) -> np.ndarray:

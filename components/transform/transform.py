@@ -15,8 +15,8 @@ from components.shared.artifacts.artifact import Artifact, Draft, open_artifact,
 from components.shared.artifacts.snapshot import SPLITS, read_batches, spec_of
 from components.shared.backbones.panic import TokenizerError
 from components.shared.errors import InputError
-from components.shared.modalities import Encoder, Encoding
-from components.shared.process.step import Progress, option, required
+from components.shared.modalities import Encoder, Encoding, Telling
+from components.shared.process.step import Progress, option, required, tell
 from components.shared.storage.prefetch import map_ahead
 from components.transform.sizes import arguments_for
 
@@ -77,6 +77,8 @@ def transform(snapshot: Path, features: Path, settings: TransformSettings) -> Tr
         encoder = task.encoder(backbone, encoding)
         with write_artifact(features, "features", stored, source.lineage()) as draft:
             lengths = _encode_splits(source, draft, encoder)
+            for sentence in encoder.told() if isinstance(encoder, Telling) else ():
+                tell(sentence)
             encoder.save(draft.path)
             draft.write_json("features.json", {**_content(told, encoder), "family": backbone.family})
     return TransformReport(

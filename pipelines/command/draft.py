@@ -75,7 +75,11 @@ def draft(found: Mapping[str, Any], backbone: Choice, name: str, output: Path) -
         *_notes(found),
         _field("model", name, "its name in the registry"),
         _field("task", found["task"], _task_reason(found)),
-        *([_field("task_args", found["task_args"], "")] if found["task_args"] else []),
+        *(
+            [_field("task_args", found["task_args"], "what the data ask for: docs/tasks.md")]
+            if found["task_args"]
+            else []
+        ),
         "data:",
         *_data(found),
         *_beside(_field("backbone", backbone.name, ""), backbone.why),

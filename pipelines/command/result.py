@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from pipelines.local.runner import Result
 
 
+_HEADING = 12  # characters; of a longer title the name stands there, as `promotion.metric` has it
+
+
 def tell_result(result: "Result", task: Task, console: Console) -> None:
     """Prints scores, the decision with its reason, the version, and where the page is."""
     if not result.changed:
@@ -18,7 +21,10 @@ def tell_result(result: "Result", task: Task, console: Console) -> None:
         console.print(f"time     {result.seconds['total']:.0f} s", highlight=False)
         return
     deciding, first = [metric for metric in task.metrics if metric.decides], task.metrics[0]
-    table = Table("", *(metric.title for metric in deciding), box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    table.add_column("", no_wrap=True)
+    for metric in deciding:
+        table.add_column(metric.title if len(metric.title) <= _HEADING else metric.name)
     scores = {f"[bold]{result.model}[/]": result.metrics, **result.baselines}
     for name, metrics in sorted(scores.items(), key=lambda item: -first.direction * (item[1][first.name] or 0.0)):
         table.add_row(name, *(_number(metrics[metric.name]) for metric in deciding))

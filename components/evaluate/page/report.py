@@ -28,12 +28,14 @@ from components.evaluate.transfer import p_value_of
 from components.shared.artifacts.artifact import Artifact, git_commit
 from components.shared.artifacts.snapshot import SPLITS
 from components.shared.charts import interval
+from components.shared.gate import WORDS_SUFFICE
 from components.shared.statistics import Metric
 from components.shared.tasks import Task, metric_of
-from components.shared.tasks.scoring import Section
+from components.shared.tasks.scoring import Part, Section
 
 DATA_CLASSES = 30
 TEXT_CHARACTERS = 500
+_SAID_CHARACTERS, _PART_CHARACTERS = 80, 40
 REJECTED_ROWS = 10
 _FEW_EXAMPLES = 200  # below this many, the page warns that figures are rough
 
@@ -44,6 +46,9 @@ HEADLINES = {
     "the backbone adds nothing": "The backbone adds nothing here: the {alone} alone are as good",
     "nothing was learned": "Nothing was learned: don’t use this model",
 }
+_ALONE = "The {alone} alone: as good as any baseline"
+"""Where no backbone was tried beside them."""
+
 TONES = {
     "better": "better",
     "worse": "worse",
@@ -82,7 +87,7 @@ def write_page(
     context = {
         "title": title,
         "date": datetime.now(UTC).strftime("%-d %B %Y, %H:%M UTC"),
-        "headline": HEADLINES[content["verdict"]].format(name=content["best_baseline"], alone=content["alone"]),
+        "headline": _headline(content),
         "tone": TONES[content["verdict"]],
         "metric_name": _metric(task, content).heading,
         "metric": _metric(task, content),
@@ -114,6 +119,12 @@ def write_page(
     }
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(page.render(context), "utf-8")
+
+
+def _headline(content: Mapping[str, Any]) -> str:
+    untried = content["verdict"] == WORDS_SUFFICE and not content.get("backbone_tried", True)
+    headline = _ALONE if untried else HEADLINES[content["verdict"]]
+    return headline.format(name=content["best_baseline"], alone=content["alone"])
 
 
 def _figures(model: Artifact, content: Mapping[str, Any], timing: Mapping[str, Any], task: Task) -> dict[str, Any]:
@@ -272,7 +283,17 @@ def _mistake(shown: Shown) -> dict[str, Any]:
         if isinstance(value, str)
     ]
     pictures = pictures_of(shown.inputs, f"{shown.id}: {shown.mistake.title}")
-    return {"badge": shown.mistake.badge, "said": shown.mistake.said, "texts": texts, "pictures": pictures}
+    said = [(word, _said(value, shown.inputs)) for word, value in shown.mistake.said]
+    return {"badge": shown.mistake.badge, "said": said, "texts": texts, "pictures": pictures}
+
+
+def _said(value: str | Sequence[Part], inputs: Sequence[Any]) -> str:
+    """Returns parts of texts by what they say."""
+    if isinstance(value, str):
+        return _short(value, _SAID_CHARACTERS)
+    texts = ((part.name, str(inputs[part.input])[part.start : part.end]) for part in value)
+    told = [f"{name} “{_short(' '.join(text.split()), _PART_CHARACTERS)}”" for name, text in texts]
+    return _short(", ".join(told), 3 * _SAID_CHARACTERS) or "nothing"
 
 
 def _data(snapshot: Artifact) -> dict[str, Any]:

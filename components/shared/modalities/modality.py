@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -90,6 +90,14 @@ class Encoder(Protocol):
 
     def save(self, folder: Path) -> None:
         """Writes what is needed to encode inputs the same way again (a tokenizer, say)."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """An encoder that finds out what people should know before anything is trained."""
+
+    def told(self) -> list[str]:
+        """Returns sentences on what was encoded."""
 
 
 class Modality(Protocol):

@@ -17,7 +17,7 @@ from components.shared import tasks
 from components.shared.errors import InputError, quote_all
 from components.shared.process.step import tell
 from components.shared.profile.columns import Column, as_text, listing
-from components.shared.profile.table import Table, is_tree, look
+from components.shared.profile.table import Table, is_tree, look, look_beside
 from components.shared.sources.hub import PREFIX
 from components.shared.sources.images import PATHS, image_files
 from components.shared.sources.listing import sources_of
@@ -89,7 +89,9 @@ def read(settings: SourceSettings, table: Table | None = None) -> Reading:
     is_pictures = task.input_type == pa.binary()
     if is_pictures and _is_tree(settings, task):
         columns = {"label": LABEL, **task.columns}
-        return Reading(settings.inputs or list(columns["inputs"]), settings.label or str(columns["label"]))
+        beside = None if settings.label or task.target.exclusive else look_beside(settings)
+        label = settings.label or (_label_of(task, beside, PATHS) if beside else str(columns["label"]))
+        return Reading(settings.inputs or list(columns["inputs"]), label)
     table = table or look(settings, is_pictures)
     if table.is_tree and not is_pictures:
         return Reading(

@@ -13,6 +13,7 @@ from components.shared import tasks
 from components.shared.errors import InputError, quote_all
 from components.shared.profile.columns import Column, describe
 from components.shared.sources import packed
+from components.shared.sources.brat import Documents
 from components.shared.sources.hub import PREFIX, read_hub
 from components.shared.sources.images import SUFFIXES, Pictures, find_images
 from components.shared.sources.layout import Layout
@@ -22,6 +23,7 @@ from components.shared.sources.rows import Row, find_rows, read_rows
 from components.shared.sources.source import SourceSettings
 from components.shared.sources.sql import is_sql, read_sql
 from components.shared.sources.texts import TextTree
+from components.shared.sources.trees import rows_beside
 from components.shared.storage.storage import File
 
 ROWS = 20_000
@@ -87,6 +89,24 @@ def look(settings: SourceSettings, pictures: bool = False) -> Table:
     return Table(settings.source, rows, describe(rows), _is_text_tree(settings))
 
 
+def look_beside(settings: SourceSettings) -> Table | None:
+    """Returns some rows of the tables that tell what is on the images in archives; None where there are none.
+
+    Args:
+        settings: Where the archives are.
+
+    Raises:
+        InputError: There is no data, or a file is damaged.
+    """
+    files = list_source(settings.source)
+    asked = Layout(settings.class_level, splits_among(files, settings.splits))
+    found = find_images(settings.source, files, asked, _silent)
+    if found.kind != "archives":
+        return None
+    rows = rows_beside(found.files[0], found.tables, asked, _PICTURE_ROWS)
+    return Table(settings.source, rows, describe(rows)) if rows else None
+
+
 def is_tree(files: Sequence[File]) -> bool:
     """Tells whether files are images, or archives of them, and no tables."""
     return bool(files) and all(_is_picture(file) or file.name.lower().endswith(ARCHIVES) for file in files)
@@ -105,7 +125,8 @@ def task_of(settings: SourceSettings) -> str:
         files = list_source(source)
         archives = [file for file in files if file.name.lower().endswith(ARCHIVES)]
         if archives and _holds_pictures(archives[0]):
-            return task_for(pa.binary(), [])
+            beside = look_beside(settings)
+            return task_for(pa.binary(), beside.columns if beside else [])
         asked = Layout(settings.class_level, splits_among(files, settings.splits))
         pictures = _tried(lambda: find_images(source, files, asked, _silent))
         tables = _tried(lambda: find_rows(source, files, asked, _silent))
@@ -189,12 +210,17 @@ def _rows(settings: SourceSettings, most: int) -> Iterator[Row]:
 
 def _files(
     source: str, listed: Sequence[File], asked: Layout, pictures: bool, folders: bool
-) -> tuple[list[File], TextTree | None]:
+) -> tuple[list[File], TextTree | Documents | None]:
     """Returns what holds rows, and the texts that these are; where pictures are looked for, tables that name some."""
+    rows = _tried(lambda: find_rows(source, listed, asked, _silent))
+    if isinstance(rows, tuple) and isinstance(rows[1], Documents):
+        return rows
     found = _tried(lambda: find_images(source, listed, asked, _silent, folders)) if pictures else None
     if isinstance(found, Pictures) and found.kind == "tables":
         return found.files, None
-    return find_rows(source, listed, asked, _silent)
+    if isinstance(rows, InputError):
+        raise rows
+    return rows
 
 
 def _is_text_tree(settings: SourceSettings) -> bool:
@@ -203,7 +229,7 @@ def _is_text_tree(settings: SourceSettings) -> bool:
         return False
     listed = list_source(source)
     found = _tried(lambda: find_rows(source, listed, Layout(settings.class_level, settings.splits), _silent))
-    return not isinstance(found, InputError) and found[1] is not None
+    return not isinstance(found, InputError) and isinstance(found[1], TextTree)
 
 
 def _generator(rows: Iterator[Row]) -> Any:

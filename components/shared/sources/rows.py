@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from components.shared.errors import InputError, quote_all
 from components.shared.sources import packed
 from components.shared.sources.beir import Judgements, find_judgements, read_judgements
+from components.shared.sources.brat import Documents, documents_in, find_documents, holds_documents
 from components.shared.sources.columns import Batch, MissingColumnError, check_columns, class_name
 from components.shared.sources.foreign import advice_on, told_by
 from components.shared.sources.layout import Layout
@@ -109,13 +110,17 @@ def explained(file: storage.File) -> Iterator[None]:
 
 
 def _texts(file: storage.File, columns: Sequence[str], splits: dict[str, str], dialect: Dialect) -> Iterator[Part]:
-    """Reads an archive without tables: it may hold texts in the folders of their classes."""
+    """Reads an archive without tables: it may hold texts with annotations, or in the folders of their classes."""
+    own = given_split(file.name, splits)
     with packed.opened(file) as archive:
+        if holds_documents(packed.names_in(archive)):
+            for part in documents_in(archive, columns, splits, dialect):
+                yield part._replace(split=own) if own else part
+            return
         layout = layout_in(archive, dialect.class_level, splits)
         if layout is None:
             names = list(itertools.islice(packed.names_in(archive), 100))
             raise InputError(f"{file.name} holds no data: found {quote_all(names)}. Expected {_formats()} in it.")
-        own = given_split(file.name, splits)
         for part in texts_in(archive, layout, columns, dialect):
             yield part._replace(split=own) if own else part
 
@@ -213,11 +218,15 @@ def data_files(source: str) -> list[storage.File]:
 
 def find_rows(
     source: str, files: Sequence[storage.File], asked: Layout, tell: Callable[[str], None]
-) -> tuple[list[storage.File], TextTree | None]:
-    """Returns what of a source holds rows: `sort_out`; where there are no tables, texts in folders of their classes."""
-    if not any(_is_table(file) for file in files) and (texts := find_texts(source, files, asked, tell)):
-        return texts.files, texts
-    return sort_out(source, files, tell), None
+) -> tuple[list[storage.File], TextTree | Documents | None]:
+    """Returns what of a source holds rows: `sort_out`.
+
+    Where there are no tables: texts with annotations beside them, or in the folders of their classes.
+    """
+    if any(_is_table(file) and not is_stray(file.name) for file in files):
+        return sort_out(source, files, tell), None
+    texts = find_documents(source, files, asked.splits, tell) or find_texts(source, files, asked, tell)
+    return (texts.files, texts) if texts else (sort_out(source, files, tell), None)
 
 
 def sort_out(source: str, files: Sequence[storage.File], tell: Callable[[str], None]) -> list[storage.File]:

@@ -15,6 +15,7 @@ from components.shared.cores import cores
 from components.shared.errors import InputError, quote_all
 from components.shared.modalities import Limits
 from components.shared.process.step import option, required
+from components.shared.sources.brat import Documents
 from components.shared.sources.buckets import Buckets, Example
 from components.shared.sources.checked import Checked, gathered
 from components.shared.sources.checking import Check
@@ -111,7 +112,7 @@ class Source:
         self.settings = settings
         self.told: list[str] = []
         self._pictures: Pictures | None = None
-        self._texts: TextTree | None = None
+        self._texts: TextTree | Documents | None = None
         self._splits = dict(settings.splits)
         self._dialect = Dialect(settings.encoding, settings.delimiter, settings.sheet, settings.class_level)
         _check_address(settings)
@@ -167,8 +168,8 @@ class Source:
 
     @property
     def is_tree(self) -> bool:
-        """Whether each file is an example: files of a tree, once they were listed."""
-        return self._texts is not None or (self._pictures is not None and self._pictures.kind == "tree")
+        """Whether each file is an example, its folder the answer: files of a tree, once they were listed."""
+        return isinstance(self._texts, TextTree) or (self._pictures is not None and self._pictures.kind == "tree")
 
     @property
     def is_sql(self) -> bool:

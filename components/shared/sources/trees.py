@@ -11,6 +11,7 @@ from components.shared.sources.columns import Batch, plain
 from components.shared.sources.images import PATHS, SUFFIXES
 from components.shared.sources.layout import Layout, layout_of
 from components.shared.sources.packed import Packed
+from components.shared.sources.parts import Part
 from components.shared.sources.readers import Dialect
 from components.shared.sources.rows import Row, explained, is_data, is_stray, read_content, read_parts
 from components.shared.sources.splits import given_split, paired, refuse_mixed
@@ -71,7 +72,7 @@ def read_archives(
         with explained(file), packed.opened(file) as archive:
             if not packed.is_archive(archive):
                 raise packed.damaged(file.name, "archive", "it begins like none")
-            layout, labels = _look(archive, asked, label)
+            layout, labels = _look(archive, asked, label, folders)
             for image in _images(archive, label):
                 count += 1
                 split, folder = layout.sort_in(image.name)
@@ -96,21 +97,75 @@ def read_archives(
             )
 
 
+def rows_beside(file: storage.File, tables: Sequence[storage.File], asked: Layout, most: int) -> list[dict[str, Any]]:
+    """Returns rows of the tables that tell what is on the images in an archive: those in it, or else those beside it.
+
+    None are needed, and none returned, where the folders in it are classes.
+
+    Args:
+        file: The archive.
+        tables: Beside it.
+        asked: As of `read_archives`.
+        most: Rows, about.
+    """
+    rows: list[dict[str, Any]] = []
+    with explained(file), packed.opened(file) as archive:
+        if not packed.is_archive(archive):
+            return []
+        sight = _seen_in(archive, asked, False)
+        if sight.classes:
+            return []
+        inner = (part for _, part in _table_parts(archive, sight.json_tables))
+        for part in inner if sight.tables else read_parts(tables, (), {}):
+            if any(name in part.batch.columns for name in PATHS):
+                rows += (row.values for row in part.rows() if row.fault is None)
+            if len(rows) >= most:
+                break
+    return rows[:most]
+
+
 def _row(place: str, file: str, split: str | None, data: bytes | None, label: str | None) -> Row:
     fault = f"file larger than {MOST:,} bytes" if data is None else None
     return Row(storage.printable(place), storage.printable(file), split, {"image": data, "label": label}, fault)
 
 
-def _look(archive: Packed, asked: Layout, label: str) -> tuple[Layout, Mapping[str, str]]:
-    """Returns the layout of an archive, and the labels that tables in it tell, by the names of images.
+class _Sight(NamedTuple):
+    """What the names in an archive tell.
 
-    The names are gone through first where they can be without unpacking (zip), or must be: where the first image does
-    not lie in one folder, the one of its class.
+    Attributes:
+        layout: Which folder is the class.
+        classes: Whether folders tell the classes of all images.
+        tables: Whether there are tables, where they do not.
+        json_tables: Whether files of JSON are tables: they are few.
+    """
+
+    layout: Layout
+    classes: bool
+    tables: bool
+    json_tables: bool
+
+
+def _look(archive: Packed, asked: Layout, label: str, folders: bool) -> tuple[Layout, Mapping[str, str]]:
+    """Returns the layout of an archive, and the labels that tables in it tell, by the names of images."""
+    sight = _seen_in(archive, asked, folders)
+    return sight.layout, _labels(archive, label, sight.json_tables) if sight.tables else {}
+
+
+def _seen_in(archive: Packed, asked: Layout, quick: bool) -> _Sight:
+    """Looks at the names in an archive.
+
+    They are gone through first where they can be without unpacking (zip), or must be: where the first image does not
+    lie in one folder, which is the one of its class.
+
+    Args:
+        archive: Of images.
+        asked: As of `read_archives`.
+        quick: Whether one folder is taken for a class at once.
     """
     first = next((name for name in packed.names_in(archive) if _is_image(name)), "")
     layout = Layout(asked.level or 1, asked.splits)
-    if not packed.is_zip(archive) and first.count("/") == 1 and layout.sort_in(first)[1]:
-        return layout, {}
+    if quick and not packed.is_zip(archive) and first.count("/") == 1 and layout.sort_in(first)[1]:
+        return _Sight(layout, True, False, False)
     folders: set[str] = set()
     tables = False
     json_files = 0
@@ -120,10 +175,9 @@ def _look(archive: Packed, asked: Layout, label: str) -> tuple[Layout, Mapping[s
         if _is_image(name):
             folders.add(name.rpartition("/")[0] + "/")
     layout = layout_of(archive.name, folders, asked.level, {**paired(folders), **asked.splits})
-    classes = {layout.sort_in(folder)[1] for folder in folders}
-    if not tables or (len(classes) > 1 and None not in classes):
-        return layout, {}
-    return layout, _labels(archive, label, json_files <= _FEW_TABLES)
+    labels = {layout.sort_in(folder)[1] for folder in folders}
+    classes = len(labels) > 1 and None not in labels
+    return _Sight(layout, classes, tables and not classes, json_files <= _FEW_TABLES)
 
 
 def _labels(archive: Packed, label: str, json_tables: bool) -> dict[str, str]:
@@ -132,12 +186,17 @@ def _labels(archive: Packed, label: str, json_tables: bool) -> dict[str, str]:
     Where tables lie in a folder of their own, by its name alone, too.
     """
     found: dict[str, str] = {}
-    for table in packed.members(archive, lambda name: _is_table(name) and (json_tables or not _is_sidecar(name))):
-        if is_stray(table.inner):
-            continue
-        for part in read_content(table, archive.name, (), {}, Dialect(), lambda _: None):
-            found |= _told_in(part.batch, table.inner, label)
+    for table, part in _table_parts(archive, json_tables):
+        found |= _told_in(part.batch, table, label)
     return found
+
+
+def _table_parts(archive: Packed, json_tables: bool) -> Iterator[tuple[str, Part]]:
+    """Yields the rows of the tables in an archive, each with the table's name."""
+    for table in packed.members(archive, lambda name: _is_table(name) and (json_tables or not _is_sidecar(name))):
+        if not is_stray(table.inner):
+            for part in read_content(table, archive.name, (), {}, Dialect(), lambda _: None):
+                yield table.inner, part
 
 
 def _told_in(batch: Batch, table: str, label: str) -> dict[str, str]:

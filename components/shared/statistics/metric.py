@@ -156,5 +156,5 @@ def measure(metrics: Sequence[Metric], statistics: Statistics) -> dict[str, floa
 
 def written(metric: Metric, value: float, sign: bool = False) -> str:
     """Returns a value, or a difference of two, as a sentence tells it: three digits, of what has no bounds four."""
-    digits = ".3f" if math.isfinite(metric.bounds[1] - metric.bounds[0]) else ".4g"
-    return format(value, ("+" if sign else "") + digits)
+    digits = ".3f" if math.isfinite(metric.bounds[1] - metric.bounds[0]) else "#.4g"
+    return format(value, ("+" if sign else "") + digits).removesuffix(".")

@@ -7,7 +7,7 @@ have no fixed size.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -101,6 +101,22 @@ class Section:
     beside: bool = False
 
 
+class Part(NamedTuple):
+    """A part of a text that has a name.
+
+    Attributes:
+        name: What it is taken for.
+        input: Which of the inputs it stands in.
+        start: Its first character.
+        end: The one after its last.
+    """
+
+    name: str
+    input: int
+    start: int
+    end: int
+
+
 @dataclass(frozen=True)
 class Mistake:
     """How one example that was predicted badly is shown.
@@ -108,14 +124,15 @@ class Mistake:
     Attributes:
         badge: How bad, or how sure.
         title: For a picture, as one line.
-        said: What is said of it: pairs of a word and a value.
-        marks: Parts of its texts that are marked: which input, the part, and whether it is "right" or was "found".
+        said: What is said of it: pairs of a word and a value, which may be parts of its texts.
+        marks: Parts of its texts that are marked: which input, what the part says or from where to where it stands, and
+            whether it is "right" or was "found".
     """
 
     badge: str
     title: str
-    said: Sequence[tuple[str, str]]
-    marks: Sequence[tuple[int, str, str]] = ()
+    said: Sequence[tuple[str, str | Sequence["Part"]]]
+    marks: Sequence[tuple[int, str | tuple[int, int], str]] = ()
 
 
 class Scoring(Protocol):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from components.evaluate.evaluate import EvaluateReport, EvaluateSettings, evaluate
@@ -16,12 +17,12 @@ from components.shared import tasks
 from components.shared.artifacts.artifact import open_artifact
 from components.shared.registry import tracking
 from components.transform.transform import TransformSettings, transform
+from tests.backbones import TIMM
 
-NEW = [
-    task.name for task in map(tasks.get, tasks.names()) if not task.target.exclusive and task.input_type == pa.string()
-]
-"""Those of pictures are tried in `tests/pipelines/test_new_tasks.py`."""
+NEW = [task.name for task in map(tasks.get, tasks.names()) if not task.target.exclusive]
 TRAINING: dict[str, Any] = {"strategy": "full", "epochs": 12, "learning_rate": 3e-3, "batch_size": 16, "patience": 12}
+SMALL = {**TIMM["resnet10t"], "img_size": 32}
+PICTURES: dict[str, Any] = {**TRAINING, "epochs": 6, "crop_scale": 1.0, "flip": 0.0, "backbone_args": SMALL}
 
 
 @pytest.fixture(scope="module", params=NEW)
@@ -34,14 +35,20 @@ def folders(task: Any, backbone: Path, tmp_path_factory: pytest.TempPathFactory)
     """Its sample, ingested, transformed and learned."""
     folder = tmp_path_factory.mktemp(task.name)
     rows = task.sample(400, seed=1)
-    (folder / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    pictures = task.input_type == pa.binary()
+    source = folder / ("data.parquet" if pictures else "data.jsonl")
+    if pictures:
+        pq.write_table(pa.Table.from_pylist(rows), source)
+    else:
+        source.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    name, training = ("random:timm/resnet10t", PICTURES) if pictures else (str(backbone), TRAINING)
     inputs = [name for name in rows[0] if name.startswith("input_")]
     splits: dict[str, Any] = {"validation_fraction": 0.15, "test_fraction": 0.25}
     if hasattr(task.options, "empty_is_none"):
         splits["task_args"] = {"empty_is_none": True}
-    ingest(folder / "snapshot", IngestSettings(str(folder / "data.jsonl"), inputs, "label", task=task.name, **splits))
-    transform(folder / "snapshot", folder / "features", TransformSettings(str(backbone)))
-    finetune(folder / "features", folder / "model", FinetuneSettings(str(backbone), **TRAINING), folder / "snapshot")
+    ingest(folder / "snapshot", IngestSettings(str(source), inputs, "label", task=task.name, **splits))
+    transform(folder / "snapshot", folder / "features", TransformSettings(name, SMALL if pictures else {}))
+    finetune(folder / "features", folder / "model", FinetuneSettings(name, **training), folder / "snapshot")
     return {name: folder / name for name in ("snapshot", "features", "model")}
 
 
@@ -63,6 +70,7 @@ def test_it_is_scored_by_its_own_metrics_beside_its_own_baselines(task: Any, rep
     page = report.report.read_text("utf-8")
     assert task.metrics[0].heading in page
     assert "Accuracy" not in page
+    assert ('class="mistakes shown"' in page) == (task.input_type == pa.binary())  # pictures side by side
 
 
 def test_the_same_model_is_compared_with_itself_as_champion(

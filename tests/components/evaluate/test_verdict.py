@@ -77,7 +77,8 @@ def test_a_backbone_has_to_pay_and_words_alone_do_not() -> None:
     assert decided(verdict(model, svm=rival), model).verdict == REFUSE
     told = verdict(model, Learnt(family="lexical"), svm=rival)
     assert told["verdict"] == "the backbone adds nothing"
-    assert told["sentence"].startswith("The backbone adds nothing here: ")
+    assert told["sentence"].startswith("This is a model of the words alone; no backbone was tried beside it: ")
+    assert not told["backbone_tried"]
     assert decided(told, model).verdict == PROMOTE
 
 
@@ -95,8 +96,8 @@ def test_the_first_sentence_says_what_validation_said_of_the_backbone() -> None:
     history = {"selection": "accuracy", "candidates": [candidate("lexical", 0.95, True), candidate("probe", 0.94)]}
     told = verdict(with_accuracy(0.95), Learnt(history, "lexical"), svm=with_accuracy(0.94, 1))
     assert (
-        "on validation the words alone have accuracy 0.950, the best candidate with a backbone (probe) 0.940"
-        in (told["sentence"])
+        "The backbone adds nothing here: on validation the words alone have accuracy 0.950, the best candidate with a "
+        "backbone (probe) 0.940" in (told["sentence"])
     )
 
 

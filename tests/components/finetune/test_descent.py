@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from components.finetune.cache import States
 from components.finetune.descent import Rows, fit_by_steps
+from components.finetune.learners import HeadOnly
 from components.shared.backbones.head import Encoded
 from components.shared.backbones.segments import SEGMENTS
 from components.shared.tasks.question_answering.head import Head
@@ -37,6 +39,9 @@ class Asked:
     def batch(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         segments = torch.tensor([0, 1, 0, *[2] * (SENTENCES * LENGTH)])
         return {SEGMENTS: segments.expand(len(indices), -1)}
+
+    def wide_batch(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
+        return {}
 
     def target_columns(self, indices: np.ndarray | None = None) -> dict[str, Any]:
         numbers = self.numbers if indices is None else self.numbers[indices]
@@ -88,6 +93,20 @@ def test_looks_count_what_follows_and_what_leads_up_to_a_token(tmp_path: Path) -
     for row, place in zip(seen, best.tolist(), strict=True):
         assert row[place - 1] > 0.5  # within four tokens of the sentence's first one
         assert row[place + 1] < 0.5
+
+
+def test_what_is_fitted_is_what_is_judged(tmp_path: Path) -> None:
+    """From kept states the head sees of which text a token is, as it did while it was fitted."""
+    rows, head = rows_of(tmp_path, 8, 4), Head(WIDTH, SPEC)
+    with torch.no_grad():
+        head.looks.fill_(0.05)
+    network: Any = SimpleNamespace(head=head, answer=head)
+    indices = np.arange(4, 8)
+    outputs, targets = HeadOnly(rows.examples, rows.states).outputs(network, indices, np.random.default_rng(0))
+    expected = head(rows.read(indices)[0])["logits"]
+    assert torch.allclose(outputs["logits"], expected, atol=1e-5)
+    assert not torch.allclose(expected, head(Encoded(tokens=rows.read(indices)[0].tokens))["logits"], atol=0.1)
+    assert targets.keys() == rows.examples.targets(indices).keys()
 
 
 def test_a_head_that_goes_on_knows_its_looks_and_an_older_one_has_none() -> None:

@@ -40,6 +40,19 @@ def test_libraries_are_kept_to_it_where_there_is_a_limit(cgroup: Path) -> None:
     assert os.environ["OMP_NUM_THREADS"] == "2"
 
 
+def test_threads_do_not_spin_where_others_work(cgroup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setattr(os, "getloadavg", lambda: (60.0, 0.0, 0.0))
+    cores.keep_to_share()
+    assert "OMP_WAIT_POLICY" not in os.environ
+    monkeypatch.setattr(os, "getloadavg", lambda: (70.0, 0.0, 0.0))
+    cores.keep_to_share()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")  # who says it has it
+    cores.keep_to_share()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
 def test_nothing_else_counts_the_nodes_cores() -> None:
     root = Path(cores.__file__).parents[2]
     files = [path for folder in ("components", "pipelines") for path in (root / folder).rglob("*.py")]

@@ -85,7 +85,9 @@ class RegressionScoring(CommonScoring):
         """Returns how far it is off, which number is predicted, and that which it is labelled."""
         predicted, target = (float(statistics[name][place]) for name in ("predicted", "target"))
         said = [("predicted", f"{predicted:.4g}"), ("but labelled", f"{target:.4g}")]
-        return Mistake(f"{predicted - target:+.3g}", f"labelled {target:.4g}, predicted {predicted:.4g}", said)
+        return Mistake(
+            f"{predicted - target:+.3g}".replace("-", "−"), f"labelled {target:.4g}, predicted {predicted:.4g}", said
+        )
 
     def sections(self, content: Mapping[str, Any], folds: bool) -> Sequence[Section]:
         """Returns predictions over targets, and how errors are spread."""

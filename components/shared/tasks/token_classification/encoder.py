@@ -15,6 +15,7 @@ IGNORED = -100
 """The tag of a token that is not asked about."""
 
 _OVERLAP = 4  # of a window, the part that it has in common with the next
+_SHOWN = 40  # characters
 
 
 class TokenEncoder:
@@ -47,6 +48,7 @@ class TokenEncoder:
             [("input_ids", lists), ("length", pa.int32()), ("example", pa.int32()), ("starts", lists), ("ends", lists)]
         )
         self.targets = pa.schema([("tags", lists)])
+        self._unreached: list[tuple[int, int, str]] = []  # of each batch: entities, those unreached, the first of them
 
     def encode(self, inputs: Sequence[Sequence[str]], answers: pa.Array | None = None) -> list[pa.Array]:
         """See `Encoder`."""
@@ -65,12 +67,63 @@ class TokenEncoder:
         if answers is None:
             return arrays
         spans = answers.to_pylist()
+        self._unreached.append(unreached(inputs[0], spans, examples, bounds))
         tags = [tags_of_words(*pair, spans[number], self._tags) for number, pair in zip(examples, bounds, strict=True)]
         return [*arrays, pa.array([row.tolist() for row in tags], pa.list_(pa.int32()))]
+
+    def told(self) -> list[str]:
+        """See `Telling`: how many entities begin or end within what a token stands for."""
+        total, missed = sum(batch[0] for batch in self._unreached), sum(batch[1] for batch in self._unreached)
+        if not missed:
+            return []
+        shown = min(batch[2] for batch in self._unreached if batch[1])
+        return [
+            f"{missed:,} of {total:,} entities ({missed / total:.1%}) begin or end within what this tokenizer takes "
+            f"for one, such as {shown}: no model on it can find them exactly. Mark whole words, or take a backbone "
+            "that knows the script"
+        ]
 
     def save(self, folder: Path) -> None:
         """Writes `tokenizer.json`, with the windows that were used."""
         self.tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def unreached(
+    texts: Sequence[str],
+    spans: Sequence[Sequence[Mapping[str, Any]]],
+    examples: Sequence[int],
+    bounds: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> tuple[int, int, str]:
+    """Returns how many entities there are, how many no words make up exactly, and one of these with its words.
+
+    Args:
+        texts: Of the examples.
+        spans: Of each text, its entities.
+        examples: Of each window, whose it is.
+        bounds: Of each window, see `words_of`.
+    """
+    words: dict[int, list[tuple[int, int]]] = {}
+    for number, (starts, ends) in zip(examples, bounds, strict=True):
+        asked = starts != NOWHERE
+        words.setdefault(number, []).extend(zip(starts[asked].tolist(), ends[asked].tolist(), strict=True))
+    missed: list[str] = []
+    for number, text in enumerate(texts):
+        if not spans[number]:
+            continue
+        bare = [bare_word(text, *word) for word in sorted(words.get(number, []))]
+        firsts, lasts = {start for start, _ in bare}, {end for _, end in bare}
+        for span in spans[number]:
+            if span["start"] not in firsts or span["end"] not in lasts:
+                touched = [word for word in bare if word[0] < span["end"] and word[1] > span["start"]]
+                around = text[touched[0][0] : touched[-1][1]] if touched else ""
+                missed.append(f"{text[span['start'] : span['end']][:_SHOWN]!r} in {around[:_SHOWN]!r}")
+    return sum(map(len, spans)), len(missed), min(missed, default="")
+
+
+def bare_word(text: str, start: int, end: int) -> tuple[int, int]:
+    """Returns where a word is without the blanks that some tokenizers give it."""
+    word = text[start:end]
+    return start + len(word) - len(word.lstrip()), end - (len(word) - len(word.rstrip()))
 
 
 def tags_of_words(

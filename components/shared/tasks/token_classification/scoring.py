@@ -12,7 +12,7 @@ import pyarrow as pa
 from components.shared.baselines import Baseline
 from components.shared.statistics import Statistics
 from components.shared.statistics.f1 import f1_of, table_of
-from components.shared.tasks.scoring import Breakdown, CommonScoring, Mistake, Scored, Section, Spec
+from components.shared.tasks.scoring import Breakdown, CommonScoring, Mistake, Part, Scored, Section, Spec
 
 NOTHING = "No entity anywhere"
 TABLE_TYPES = 40
@@ -116,9 +116,11 @@ class TokenScoring(CommonScoring):
     def view(self, statistics: Statistics, place: int, spec: Spec) -> Mistake:
         """Returns the errors of a text: entities that are found and not there, and the other way round."""
         found, there = (set(statistics[name][place]) for name in ("predicted_spans", "target_spans"))
-        said = [("found", _told(found - there)), ("but marked", _told(there - found))]
+        wrong, lacking = sorted(found - there)[:_SHOWN], sorted(there - found)[:_SHOWN]
+        said = [("found", _parts(wrong)), ("but marked", _parts(lacking))]
+        marks = [(0, span[:2], kind) for spans, kind in ((lacking, "right"), (wrong, "found")) for span in spans]
         errors = int(statistics["kinds"][place].sum())
-        return Mistake(str(errors), f"marked {said[1][1]}, found {said[0][1]}", said)
+        return Mistake(str(errors), f"{errors} errors", said, marks)
 
     def sections(self, content: Mapping[str, Any], folds: bool) -> Sequence[Section]:
         """Returns the table of types, lowest F1 first where not all are shown, and the kinds of errors."""
@@ -153,6 +155,5 @@ def objects_of(values: Iterable[list[Span]]) -> np.ndarray:
     return found
 
 
-def _told(spans: set[Span]) -> str:
-    listed = [f"{label} {start}–{end}" for start, end, label in sorted(spans)[:_SHOWN]]
-    return ", ".join(listed) + (" …" if len(spans) > _SHOWN else "") if listed else "nothing"
+def _parts(spans: Iterable[Span]) -> list[Part]:
+    return [Part(label, 0, start, end) for start, end, label in spans]

@@ -1,6 +1,7 @@
-"""Spans of characters as tools write them: label-studio, doccano, Prodigy, spaCy, Hugging Face's pipelines."""
+"""Spans of characters as tools write them: label-studio, doccano, Prodigy, spaCy, brat, Hugging Face's pipelines."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +26,14 @@ class Told:
         end: The one after its last.
         label: Its type; "" where it has none.
         text: What stands there, if the tool tells; or "".
+        pieces: Where it is in several pieces, start and end of each, in order (brat).
     """
 
     start: int
     end: int
     label: str
     text: str = ""
+    pieces: tuple[tuple[int, int], ...] = ()
 
 
 def span_of(item: Any) -> Told | None:
@@ -54,10 +57,11 @@ def span_of(item: Any) -> Told | None:
         raise SpanError(f"a span has no start and end ({str(dict(item))[:60]})")
     label = next((item[name] for name in _LABELS if item.get(name)), "")
     text = next((str(item[name]) for name in _TEXTS if item.get(name)), "")
-    return Told(_whole(found[0]), _whole(found[1]), _name(label), text)
+    pieces = tuple((_whole(start), _whole(end)) for start, end in item.get("pieces") or ())
+    return Told(_whole(found[0]), _whole(found[1]), _name(label), text, pieces)
 
 
-def placed(text: str, span: Told, unit: str) -> Span:
+def placed(text: str, span: Told, unit: str, whole: bool = False) -> Span:
     """Returns where a span stands in characters.
 
     Tools count differently, and some do not say how: where the span's own text is told, it decides.
@@ -66,21 +70,35 @@ def placed(text: str, span: Told, unit: str) -> Span:
         text: The whole text.
         span: As the tool tells it.
         unit: What it counts: "characters", "utf-16" or "bytes".
+        whole: Whether one in pieces is all from its first character to its last. Pieces with nothing but blanks between
+            are one: brat parts what goes on in the next line.
 
     Raises:
-        SpanError: It leaves the text, or its own text stands elsewhere.
+        SpanError: It leaves the text, its own text stands elsewhere, or it is in pieces.
     """
     units = [unit, *(other for other in ("characters", "utf-16", "bytes") if other != unit)] if span.text else [unit]
     for one in units:
-        start, end = (_character(text, place, one) for place in (span.start, span.end))
-        if start is not None and end is not None and span.text in ("", text[start:end]):
-            return start, end, span.label
+        pieces = _pieces(text, span.pieces or [(span.start, span.end)], one)
+        if pieces and _same(span.text, " ".join(text[start:end] for start, end in pieces)):
+            if not whole and any(text[end:start].strip() for (_, end), (start, _) in itertools.pairwise(pieces)):
+                told = " and ".join(f"{start} to {end}" for start, end in pieces)
+                raise SpanError(f"a span is in pieces ({told}; task_args.pieces: whole takes all between, too)")
+            return pieces[0][0], pieces[-1][1], span.label
     if span.text and text.count(span.text) == 1:
         start = text.index(span.text)
         return start, start + len(span.text), span.label
     if span.text:
         raise SpanError(f"a span's own text does not stand where it says ({span.text[:40]!r} at {span.start})")
     raise SpanError(f"a span leaves the text ({span.start} to {span.end}; the text has {len(text)} {unit})")
+
+
+def without_overlaps(spans: Iterable[Span]) -> list[Span]:
+    """Returns spans none of which overlaps a longer one; of two that are as long the first one stays."""
+    kept: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span[0] - span[1], span)):
+        if all(span[1] <= other[0] or span[0] >= other[1] for other in kept):
+            kept.append(span)
+    return sorted(kept)
 
 
 def trimmed(text: str, span: Span) -> Span:
@@ -95,6 +113,22 @@ def trimmed(text: str, span: Span) -> Span:
     if start >= end:
         raise SpanError(f"a span is empty ({span[0]} to {span[1]})")
     return start, end, label
+
+
+def _pieces(text: str, pieces: Iterable[tuple[int, int]], unit: str) -> list[tuple[int, int]]:
+    """Returns pieces in characters, in order; [] where one is no part of the text."""
+    found = []
+    for piece in pieces:
+        start, end = (_character(text, place, unit) for place in piece)
+        if start is None or end is None:
+            return []
+        found.append((start, end))
+    return sorted(found)
+
+
+def _same(told: str, there: str) -> bool:
+    """Tells whether a span's own text is what stands there; a tool may write the end of a line as a blank."""
+    return told in ("", there) or told.split() == there.split()
 
 
 def _character(text: str, place: int, unit: str) -> int | None:

@@ -15,13 +15,21 @@ from components.shared.tasks.multi_label.target import listed_in
 from components.shared.tasks.strata import NONE
 from components.shared.tasks.target import Asked, Found, Seen, Target, named, refuse_untrained
 from components.shared.tasks.token_classification.schemes import spans_of_tags, type_of
-from components.shared.tasks.token_classification.spans import Span, SpanError, placed, span_of, trimmed
+from components.shared.tasks.token_classification.spans import (
+    Span,
+    SpanError,
+    placed,
+    span_of,
+    trimmed,
+    without_overlaps,
+)
 
 _TAGS = ("ner_tags", "ner", "tags", "labels", "ner_labels", "bio_tags", "iob")
 _SPANS = ("spans", "entities", "ents", "annotations")
 _NAMES = (*_TAGS, *_SPANS, "label")
 _KINDS = ("list", "mapping")
 UNITS = ("characters", "utf-16", "bytes")
+OVERLAPS, PIECES = ("reject", "longest"), ("reject", "whole")
 
 
 @dataclass(frozen=True)
@@ -31,15 +39,20 @@ class Options:
     Attributes:
         joiner: What stands between words, where the data has words and no text.
         offsets: What spans count: characters (code points of Unicode), UTF-16 units as JavaScript has them, or bytes.
+        overlaps: Of spans that overlap: "reject" their text, or take the "longest".
+        pieces: Of a span in pieces: "reject" its text, or take the "whole" from its first character to its last.
     """
 
     joiner: str = " "
     offsets: str = "characters"
+    overlaps: str = "reject"
+    pieces: str = "reject"
 
     def __post_init__(self) -> None:
-        if self.offsets not in UNITS:
-            near = did_you_mean(self.offsets, UNITS)
-            raise InputError(f"task_args.offsets is {self.offsets!r}; allowed: {quote_all(UNITS)}.{near}")
+        for name, allowed in (("offsets", UNITS), ("overlaps", OVERLAPS), ("pieces", PIECES)):
+            if (value := getattr(self, name)) not in allowed:
+                near = did_you_mean(value, allowed)
+                raise InputError(f"task_args.{name} is {value!r}; allowed: {quote_all(allowed)}.{near}")
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,11 @@ class Entities(Target):
         """See `Target`: tags beside words, or spans."""
         words = named(columns, ("tokens", "words"), ("list",))
         return bool((words and named(columns, _TAGS, ("list",))) or named(columns, _SPANS, _KINDS))
+
+    def args_for(self, profile: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Target`: what lets texts be used whose spans overlap, or are in pieces (whole, they overlap others)."""
+        wanted = {"pieces": "whole"} if "a span is in pieces" in profile["faults"] else {}
+        return wanted | ({"overlaps": "longest"} if wanted or "spans overlap" in profile["faults"] else {})
 
     def reader(self, asked: Asked) -> "SpanReader":
         """See `Target`."""
@@ -160,7 +178,8 @@ class SpanReader:
         if words is not None and not any(isinstance(item, Mapping | list | tuple) for item in items):
             return self._of_tags(items, words, text, place)
         found = (span_of(item) for item in items)
-        return [placed(text, span, self._options.offsets) for span in found if span is not None]
+        whole = self._options.pieces == "whole"
+        return [placed(text, span, self._options.offsets, whole) for span in found if span is not None]
 
     def _of_tags(self, items: Sequence[Any], words: Sequence[str], text: str, place: str) -> list[Span]:
         if len(items) != len(words):
@@ -180,12 +199,14 @@ class SpanReader:
     def _checked(self, spans: Sequence[Span], text: str, place: str) -> Iterator[Span]:
         """Yields spans under the names that types have; none overlaps another."""
         before = (0, 0, "")
-        for start, end, label in sorted({trimmed(text, span) for span in spans}):
+        own = sorted({trimmed(text, span) for span in spans})
+        for start, end, label in without_overlaps(own) if self._options.overlaps == "longest" else own:
             name, reason = self._one.read(self._codes.get(label, label), place)
             if reason or name is None:
                 raise SpanError("a span has no label" if reason == "missing label" else str(reason))
             if start < before[1]:
-                raise SpanError(f"spans overlap ({list(before)} and {[start, end, label]})")
+                both = f"{list(before)} and {[start, end, label]}"
+                raise SpanError(f"spans overlap ({both}; task_args.overlaps: longest keeps the longer)")
             before = (start, end, label)
             yield start, end, name
 

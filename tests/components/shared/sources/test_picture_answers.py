@@ -17,7 +17,7 @@ from components.shared.errors import InputError
 from components.shared.profile.reading import read
 from components.shared.profile.table import task_of
 from components.shared.sources.source import SourceSettings
-from tests.components.shared.sources.test_cases import Files, examples, write, zipped
+from tests.components.shared.sources.test_cases import Files, examples, tarred, write, zipped
 from tests.components.shared.sources.test_trees import picture, tree, voc
 
 SETS, NUMBERS = "image-multi-label-classification", "image-regression"
@@ -177,6 +177,27 @@ def test_tables_in_archives_tell_them(label: str, task: str, tmp_path: Path) -> 
     found, rejected = answers(source, task, **({"label": label} if label else {}))
     assert rejected == []
     assert found == (["0.5", "1.5"] if task == NUMBERS else ['["cat"]', '["cat", "dog"]'])
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred], ids=["zip", "tar"])
+@pytest.mark.parametrize("inside", [True, False], ids=["inside", "beside"])
+def test_archives_are_recognised_by_their_tables(pack: Any, inside: bool, tmp_path: Path) -> None:
+    pictures = tree(*(f"images/{name}" for name in NAMES))
+    sets = lines([{"file_name": f"images/{name}", "tags": CELLS[n % 4]} for n, name in enumerate(NAMES)])
+    numbers = table("path,age", *(f"images/{name},{n / 4}" for n, name in enumerate(NAMES)))
+    classes = table("path,label", *(f"images/{name},{'xy'[n % 2]}" for n, name in enumerate(NAMES)))
+    for told, task, label in ((sets, SETS, "tags"), (numbers, NUMBERS, "age"), (classes, "image-classification", "")):
+        files = {"metadata.jsonl" if told is sets else "labels.csv": told}
+        own = tmp_path / (label or "classes")
+        source = write(own, {"d.zip" if pack is zipped else "d.tar": pack(pictures | (files if inside else {}))})
+        write(own, {} if inside else files)
+        assert task_of(SourceSettings(str(source))) == task
+        if label:
+            assert read(SourceSettings(str(source), task=task)).label == label
+            found, rejected = answers(source, task)
+            assert (len(found), rejected) == (12, [])
+    folders = write(tmp_path / "folders", {"d.tar": pack(tree("cat/0.png", "dog/1.png") | {"ages.csv": numbers})})
+    assert task_of(SourceSettings(str(folders))) == "image-classification"
 
 
 def test_archives_without_such_a_table_are_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from components.shared.errors import InputError
 from components.shared.tasks.strata import NONE
@@ -85,8 +86,10 @@ def test_tags_that_contradict_their_scheme_are_read_as_seqeval_does(tags: list[s
         (None, "missing label"),
         ("", "missing label"),
         (float("nan"), "missing label"),
-        ([[0, 5, "X"], [3, 8, "Y"]], "spans overlap ([0, 5, 'X'] and [4, 7, 'Y'])"),
-        ([[0, 3, "X"], [0, 3, "Y"]], "spans overlap ([0, 3, 'X'] and [0, 3, 'Y'])"),
+        ([[0, 5, "X"], [3, 8, "Y"]],
+         "spans overlap ([0, 5, 'X'] and [4, 7, 'Y']; task_args.overlaps: longest keeps the longer)"),
+        ([[0, 3, "X"], [0, 3, "Y"]],
+         "spans overlap ([0, 3, 'X'] and [0, 3, 'Y']; task_args.overlaps: longest keeps the longer)"),
         ([[3, 4, "X"]], "a span is empty (3 to 4)"),
         ([[5, 2, "X"]], "a span is empty (5 to 2)"),
         ([[0, 99, "X"]], f"a span leaves the text (0 to 99; the text has {len(TEXT)} characters)"),
@@ -240,6 +243,35 @@ def test_a_long_text_is_read_in_windows_that_answer_for_each_word_once(
     assert {text.index(f"w{n}", 0) for n in (0, 50, 99)} <= {s + (text[s] == " ") for s in found}
     encoder.save(tmp_path)
     assert '"stride"' in (tmp_path / "tokenizer.json").read_text()
+
+
+@pytest.mark.parametrize("kind", ["sentences", "bytes"])
+def test_entities_within_a_sentence_without_blanks_are_reached(kind: str, tmp_path: Path) -> None:
+    """Where a tokenizer takes all up to the next blank for a word, as sentencepiece's do, each token is one."""
+    folder = folder_of("bytes", tmp_path)
+    if kind == "sentences":
+        pieces = [("<unk>", 0.0), *((piece, -1.0) for piece in ("▁", "ผม", "ไป", "กรุงเทพ", "我在", "北京", "a", "b"))]
+        tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0))
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+        tokenizer.save(str(folder / "tokenizer.json"))
+    encoder = TokenEncoder(folder, 64, {"labels": ["A", "B"]})
+    for text, place in (("ผมไปกรุงเทพ", "กรุงเทพ"), ("a 我在北京 b", "北京")):
+        start = text.index(place)
+        spans = [(start, start + len(place), "A")]
+        assert decoded(encoder, text, spans) == spans
+    assert encoder.told() == []
+    words = [("a bab ab"[a:b]) for a, b in words_of(encoder, "a bab ab")]
+    assert [word.strip() for word in words] == ["a", "bab", "ab"]  # elsewhere a word stays one
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_entities_that_no_word_makes_up_are_counted_and_told(kind: str, tmp_path: Path) -> None:
+    encoder = TokenEncoder(folder_of(kind, tmp_path), 24, {"labels": ["A", "B"]})
+    answers = pa.array([[{"start": 0, "end": 3, "label": "A"}, {"start": 6, "end": 9, "label": "B"}]] * 3)
+    encoder.encode([["Tokyo won"] * 3], answers)
+    [sentence] = encoder.told()
+    assert sentence.startswith("3 of 6 entities (50.0%) begin or end within")
+    assert "such as 'Tok' in 'Tokyo': no model" in sentence
 
 
 @settings(max_examples=60, deadline=None)

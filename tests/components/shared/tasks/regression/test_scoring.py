@@ -118,7 +118,7 @@ def test_gate_compares_with_a_champion_in_the_metrics_unit() -> None:
                "difference": {"examples": 400}}  # fmt: skip
     told = gate.decide(content, gate.rules_of({"metric": "rmse", "min_gain": 1.0}, TASK), TASK)
     assert told.verdict == gate.PROMOTE
-    assert told.reasons[0].startswith("It is better than the champion: root mean squared error 4 against 8 of version")
+    assert told.reasons[0].startswith("It is better than the champion: root mean squared error 4.000 against 8.000 of ")
     fallen = gate.decide(content, gate.rules_of({"metric": "rmse", "max_slice_drop": 0.1}, TASK), TASK)
     assert "The Pearson correlation of slice 'c = v' fell from 0.900 to 0.700" in fallen.reasons[0]
 

@@ -62,7 +62,9 @@ def test_the_text_with_most_errors_comes_first() -> None:
     assert SCORING.worst(statistics)[:3].tolist() == [1, 2, 1]
     assert np.isnan(SCORING.worst(statistics)[3])
     shown = SCORING.view(statistics, 1, SPEC)
-    assert shown.said == [("found", "LOC 3–8"), ("but marked", "LOC 3–9, LOC 12–20")]
+    lacking = [("LOC", 0, 3, 9), ("LOC", 0, 12, 20)]
+    assert shown.said == [("found", [("LOC", 0, 3, 8)]), ("but marked", lacking)]
+    assert list(shown.marks) == [(0, (3, 9), "right"), (0, (12, 20), "right"), (0, (3, 8), "found")]
 
 
 def test_what_a_champion_finds_of_a_type_that_is_gone_is_wrong() -> None:
