@@ -222,7 +222,7 @@ class Checkpoints:
             path = folder / file.name
             for _ in range(1 if self.is_local else 2):  # what was damaged on its way is fetched once more
                 path.unlink(missing_ok=True)
-                storage.bring_all([(f"{self.place}/{file.name}", path)])
+                storage.bring_all([(f"{self.place}/{file.name}", path)], verified=True)
                 if sha256(path) == file.sha256:
                     break
             else:

@@ -157,18 +157,19 @@ def write_whole(uri: str, content: bytes) -> None:
     publish(written, path)
 
 
-def bring_all(wanted: Iterable[tuple[str, Path]]) -> None:
+def bring_all(wanted: Iterable[tuple[str, Path]], verified: bool = False) -> None:
     """Brings files here: from S3, many at a time; or as hard links (a copy where the disk is another): a second name.
 
     Args:
         wanted: Address and path of each.
+        verified: Whether who asks compares them with digests that were kept elsewhere.
 
     Raises:
         InputError: There is no such file, or it may not be read.
         ServiceError: The store did not answer.
     """
     pairs = list(wanted)
-    objects.download(pair for pair in pairs if is_s3(pair[0]))
+    objects.download((pair for pair in pairs if is_s3(pair[0])), verified)
     for uri, path in pairs:
         if not is_s3(uri):
             path.parent.mkdir(parents=True, exist_ok=True)
