@@ -28,6 +28,7 @@ from components.shared.errors import InputError, TooLargeError
 from components.shared.process.stopping import RETRY
 from tests.backbones import make_text_backbone
 from tests.cases import SETTINGS
+from tests.disks import small_disk
 from tests.faults.proxy import Faults
 
 pytestmark = pytest.mark.faults
@@ -300,6 +301,32 @@ def test_told_to_stop_it_says_try_again_and_goes_on(
     assert runs.run() == 0, runs.log.read_text()
     assert ("goes on after step" in runs.log.read_text()) == (moment != "warm-up")
     assert runs.digest() == runs.unbroken()
+
+
+@pytest.mark.case(4)
+def test_a_full_disk_at_a_checkpoint_leaves_those_before_it_whole(
+    features: Path, backbone: Path, tmp_path: Path
+) -> None:
+    runs = Runs(tmp_path, features, backbone, strategy="full")
+    expected = runs.unbroken()
+    with small_disk(tmp_path / "disk", "64m") as disk:
+        runs.environment[CHECKPOINTS] = str(disk)
+        assert runs.run(hook=KillAfter(0.01, 30)) == -signal.SIGKILL
+        (place,) = disk.iterdir()
+        before = Checkpoints(str(place), tmp_path / "scratch").newest(tmp_path / "before")
+        room = os.statvfs(disk)
+        (disk / "full").write_bytes(bytes(room.f_bavail * room.f_bsize))
+        assert runs.run() == 1, runs.log.read_text()
+        told = runs.log.read_text()
+        assert f"graft: failure: The checkpoint could not be written to {place}: No space left on device" in told
+        assert "Those before it are whole" in told
+        assert "Traceback" not in told
+        assert Checkpoints(str(place), tmp_path / "scratch").newest(tmp_path / "after") == before
+        assert not (tmp_path / "model").exists()
+        (disk / "full").unlink()
+        assert runs.run() == 0, runs.log.read_text()
+    assert f"{before.told['seconds']:.0f} s of work" in runs.log.read_text()
+    assert runs.digest() == expected
 
 
 @pytest.mark.case(7)
