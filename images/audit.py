@@ -2,10 +2,10 @@
 
     python images/audit.py [--advisories PATH …] [--lock requirements.lock]
 
-Advisories are files of the OSV format (https://ossf.github.io/osv-schema): one record or a list in a JSON file, a folder
-of such files, or a zip of them, as osv.dev exports all of PyPI's (all.zip: bring that file to where this runs). Without
-any, `advisories.json` beside this file is asked: the few that touch what `SECURITY.md` promises, as of its date. It
-cannot tell what was found since; a database can. Exit code 1: something was found.
+Advisories are files of the OSV format (https://ossf.github.io/osv-schema): one record or a list in a JSON file, a
+folder of such files, or a zip of them, as osv.dev exports all of PyPI's (all.zip: bring that file to where this runs).
+Without any, `advisories.json` beside this file is asked: the few that touch what `SECURITY.md` promises, as of its
+date. It cannot tell what was found since; a database can. Exit code 1: something was found.
 """
 
 import argparse

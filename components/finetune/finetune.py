@@ -28,7 +28,8 @@ from components.shared.artifacts.cache import content_of
 from components.shared.artifacts.checkpoints import Checkpoints, place_of
 from components.shared.artifacts.producer import producer_of
 from components.shared.artifacts.resume import STEPS
-from components.shared.errors import ServiceError, TooLargeError
+from components.shared.errors import TooLargeError
+from components.shared.process.locks import HeldError
 from components.shared.process.step import tell
 
 
@@ -87,7 +88,7 @@ def _held(place: str) -> Iterator[str]:
             steps = os.environ.get(STEPS, "")
             try:
                 stack.enter_context(Checkpoints(place, Path()).held(Path(steps).parent.name if steps else ""))
-            except ServiceError as error:
+            except HeldError as error:
                 tell(f"no checkpoints are kept: {error}")
                 place = ""
         yield place

@@ -3,10 +3,12 @@
 Steps run in processes of their own, forked from one that has imported torch, so that each begins at once.
 """
 
+import contextlib
 import json
 import multiprocessing
 import os
 import random
+import re
 import signal
 import tempfile
 import threading
@@ -303,9 +305,35 @@ def test_told_to_stop_it_says_try_again_and_goes_on(
     assert runs.digest() == runs.unbroken()
 
 
+class FillDisk:
+    """Fills a disk after the training has begun: the fifth time that it could write a checkpoint."""
+
+    def __init__(self, disk: Path) -> None:
+        self.disk = disk
+
+    def __call__(self) -> None:
+        look, looks = Journal.look, []
+
+        def look_and_fill(*arguments: Any) -> None:
+            looks.append(True)
+            if len(looks) == 5:
+                fill(self.disk)
+            look(*arguments)
+
+        Journal.look = look_and_fill  # type: ignore[method-assign]
+
+
+def fill(disk: Path) -> None:
+    """Leaves not a byte, also where what fills it has been there and files were removed since."""
+    with contextlib.suppress(OSError), (disk / "full").open("ab", buffering=0) as file:
+        while file.write(bytes(1 << 12)):
+            pass
+
+
 @pytest.mark.case(4)
+@pytest.mark.parametrize("moment", ["start", "training"])
 def test_a_full_disk_at_a_checkpoint_leaves_those_before_it_whole(
-    features: Path, backbone: Path, tmp_path: Path
+    features: Path, backbone: Path, tmp_path: Path, moment: str
 ) -> None:
     runs = Runs(tmp_path, features, backbone, strategy="full")
     expected = runs.unbroken()
@@ -314,18 +342,23 @@ def test_a_full_disk_at_a_checkpoint_leaves_those_before_it_whole(
         assert runs.run(hook=KillAfter(0.01, 30)) == -signal.SIGKILL
         (place,) = disk.iterdir()
         before = Checkpoints(str(place), tmp_path / "scratch").newest(tmp_path / "before")
-        room = os.statvfs(disk)
-        (disk / "full").write_bytes(bytes(room.f_bavail * room.f_bsize))
-        assert runs.run() == 1, runs.log.read_text()
+        killed = set(place.glob(".*"))  # what was being written as the first one was killed
+        if moment == "start":
+            fill(disk)
+        assert runs.run(hook=FillDisk(disk)) == 1, runs.log.read_text()
         told = runs.log.read_text()
-        assert f"graft: failure: The checkpoint could not be written to {place}: No space left on device" in told
+        assert re.search(
+            f"graft: failure: The checkpoint could not be written to {place}.*No space left on device", told
+        )
         assert "Those before it are whole" in told
         assert "Traceback" not in told
-        assert Checkpoints(str(place), tmp_path / "scratch").newest(tmp_path / "after") == before
-        assert not (tmp_path / "model").exists()
+        after = Checkpoints(str(place), tmp_path / "scratch").newest(tmp_path / "after")
+        assert after == before if moment == "start" else after.number > before.number
+        assert set(place.glob(".*")) == killed, "nothing half-written is left"
+        assert not (tmp_path / "model/manifest.json").exists()
         (disk / "full").unlink()
         assert runs.run() == 0, runs.log.read_text()
-    assert f"{before.told['seconds']:.0f} s of work" in runs.log.read_text()
+    assert f"{after.told['seconds']:.0f} s of work" in runs.log.read_text()
     assert runs.digest() == expected
 
 

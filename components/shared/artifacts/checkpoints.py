@@ -23,7 +23,7 @@ from components.shared.artifacts.artifact import sha256
 from components.shared.artifacts.durable import publish
 from components.shared.errors import InputError, ServiceError
 from components.shared.process import locks
-from components.shared.storage import objects, storage
+from components.shared.storage import objects, s3, storage
 
 CHECKPOINTS = "GRAFT_CHECKPOINTS"
 """The variable that names where checkpoints go, a folder or `s3://bucket/prefix`, if no setting does."""
@@ -96,7 +96,8 @@ class Checkpoints:
 
         Raises:
             InputError: There can be no such folder.
-            ServiceError: Another process holds it.
+            HeldError: Another process holds it.
+            ServiceError: The disk is full.
         """
         if not self.is_local:
             yield
@@ -110,7 +111,10 @@ class Checkpoints:
                 "can be written to: checkpoint.uri."
             ) from error
         with locks.held(folder / LOCK, doing="training the same"):
-            storage.write_whole(str(folder / RUN), json.dumps({"run": run}).encode())
+            try:
+                storage.write_whole(str(folder / RUN), json.dumps({"run": run}).encode())
+            except OSError as error:
+                raise self.not_written(error) from error
             yield
 
     def newest(self, folder: Path) -> Checkpoint | None:
@@ -171,11 +175,7 @@ class Checkpoints:
             manifest = json.dumps({**body, "digest": _digest(body)})
             storage.write_whole(f"{self.place}/{name}", manifest.encode())
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise ServiceError(
-                f"The checkpoint could not be written to {self.place}: {reason}. Those before it are whole: with room "
-                "there (or checkpoint.uri elsewhere), the same run again goes on from them."
-            ) from error
+            raise self.not_written(error) from error
         finally:
             for path in written.values():
                 path.unlink(missing_ok=True)
@@ -183,6 +183,13 @@ class Checkpoints:
         self._known.append(Checkpoint(number, name, told, everything))
         self._prune()
         return everything
+
+    def not_written(self, error: OSError) -> ServiceError:
+        """Returns what a full disk, or another fault of it, comes to."""
+        return ServiceError(
+            f"The checkpoint could not be written to {self.place}: {error.strerror or error}. Those before it are "
+            "whole: with room there (or checkpoint.uri elsewhere), the same run again goes on from them."
+        )
 
     def remove(self) -> None:
         """Removes them all, as they are no longer needed; what cannot be removed is told, and no failure."""
@@ -297,7 +304,7 @@ def place_of(uri: str, work: str, producer: str) -> str:
 def _below(beginning: str) -> list[str]:
     """Returns the addresses of the files in all folders whose path begins so."""
     if storage.is_s3(beginning):
-        bucket = objects.s3.split(beginning)[0]
+        bucket = s3.split(beginning)[0]
         return [f"s3://{bucket}/{item['Key']}" for item in objects.listed(beginning)]
     parent, name = Path(beginning).parent, Path(beginning).name
     return [str(file) for folder in parent.glob(f"{name}*") if folder.is_dir() for file in folder.iterdir()]
