@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+import components.finetune.finetune as finetune_module
 from components.finetune.finetune import finetune
 from components.finetune.journal import Journal
 from components.finetune.settings import FinetuneSettings
@@ -33,6 +34,7 @@ from tests.cases import SETTINGS
 from tests.disks import small_disk
 from tests.faults.proxy import Faults
 
+work = finetune_module._finetune
 pytestmark = pytest.mark.faults
 
 EVERY_STEP = 1e-6  # minutes
@@ -66,6 +68,7 @@ class Runs:
         self.folder, self.features, self.log = folder, features, folder / "log.txt"
         self.settings = {"backbone": str(backbone), **NUMBERS, **settings}
         self.environment = {CHECKPOINTS: str(folder / "checkpoints")}
+        self.most = 100  # seconds of an attempt
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(self, name: str = "model", hook: Hook | None = None, **environment: str) -> Any:
@@ -76,7 +79,7 @@ class Runs:
 
     def run(self, name: str = "model", hook: Hook | None = None, **environment: str) -> int | None:
         process = self.start(name, hook, **environment)
-        process.join(100)
+        process.join(self.most)
         assert not process.is_alive()
         return process.exitcode
 
@@ -439,6 +442,48 @@ def test_out_of_memory_the_same_batch_is_computed_in_parts(
         if name.endswith("key.bias"):
             continue  # softmax does not see it: its gradient is 0 but for rounding, which Adam makes large
         np.testing.assert_allclose(parts[name], weight, atol=1e-4, err_msg=name)
+
+
+def scarce(*arguments: Any) -> Any:
+    """Does the step's work in a process of several, with room for so many examples of a batch as `ROOM` says."""
+    import torch
+
+    from components.shared.backbones.network import Network
+
+    forward, room = Network.forward, int(os.environ["ROOM"])
+
+    def in_little_room(network: Any, **batch: Any) -> Any:
+        if network.training and torch.distributed.get_rank() and len(next(iter(batch.values()))) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return forward(network, **batch)
+
+    Network.forward = in_little_room  # type: ignore[method-assign]
+    return work(*arguments)
+
+
+def work_in_little_room() -> None:
+    finetune_module._finetune = scarce
+
+
+@pytest.mark.case(15)
+def test_of_several_processes_all_take_smaller_parts_when_one_is_out_of_memory(features: Path, tmp_path: Path) -> None:
+    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    backbone = make_text_backbone("bert", tmp_path / "b", **still)
+    runs = Runs(tmp_path / "runs", features, backbone, strategy="full", epochs=2, checkpoint_minutes=60.0)
+    two, runs.most = {"GRAFT_PROCESSES": "2"}, 300  # each launch imports torch in two processes
+    assert runs.run("whole", work_in_little_room, ROOM="16", **two) == 0, runs.log.read_text()
+    assert "out of memory" not in runs.log.read_text()
+    assert runs.run("parts", work_in_little_room, ROOM="4", **two) == 0, runs.log.read_text()
+    told = runs.log.read_text()
+    assert "out of memory in one of 2 processes: they begin anew, and take batches in 2 parts" in told
+    assert "in 4 parts" not in told, "4 of 16 examples fit, of two processes 8"
+    told = [json.loads((runs.folder / name / "notes/history.json").read_text()) for name in ("whole", "parts")]
+    whole, parts = ([entry["loss"] for entry in each["steps"]] for each in told)
+    np.testing.assert_allclose(parts, whole, atol=1e-4)
+    runs.settings["batch_size"] = 4
+    assert runs.run("none", work_in_little_room, ROOM="0", **two) == TooLargeError.exit_code == 4
+    assert "Memory does not suffice to train on 2 examples at once" in runs.log.read_text()
+    assert not (runs.folder / "none").exists()
 
 
 @pytest.mark.case(15)

@@ -85,6 +85,7 @@ def test_away_while_training_opens_its_run(
     client = tracking.client()
     run = client.get_run(report.run_id)
     assert run.info.status == "FINISHED"
+    assert 0.05 < run.data.metrics["system/peak_memory_gib"] < 64
     for name in run.data.metrics:
         steps = [entry.step for entry in client.get_metric_history(report.run_id, name)]
         assert len(steps) == len(set(steps)), name
