@@ -51,7 +51,7 @@ def test_graft_knows_the_command(command: str, monkeypatch: pytest.MonkeyPatch) 
 def test_a_quick_command_runs(command: str, tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     words = shlex.split(command)
-    start = [sys.executable, "-m", "pipelines.command.cli"] if words[0] == "graft" else [sys.executable]
+    start = [quick_python(), "-m", "pipelines.command.cli"] if words[0] == "graft" else [quick_python()]
     done = subprocess.run([*start, *words[1:]], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout
 

@@ -333,7 +333,7 @@ class Trial:
             is_apart = self._group.size > 1 and number + 1 < len(parts)
             with self._forward.no_sync() if is_apart else contextlib.nullcontext():
                 total, count = self._shared(part, np.random.default_rng((*seeds, number)))
-                total.backward()
+                total.backward()  # type: ignore[no-untyped-call]
             totals.append(total.detach())
             counts.append(count.detach())
         count = self._group.total(torch.stack(counts).sum()).clamp(min=1) / self._group.size
