@@ -19,9 +19,11 @@ from components.shared.artifacts.artifact import open_artifact
 from components.shared.artifacts.features import FeatureSplit
 from components.shared.backbones.head import Encoded
 from components.shared.errors import InputError
-from tests.cases import ARCHITECTURES, FAMILIES, SETTINGS, Case, inputs_of, make_case, sample_snapshot
+from tests.cases import ARCHITECTURES, FAMILIES, Case, inputs_of, make_case, sample_snapshot
+from tests.cases import SETTINGS as FEW_AT_ONCE
 from tests.heads import head_for
 
+SETTINGS = {**FEW_AT_ONCE, "batch_size": 32}  # a step of so tiny a network takes the same time
 Make = Callable[[tuple[str, str, str]], Case]
 Train = Callable[[tuple[str, str, str], str], Path]
 
