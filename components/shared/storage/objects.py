@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.shared.artifacts.durable import publish
+from components.shared.artifacts.durable import sync
 from components.shared.errors import InputError
 from components.shared.storage import s3
 from components.shared.storage.prefetch import map_ahead
@@ -62,7 +62,8 @@ def download(wanted: Iterable[tuple[str, Path]], verified: bool = False) -> None
     try:
         for part in map_ahead(functools.partial(_fetch, verified), ranges, s3.THREADS, lambda _: _PIECE):
             if part.end == part.size:  # they come in order: the last one ends the file
-                publish(part.partial, part.path)
+                part.partial.replace(part.path)
+        sync({path.parent for _, path in pairs})
     finally:
         for _, path in pairs:
             _partial(path).unlink(missing_ok=True)
@@ -90,6 +91,7 @@ def _fetch(verified: bool, part: _Range) -> _Range:
         is_compared = part.start == 0 and part.end == part.size and not verified
         seen: list[str] = []
         s3.call(part.uri, lambda: _stream(part, _MD5.fullmatch(part.etag) if is_compared else None, seen))
+    sync([part.partial])  # here, that nobody waits for the disk one file after the other
     return part
 
 
