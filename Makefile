@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: setup demo demo-images demo-retrain images test test-containers test-environment test-faults sbom lint lock clean
+.PHONY: setup demo demo-images demo-retrain images test test-containers test-environment test-faults sbom audit lint lock clean
 
 setup: $(VENV)/.ready
 
@@ -69,6 +69,11 @@ images:
 # What the images hold, as bills of materials in sbom/: scanners read them.
 sbom:
 	@$(PYTHON) images/sbom.py
+
+# The lock against known faults, without a network: those that images/advisories.json tells, or an export of osv.dev.
+#   ADVISORIES=all.zip make audit
+audit: setup
+	@$(BIN)/python images/audit.py $(if $(ADVISORIES),--advisories $(ADVISORIES))
 
 # The images, the steps' tests inside of them, and whole runs with every step in its container.
 test-containers: setup

@@ -50,9 +50,28 @@ def load() -> None:
                 importlib.import_module(found.name)
     for name in LATE:
         importlib.import_module(name)
+    _warm()
     assert threading.active_count() == 1, threading.enumerate()  # a fork has one, too
     gc.collect()
     gc.freeze()
+
+
+def _warm() -> None:
+    """Does what each process would do once: templates, patterns and tables are compiled, packages looked through."""
+    import sqlalchemy.orm
+    from mlflow.utils import requirements_utils
+    from transformers import conversion_mapping
+
+    from components.evaluate.page import report
+    from components.shared import tasks
+
+    for name in tasks.names():
+        environment = report._environment(tasks.get(name))
+        for template in environment.list_templates(["j2"]):
+            environment.get_template(template)
+    sqlalchemy.orm.configure_mappers()
+    requirements_utils._init_packages_to_modules_map()
+    conversion_mapping.get_checkpoint_conversion_mapping("bert")
 
 
 def take_stores_from(store: Path) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines.cluster.compilation import compile_pipeline
+from pipelines.cluster.deployment import load_deployment
 from pipelines.command.cli import parser
 from pipelines.jobs.job import load_job
 
@@ -45,6 +47,24 @@ def test_a_deployment_begins_with_a_command_that_compiles_for_it(
     arguments.output = tmp_path / "pipeline.yaml"
     arguments.act(arguments)
     assert len(list(yaml.safe_load_all(arguments.output.read_text()))) == 2  # the pipeline's spec and the platform's
+
+
+def test_the_policy_closes_the_pods_of_every_step_of_the_example(tmp_path: Path) -> None:
+    """It takes them by the deployment's labels, and what has a volume at /tmp: which every step has there."""
+    (rule,) = yaml.safe_load((ROOT / "examples/policies/closed-pods.yaml").read_text())["spec"]["rules"]
+    (taken,) = rule["match"]["any"]
+    deployment = load_deployment(ROOT / "examples/deployment.yaml")
+    compile_pipeline(load_job(EXAMPLES[0]), tmp_path / "pipeline.yaml", deployment)
+    _, platform = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())
+    pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert len(pods) >= 7
+    assert taken["resources"]["namespaces"] == [deployment.kubeflow.namespace]
+    for pod in pods.values():
+        assert taken["resources"]["selector"]["matchLabels"].items() <= pod["podMetadata"]["labels"].items()
+        assert rule["preconditions"]["all"][0]["key"] in [each["mountPath"] for each in pod["emptyDirMounts"]]
+    (main,) = rule["mutate"]["patchStrategicMerge"]["spec"]["containers"]
+    assert main["(name)"] == "main"
+    assert main["securityContext"]["readOnlyRootFilesystem"] is True
 
 
 def command_of(path: Path) -> argparse.Namespace:

@@ -13,6 +13,7 @@ import pytest
 
 from pipelines.command.cli import parser
 from pipelines.jobs.job import load_job
+from tests.pythons import quick_python
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -50,7 +51,7 @@ def test_graft_knows_the_command(command: str, monkeypatch: pytest.MonkeyPatch) 
 def test_a_quick_command_runs(command: str, tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     words = shlex.split(command)
-    start = [sys.executable, "-m", "pipelines.command.cli"] if words[0] == "graft" else [sys.executable]
+    start = [quick_python(), "-m", "pipelines.command.cli"] if words[0] == "graft" else [quick_python()]
     done = subprocess.run([*start, *words[1:]], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout
 
@@ -65,7 +66,11 @@ def test_the_walk_through_your_own_data_runs(tmp_path: Path, backbone: Path) -> 
     """With a tiny backbone in the place of MiniLM, where `make demo` lays it and `graft init` finds it."""
     shutil.copytree(backbone, tmp_path / ".graft/demo/minilm")
     script = WALK.replace(". .venv/bin/activate\n", "")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    (tmp_path / "bin").mkdir()
+    graft = tmp_path / "bin/graft"  # as the installed one, with its imports done
+    graft.write_text(f'#!/bin/sh\nexec {quick_python()} -m pipelines.command.cli "$@"\n')
+    graft.chmod(0o755)
+    path = os.pathsep.join([str(graft.parent), str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=tmp_path,

@@ -63,12 +63,13 @@ class Curves:
             print(f"graft: MLflow did not take the end of run {self.run_id}: {told}", flush=True)
 
     def _open(self, experiment: str, parameters: Mapping[str, Any], output: Path | None) -> None:
+        from mlflow.entities import Param
+
         client = tracking.client()
         with tracking.explained("opening a run"):
             self.run_id = runs.open_run(client, experiment, output)
             try:
-                for name, value in parameters.items():
-                    client.log_param(self.run_id, name, value)
+                client.log_batch(self.run_id, params=[Param(name, str(value)) for name, value in parameters.items()])
             except BaseException as error:
                 self.__exit__(type(error), error, None)
                 raise

@@ -26,8 +26,10 @@ from components.shared.artifacts.artifact import open_artifact, write_artifact
 from components.shared.artifacts.cache import Work as Content
 from components.shared.artifacts.cache import content_of
 from components.shared.artifacts.checkpoints import Checkpoints, place_of
+from components.shared.artifacts.producer import producer_of
 from components.shared.artifacts.resume import STEPS
-from components.shared.errors import ServiceError, TooLargeError
+from components.shared.errors import TooLargeError
+from components.shared.process.locks import HeldError
 from components.shared.process.step import tell
 
 
@@ -66,15 +68,16 @@ def finetune(features: Path, model: Path, settings: FinetuneSettings, snapshot: 
 
 def _place(features: Path, model: Path, settings: FinetuneSettings, snapshot: Path | None, count: int) -> str:
     """Returns where the checkpoints of this training are, known by all that what is learned depends on; "": none."""
-    if not place_of(settings.checkpoint_uri, "any"):
+    if not place_of(settings.checkpoint_uri, "any", "one"):
         return ""
     sources = {"features": features} | ({"snapshot": snapshot} if snapshot else {})
     work = Content("finetune", sources, ("model", model), "", settings, weights=True, report=FinetuneReport)
     content = content_of(work)
     if content is None:
         return ""
-    told = json.dumps({**content, "processes": count}, sort_keys=True)
-    return place_of(settings.checkpoint_uri, hashlib.sha256(told.encode()).hexdigest())
+    producer = content.pop("producer")
+    keys = [json.dumps(told, sort_keys=True) for told in ({**content, "processes": count}, producer)]
+    return place_of(settings.checkpoint_uri, *(hashlib.sha256(key.encode()).hexdigest() for key in keys))
 
 
 @contextlib.contextmanager
@@ -85,7 +88,7 @@ def _held(place: str) -> Iterator[str]:
             steps = os.environ.get(STEPS, "")
             try:
                 stack.enter_context(Checkpoints(place, Path()).held(Path(steps).parent.name if steps else ""))
-            except ServiceError as error:
+            except HeldError as error:
                 tell(f"no checkpoints are kept: {error}")
                 place = ""
         yield place
@@ -95,7 +98,7 @@ def _finetune(
     scratch: Path, features: Path, model: Path, settings: FinetuneSettings, snapshot: Path | None, place: str
 ) -> FinetuneReport:
     """Does the step's work, alone or as one of several processes, of which the first writes."""
-    store = Checkpoints(place, scratch / "checkpoint") if place else None
+    store = Checkpoints(place, scratch / "checkpoint", producer_of("finetune")) if place else None
     journal = Journal(store, scratch, settings.checkpoint_minutes)
     source = open_artifact(features, "features")
     raw = raw_of(source, snapshot, settings, scratch)

@@ -216,7 +216,9 @@ class Journal:
                 for name, (_, tensors) in new.items():
                     save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, written[name])
             except SafetensorError as error:  # has no number of the operating system's
-                raise OSError(str(error)) from error
+                for path in written.values():
+                    path.unlink(missing_ok=True)
+                raise store.not_written(OSError(str(error))) from error
             files = store.add(told, written, kept)
         except BaseException as error:
             self._fault = error

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from components.finetune import parallel
 from components.finetune.batches import LEAST
 from components.shared.errors import TooLargeError
 from components.shared.process.step import tell
@@ -27,9 +28,10 @@ class Sizes:
     """
 
     def __init__(self, batch: int, network: nn.Module) -> None:
-        self.batch = self.learned = batch
+        self.batch = batch
         norms = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
-        self._least = LEAST if norms else 1  # a batch norm takes no batch of one
+        self._least = parallel.group().size * (LEAST if norms else 1)  # a batch norm takes no batch of one
+        self.learned = max(self._least, batch // parallel.parts()) if parallel.parts() > 1 else batch
 
     def told(self) -> dict[str, int]:
         """Returns what `restore` takes."""
@@ -37,7 +39,7 @@ class Sizes:
 
     def restore(self, told: dict[str, int]) -> None:
         """Takes the sizes that were found before."""
-        self.learned = told["learned"]
+        self.learned = min(self.learned, told["learned"])
 
     def parts(self, indices: np.ndarray, size: int) -> list[np.ndarray]:
         """Returns a batch in parts of about this size, none smaller than it may be."""
@@ -55,11 +57,14 @@ class Sizes:
 
         Raises:
             TooLargeError: Not even the fewest fit.
+            SmallerError: So many do not fit, and other processes wait.
         """
         while True:
             if (result := _tried(learn, self.learned)) is not None:
                 return result
-            if self.learned <= self._least or not alone:
+            if self.learned > self._least and not alone:
+                raise parallel.SmallerError(f"Memory does not suffice for {self.learned} examples at once.")
+            if self.learned <= self._least:
                 count = "one example" if self.learned == 1 else f"{self.learned} examples"
                 raise TooLargeError(
                     f"Memory does not suffice to train on {count} at once. Set a smaller training.max_length or "

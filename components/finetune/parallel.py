@@ -19,11 +19,17 @@ import torch.distributed as dist
 from torch import Tensor
 
 from components.shared.errors import GraftError, InputError, ServiceError, TooLargeError
+from components.shared.process.step import tell
 from components.shared.process.stopping import PreemptedError
 
 PROCESSES = "GRAFT_PROCESSES"
 """Environment variable: how many processes train, where it is not one a visible GPU (tests; fewer than there are)."""
+_PARTS = "GRAFT_PARTS"
 _FAILURE = "failure.json"
+
+
+class SmallerError(TooLargeError):
+    """A batch did not fit into one process' memory, and could be learned from in smaller parts."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +103,16 @@ def processes() -> int:
     return int(told) if told else max(1, torch.cuda.device_count())
 
 
+def parts() -> int:
+    """Returns in how many parts, at least, the processes learn from a batch: as an earlier launch of them found."""
+    return int(os.environ.get(_PARTS, "") or 1)
+
+
 def launch(work: Callable[..., Any], count: int, *arguments: Any) -> Any:
     """Runs a function in so many processes that train together; returns what the first one returns.
+
+    Where memory does not suffice for their shares of a batch, they are launched anew, and compute it in parts: those
+    that wait for the one that failed cannot be told.
 
     Args:
         work: Takes a scratch folder that all of them share, and the arguments.
@@ -109,6 +123,18 @@ def launch(work: Callable[..., Any], count: int, *arguments: Any) -> Any:
         InputError: One of them raised it.
         ServiceError: One of them raised it, or died.
     """
+    try:
+        while True:
+            try:
+                return _launched(work, count, *arguments)
+            except SmallerError:
+                os.environ[_PARTS] = str(2 * parts())
+                tell(f"out of memory in one of {count} processes: they begin anew, and take batches in {parts()} parts")
+    finally:
+        os.environ.pop(_PARTS, None)
+
+
+def _launched(work: Callable[..., Any], count: int, *arguments: Any) -> Any:
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -136,7 +162,7 @@ def _worker(work: Callable[..., Any], scratch: Path, *arguments: Any) -> Any:
         return work(scratch, *arguments)
     except GraftError as error:
         partial = scratch / f"{_FAILURE}.{dist.get_rank()}"
-        partial.write_text(json.dumps({"code": error.exit_code, "message": str(error)}), "utf-8")
+        partial.write_text(json.dumps(_words(error)), "utf-8")
         partial.replace(scratch / _FAILURE)
         raise SystemExit(error.exit_code) from None
     finally:
@@ -153,4 +179,8 @@ def _told(file: Path, error: Exception) -> GraftError:
         return ServiceError(f"A process that trained died: {str(error)[-800:]}. Look at its log above.")
     told = json.loads(file.read_text("utf-8"))
     kinds = {kind.exit_code: kind for kind in (InputError, ServiceError, TooLargeError)}
-    return kinds[told["code"]](told["message"])
+    return (SmallerError if told["again"] else kinds[told["code"]])(told["message"])
+
+
+def _words(error: GraftError) -> dict[str, Any]:
+    return {"code": error.exit_code, "message": str(error), "again": isinstance(error, SmallerError)}

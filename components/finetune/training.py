@@ -325,14 +325,19 @@ class Trial:
         return self._sizes.learning(learn, alone=self._group.size == 1)
 
     def _accumulated(self, parts: list[np.ndarray], seeds: tuple[int, ...]) -> Tensor:
-        """Adds up the gradients of a batch's parts: their sums, divided in the end by what was counted in all."""
+        """Adds up the gradients of a batch's parts: their sums, divided in the end by what was counted in all.
+
+        Several processes take the mean of theirs with the last part.
+        """
         totals, counts = [], []
         for number, part in enumerate(parts):
-            total, count = self._sums(part, np.random.default_rng((*seeds, number)))
-            total.backward()  # type: ignore[no-untyped-call]
+            is_apart = self._group.size > 1 and number + 1 < len(parts)
+            with self._forward.no_sync() if is_apart else contextlib.nullcontext():
+                total, count = self._shared(part, np.random.default_rng((*seeds, number)))
+                total.backward()  # type: ignore[no-untyped-call]
             totals.append(total.detach())
             counts.append(count.detach())
-        count = torch.stack(counts).sum().clamp(min=1)
+        count = self._group.total(torch.stack(counts).sum()).clamp(min=1) / self._group.size
         for parameter in self.network.parameters():
             if parameter.grad is not None:
                 parameter.grad.div_(count)
@@ -340,12 +345,14 @@ class Trial:
 
     def _loss(self, indices: np.ndarray, draw: np.random.Generator) -> Tensor:
         """Returns a batch's mean loss; with several processes that of a share, so that their mean is the batch's."""
+        total, count = self._shared(indices, draw)
+        return self._group.size * total / self._group.total(count).clamp(min=1)
+
+    def _shared(self, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Returns what `_sums` does, of this process' share of some examples; 0 and 0, if it has none."""
         mine = self._group.share(indices.reshape(-1, self.rows)).ravel()
         total, count = self._sums(mine if len(mine) else indices[: self.rows], draw)
-        if self._group.size == 1:
-            return total / count.clamp(min=1)
-        there = float(len(mine) > 0)
-        return there * self._group.size * total / self._group.total(there * count).clamp(min=1)
+        return (total, count) if len(mine) else (0.0 * total, 0 * count)
 
     def _sums(self, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Returns the sum of the losses of some examples, and of how many things it is one."""

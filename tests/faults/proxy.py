@@ -1,11 +1,9 @@
 """A proxy between a client and a real server that breaks things on purpose, by chance or by plan.
 
 It speaks HTTP on loopback, forwards each request to the server (new connection each), and changes the answer: a status
-in its place, silence, a reset, a body cut off or with a bit flipped; or it slows things down. It may be run by itself,
-for a benchmark: `python -m tests.faults.proxy http://127.0.0.1:9000 --latency 0.05 --rate 60e6` prints its address.
+in its place, silence, a reset, a body cut off or with a bit flipped; or it slows things down.
 """
 
-import argparse
 import contextlib
 import http.client
 import random
@@ -187,20 +185,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
-
-
-def main() -> None:
-    """Runs a proxy until its input ends."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("server")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
-    parser.add_argument("--rate", type=float, default=0.0, help="bytes a second of each connection")
-    given = parser.parse_args()
-    with proxy(given.server, Faults(latency=given.latency, bandwidth=given.rate)) as address:
-        print(address, flush=True)
-        with contextlib.suppress(EOFError, KeyboardInterrupt):
-            input()
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,8 @@ what they try is tested; those that take longer are marked `faults` as well, and
 | case | where its tests are |
 | --- | --- |
 | 1, 2, 3, 15 | `test_checkpoints.py` here: training that is killed, told to stop, or out of memory |
-| 4 | `tests/components/shared/artifacts/test_artifact.py`: a limit of the process stands for a full disk |
+| 4 | `test_checkpoints.py`, `test_embedded.py` in `tests/components/shared/registry`: a small disk, full or read-only;
+      `tests/components/shared/artifacts/test_artifact.py`: a limit of the process stands for one |
 | 5, 6, 7, 9 | `test_storage.py` here: a store that is busy, breaks off, lies or refuses; `test_checkpoints.py` |
 | 8, 20 | `test_mlflow.py` here and `tests/components/register`: a registry that is away; a step that is done twice |
 | 10 to 13, 16, 17, 19 | with the readers of data: `tests/components/ingest`, `tests/components/shared/sources` |

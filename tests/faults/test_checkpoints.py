@@ -3,10 +3,12 @@
 Steps run in processes of their own, forked from one that has imported torch, so that each begins at once.
 """
 
+import contextlib
 import json
 import multiprocessing
 import os
 import random
+import re
 import signal
 import tempfile
 import threading
@@ -19,6 +21,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+import components.finetune.finetune as finetune_module
 from components.finetune.finetune import finetune
 from components.finetune.journal import Journal
 from components.finetune.settings import FinetuneSettings
@@ -28,8 +31,10 @@ from components.shared.errors import InputError, TooLargeError
 from components.shared.process.stopping import RETRY
 from tests.backbones import make_text_backbone
 from tests.cases import SETTINGS
+from tests.disks import small_disk
 from tests.faults.proxy import Faults
 
+work = finetune_module._finetune
 pytestmark = pytest.mark.faults
 
 EVERY_STEP = 1e-6  # minutes
@@ -63,6 +68,7 @@ class Runs:
         self.folder, self.features, self.log = folder, features, folder / "log.txt"
         self.settings = {"backbone": str(backbone), **NUMBERS, **settings}
         self.environment = {CHECKPOINTS: str(folder / "checkpoints")}
+        self.most = 100  # seconds of an attempt
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(self, name: str = "model", hook: Hook | None = None, **environment: str) -> Any:
@@ -73,7 +79,7 @@ class Runs:
 
     def run(self, name: str = "model", hook: Hook | None = None, **environment: str) -> int | None:
         process = self.start(name, hook, **environment)
-        process.join(100)
+        process.join(self.most)
         assert not process.is_alive()
         return process.exitcode
 
@@ -302,6 +308,63 @@ def test_told_to_stop_it_says_try_again_and_goes_on(
     assert runs.digest() == runs.unbroken()
 
 
+class FillDisk:
+    """Fills a disk after the training has begun: the fifth time that it could write a checkpoint."""
+
+    def __init__(self, disk: Path) -> None:
+        self.disk = disk
+
+    def __call__(self) -> None:
+        look, looks = Journal.look, []
+
+        def look_and_fill(*arguments: Any) -> None:
+            looks.append(True)
+            if len(looks) == 5:
+                fill(self.disk)
+            look(*arguments)
+
+        Journal.look = look_and_fill  # type: ignore[method-assign]
+
+
+def fill(disk: Path) -> None:
+    """Leaves not a byte, also where what fills it has been there and files were removed since."""
+    with contextlib.suppress(OSError), (disk / "full").open("ab", buffering=0) as file:
+        while file.write(bytes(1 << 12)):
+            pass
+
+
+@pytest.mark.case(4)
+@pytest.mark.parametrize("moment", ["start", "training"])
+def test_a_full_disk_at_a_checkpoint_leaves_those_before_it_whole(
+    features: Path, backbone: Path, tmp_path: Path, moment: str
+) -> None:
+    runs = Runs(tmp_path, features, backbone, strategy="full")
+    expected = runs.unbroken()
+    with small_disk(tmp_path / "disk", "64m") as disk:
+        runs.environment[CHECKPOINTS] = str(disk)
+        assert runs.run(hook=KillAfter(0.01, 30)) == -signal.SIGKILL
+        (place,) = disk.iterdir()
+        before = Checkpoints(str(place), tmp_path / "scratch").newest(tmp_path / "before")
+        killed = set(place.glob(".*"))  # what was being written as the first one was killed
+        if moment == "start":
+            fill(disk)
+        assert runs.run(hook=FillDisk(disk)) == 1, runs.log.read_text()
+        told = runs.log.read_text()
+        assert re.search(
+            f"graft: failure: The checkpoint could not be written to {place}.*No space left on device", told
+        )
+        assert "Those before it are whole" in told
+        assert "Traceback" not in told
+        after = Checkpoints(str(place), tmp_path / "scratch").newest(tmp_path / "after")
+        assert after == before if moment == "start" else after.number > before.number
+        assert set(place.glob(".*")) == killed, "nothing half-written is left"
+        assert not (tmp_path / "model/manifest.json").exists()
+        (disk / "full").unlink()
+        assert runs.run() == 0, runs.log.read_text()
+    assert f"{after.told['seconds']:.0f} s of work" in runs.log.read_text()
+    assert runs.digest() == expected
+
+
 @pytest.mark.case(7)
 def test_credentials_that_are_refused_never_mean_a_new_beginning(
     flaky: Any, faults: Faults, features: Path, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -379,6 +442,48 @@ def test_out_of_memory_the_same_batch_is_computed_in_parts(
         if name.endswith("key.bias"):
             continue  # softmax does not see it: its gradient is 0 but for rounding, which Adam makes large
         np.testing.assert_allclose(parts[name], weight, atol=1e-4, err_msg=name)
+
+
+def scarce(*arguments: Any) -> Any:
+    """Does the step's work in a process of several, with room for so many examples of a batch as `ROOM` says."""
+    import torch
+
+    from components.shared.backbones.network import Network
+
+    forward, room = Network.forward, int(os.environ["ROOM"])
+
+    def in_little_room(network: Any, **batch: Any) -> Any:
+        if network.training and torch.distributed.get_rank() and len(next(iter(batch.values()))) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return forward(network, **batch)
+
+    Network.forward = in_little_room  # type: ignore[method-assign]
+    return work(*arguments)
+
+
+def work_in_little_room() -> None:
+    finetune_module._finetune = scarce
+
+
+@pytest.mark.case(15)
+def test_of_several_processes_all_take_smaller_parts_when_one_is_out_of_memory(features: Path, tmp_path: Path) -> None:
+    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    backbone = make_text_backbone("bert", tmp_path / "b", **still)
+    runs = Runs(tmp_path / "runs", features, backbone, strategy="full", epochs=2, checkpoint_minutes=60.0)
+    two, runs.most = {"GRAFT_PROCESSES": "2"}, 300  # each launch imports torch in two processes
+    assert runs.run("whole", work_in_little_room, ROOM="16", **two) == 0, runs.log.read_text()
+    assert "out of memory" not in runs.log.read_text()
+    assert runs.run("parts", work_in_little_room, ROOM="4", **two) == 0, runs.log.read_text()
+    told = runs.log.read_text()
+    assert "out of memory in one of 2 processes: they begin anew, and take batches in 2 parts" in told
+    assert "in 4 parts" not in told, "4 of 16 examples fit, of two processes 8"
+    told = [json.loads((runs.folder / name / "notes/history.json").read_text()) for name in ("whole", "parts")]
+    whole, parts = ([entry["loss"] for entry in each["steps"]] for each in told)
+    np.testing.assert_allclose(parts, whole, atol=1e-4)
+    runs.settings["batch_size"] = 4
+    assert runs.run("none", work_in_little_room, ROOM="0", **two) == TooLargeError.exit_code == 4
+    assert "Memory does not suffice to train on 2 examples at once" in runs.log.read_text()
+    assert not (runs.folder / "none").exists()
 
 
 @pytest.mark.case(15)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from components.finetune.finetune import finetune
+from components.finetune.settings import FinetuneSettings
 from components.register.register import RegisterSettings, register
 from components.shared import prediction
 from components.shared.errors import ServiceError
@@ -14,8 +16,11 @@ from components.shared.registry import registry as models
 from components.shared.registry import tracking
 from components.shared.storage import patience
 from tests.components.register.evaluations import write_evaluation
+from tests.conftest import TRAINING
 from tests.faults.proxy import Faults, proxy
 from tests.servers import serving
+
+PAUSES = {name: getattr(patience, name) for name in ("_FIRST_PAUSE", "_LONGEST_PAUSE")}
 
 pytestmark = [pytest.mark.faults, pytest.mark.case(8, 20)]
 
@@ -53,16 +58,38 @@ def logged_metrics(run_id: str) -> dict[str, int]:
     return {name: len(client.get_metric_history(run_id, name)) for name in client.get_run(run_id).data.metrics}
 
 
-def test_away_for_a_while(
+def test_away_for_a_minute(
     mlflow: Faults, model: Path, evaluation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the patience and the pauses of a step on a cluster."""
+    monkeypatch.setenv("GRAFT_PATIENCE", patience.OF_A_RUN)
+    for name, seconds in PAUSES.items():
+        monkeypatch.setattr(patience, name, seconds)
+    mlflow.down = True
+    threading.Timer(60, lambda: setattr(mlflow, "down", False)).start()
+    began = time.monotonic()
+    report = register(model, evaluation, tmp_path / "version", RegisterSettings("minute"))
+    assert time.monotonic() - began > 59
+    assert (report.version, report.created) == ("1", True)
+
+
+def test_away_while_training_opens_its_run(
+    mlflow: Faults, features: Path, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRAFT_PATIENCE", "60")
     mlflow.down = True
     threading.Timer(6, lambda: setattr(mlflow, "down", False)).start()
     began = time.monotonic()
-    report = register(model, evaluation, tmp_path / "version", RegisterSettings("away"))
+    report = finetune(features, tmp_path / "model", FinetuneSettings(str(backbone), **TRAINING, experiment="away"))
     assert time.monotonic() - began > 5
-    assert (report.version, report.created) == ("1", True)
+    client = tracking.client()
+    run = client.get_run(report.run_id)
+    assert run.info.status == "FINISHED"
+    assert 0.05 < run.data.metrics["system/peak_memory_gib"] < 64
+    for name in run.data.metrics:
+        steps = [entry.step for entry in client.get_metric_history(report.run_id, name)]
+        assert len(steps) == len(set(steps)), name
+    assert len(client.get_metric_history(report.run_id, "validation/loss")) == TRAINING["epochs"]
 
 
 def test_away_for_good_then_a_second_run_finishes(

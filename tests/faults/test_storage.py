@@ -55,7 +55,7 @@ def put_artifact(client: Any, folder: Path, files: int = 6) -> str:
 def take(folder: Path, digest: str) -> None:
     """Copies the artifact out of the bucket, as the cache of steps does."""
     copy_artifact(
-        lambda wanted: storage.bring_all((f"s3://bucket/a/{name}", path) for name, path in wanted),
+        lambda wanted: storage.bring_all(((f"s3://bucket/a/{name}", path) for name, path in wanted), verified=True),
         folder, "snapshot", digest,
     )  # fmt: skip
 

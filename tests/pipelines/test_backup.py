@@ -149,6 +149,7 @@ def test_a_backup_that_was_cut_or_changed_is_refused(root: Path, tmp_path: Path)
         assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.case(4)
 def test_a_full_disk_leaves_nothing_half_written(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from components.shared.errors import InputError, ServiceError
 from pipelines.local import attempts
 from tests.backbones import make_broken_bert
 from tests.conftest import NUMBERS
-from tests.pipelines.test_run import graft, sample_csv, write_job
+from tests.pipelines.test_run import graft, processes_of, sample_csv, write_job
+from tests.pythons import quick_python
 
 TRAINING = {**NUMBERS, "epochs": 1}
 
@@ -32,7 +32,7 @@ def taken(errors: str) -> dict[str, bool]:
 def killed(folder: Path, after: str) -> Path:
     """Runs the job, and kills all of its processes once a step is done; returns the run's folder."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.command.cli", "run", "job.yaml"],
+        [quick_python(), "-m", "pipelines.command.cli", "run", "job.yaml"],
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     end = time.monotonic() + 300
@@ -42,6 +42,9 @@ def killed(folder: Path, after: str) -> Path:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    while processes_of(folder):
+        assert time.monotonic() < end
+        time.sleep(0.02)
     return left[0].parents[1]
 
 

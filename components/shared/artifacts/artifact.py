@@ -23,7 +23,7 @@ from typing import Any
 
 from components.shared.artifacts.durable import publish, sync
 from components.shared.cores import cores
-from components.shared.errors import InputError, ServiceError
+from components.shared.errors import GraftError, InputError, ServiceError
 from components.shared.storage.prefetch import map_ahead
 
 SCHEMA_VERSION = 1
@@ -168,7 +168,8 @@ def _is_disk_full(error: BaseException) -> bool:
     """Tells by the operating system's words, too: tokenizers and safetensors raise errors without a number."""
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
         return True
-    return isinstance(error, Exception) and any(os.strerror(code) in str(error) for code in _DISK_FULL)
+    is_told = isinstance(error, GraftError)  # in words of our own, which say more
+    return isinstance(error, Exception) and not is_told and any(os.strerror(n) in str(error) for n in _DISK_FULL)
 
 
 def claim(path: Path) -> None:

@@ -160,7 +160,7 @@ def _take(work: Work[Report], entry: Entry) -> Report | None:
     kind, folder = work.target
 
     def bring(wanted: Sequence[tuple[str, Path]]) -> None:
-        storage.bring_all((f"{_reachable(entry.address)}/{name}", path) for name, path in wanted)
+        storage.bring_all(((f"{_reachable(entry.address)}/{name}", path) for name, path in wanted), verified=True)
 
     progress = Progress(work.step, 1)
     try:

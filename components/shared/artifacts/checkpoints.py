@@ -23,7 +23,7 @@ from components.shared.artifacts.artifact import sha256
 from components.shared.artifacts.durable import publish
 from components.shared.errors import InputError, ServiceError
 from components.shared.process import locks
-from components.shared.storage import objects, storage
+from components.shared.storage import objects, s3, storage
 
 CHECKPOINTS = "GRAFT_CHECKPOINTS"
 """The variable that names where checkpoints go, a folder or `s3://bucket/prefix`, if no setting does."""
@@ -33,6 +33,9 @@ SCHEMA_VERSION = 1
 KEPT = 2
 _MANIFEST = re.compile(r"(\d{8})-[0-9a-f]{8}\.json")
 _DIGITS = 8
+_DIGEST = 32  # characters of a digest in a name
+SEPARATOR = "-by-"
+"""In a folder's name: before it what is trained, behind it who trains."""
 
 
 class DamagedError(Exception):
@@ -66,16 +69,17 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one training, known by the key of what is trained."""
+    """The checkpoints of one training, known by the key of what is trained and of who trains it."""
 
-    def __init__(self, place: str, scratch: Path) -> None:
+    def __init__(self, place: str, scratch: Path, producer: Mapping[str, str] | None = None) -> None:
         """Prepares them.
 
         Args:
             place: A folder, or a prefix in S3; of this training alone.
             scratch: A folder on this machine.
+            producer: The code and the packages that train, which each checkpoint tells of.
         """
-        self.place, self.scratch = place.rstrip("/"), scratch
+        self.place, self.scratch, self.producer = place.rstrip("/"), scratch, dict(producer or {})
         self._next, self._known, self._damaged = 1, list[Checkpoint](), list[str]()
 
     @property
@@ -92,7 +96,8 @@ class Checkpoints:
 
         Raises:
             InputError: There can be no such folder.
-            ServiceError: Another process holds it.
+            HeldError: Another process holds it.
+            ServiceError: The disk is full.
         """
         if not self.is_local:
             yield
@@ -106,7 +111,10 @@ class Checkpoints:
                 "can be written to: checkpoint.uri."
             ) from error
         with locks.held(folder / LOCK, doing="training the same"):
-            storage.write_whole(str(folder / RUN), json.dumps({"run": run}).encode())
+            try:
+                storage.write_whole(str(folder / RUN), json.dumps({"run": run}).encode())
+            except OSError as error:
+                raise self.not_written(error) from error
             yield
 
     def newest(self, folder: Path) -> Checkpoint | None:
@@ -131,6 +139,8 @@ class Checkpoints:
                 continue
             newest = newest or checkpoint
             self._known.insert(0, checkpoint)  # the older ones, too: they go once there are newer ones
+        if not found and (reason := self._left_by_others()):
+            print(f"graft: note: {reason}", flush=True)
         return newest
 
     def target(self) -> Path:
@@ -161,14 +171,11 @@ class Checkpoints:
             name = f"{number:0{_DIGITS}d}-{uuid.uuid4().hex[:8]}.json"
             body = {"schema_version": SCHEMA_VERSION, "number": number, "told": told}
             body["files"] = {part: dataclasses.asdict(file) for part, file in everything.items()}
+            body["producer"] = self.producer
             manifest = json.dumps({**body, "digest": _digest(body)})
             storage.write_whole(f"{self.place}/{name}", manifest.encode())
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise ServiceError(
-                f"The checkpoint could not be written to {self.place}: {reason}. Those before it are whole: with room "
-                "there (or checkpoint.uri elsewhere), the same run again goes on from them."
-            ) from error
+            raise self.not_written(error) from error
         finally:
             for path in written.values():
                 path.unlink(missing_ok=True)
@@ -176,6 +183,13 @@ class Checkpoints:
         self._known.append(Checkpoint(number, name, told, everything))
         self._prune()
         return everything
+
+    def not_written(self, error: OSError) -> ServiceError:
+        """Returns what a full disk, or another fault of it, comes to."""
+        return ServiceError(
+            f"The checkpoint could not be written to {self.place}: {error.strerror or error}. Those before it are "
+            "whole: with room there (or checkpoint.uri elsewhere), the same run again goes on from them."
+        )
 
     def remove(self) -> None:
         """Removes them all, as they are no longer needed; what cannot be removed is told, and no failure."""
@@ -202,6 +216,29 @@ class Checkpoints:
                 "training would begin anew."
             ) from error
 
+    def _left_by_others(self) -> str:
+        """Returns why checkpoints of the same work are not gone on from: other code would end elsewhere; "": no such.
+
+        What cannot be read tells nothing: it is not needed.
+        """
+        beginning, is_two, _ = self.place.rpartition(SEPARATOR)
+        if not is_two:
+            return ""
+        with contextlib.suppress(OSError, InputError, ServiceError, ValueError, AttributeError):
+            there = sorted(uri for uri in _below(beginning + SEPARATOR) if _MANIFEST.fullmatch(uri.rpartition("/")[2]))
+            if there:
+                other = json.loads(storage.read_if_there(there[-1]) or b"{}").get("producer", {})
+                names = sorted(
+                    name for name in {**other, **self.producer} if other.get(name) != self.producer.get(name)
+                )
+                told = [f"{name} {_shown(other.get(name))}, here {_shown(self.producer.get(name))}" for name in names]
+                return (
+                    f"training begins anew: there is a checkpoint of the same work at {there[-1].rpartition('/')[0]}, "
+                    f"but other code or packages wrote it ({'; '.join(told)}), and both together would learn what "
+                    "neither does alone"
+                )
+        return ""
+
     def _read(self, name: str) -> Checkpoint:
         content = storage.read_if_there(f"{self.place}/{name}")
         try:
@@ -222,7 +259,7 @@ class Checkpoints:
             path = folder / file.name
             for _ in range(1 if self.is_local else 2):  # what was damaged on its way is fetched once more
                 path.unlink(missing_ok=True)
-                storage.bring_all([(f"{self.place}/{file.name}", path)])
+                storage.bring_all([(f"{self.place}/{file.name}", path)], verified=True)
                 if sha256(path) == file.sha256:
                     break
             else:
@@ -251,11 +288,30 @@ class Checkpoints:
         self._known, self._damaged = kept, []
 
 
-def place_of(uri: str, key: str) -> str:
-    """Returns where the checkpoints of a training are: below what a setting or else the environment names; or ""."""
+def place_of(uri: str, work: str, producer: str) -> str:
+    """Returns where the checkpoints of a training are: below what a setting or else the environment names; or "".
+
+    Args:
+        uri: The setting.
+        work: A digest of what is trained, on what, how.
+        producer: A digest of the code and the packages that do it.
+    """
     base = uri or os.environ.get(CHECKPOINTS, "")
     base = base.replace("minio://", "s3://", 1).partition("?")[0]  # as Kubeflow calls a bucket of its own store
-    return f"{base.rstrip('/')}/{key}" if base else ""
+    return f"{base.rstrip('/')}/{work[:_DIGEST]}{SEPARATOR}{producer[:_DIGEST]}" if base else ""
+
+
+def _below(beginning: str) -> list[str]:
+    """Returns the addresses of the files in all folders whose path begins so."""
+    if storage.is_s3(beginning):
+        bucket = s3.split(beginning)[0]
+        return [f"s3://{bucket}/{item['Key']}" for item in objects.listed(beginning)]
+    parent, name = Path(beginning).parent, Path(beginning).name
+    return [str(file) for folder in parent.glob(f"{name}*") if folder.is_dir() for file in folder.iterdir()]
+
+
+def _shown(value: str | None) -> str:
+    return (value[:12] if re.fullmatch("[0-9a-f]{64}", value) else value) if value else "none"
 
 
 def _digest(body: Mapping[str, Any]) -> str:

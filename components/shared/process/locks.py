@@ -15,6 +15,10 @@ _NONE = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 """A file system that knows no locks (some network drives): there, nobody can be kept from anything."""
 
 
+class HeldError(ServiceError):
+    """Another process is at it."""
+
+
 @contextlib.contextmanager
 def held(path: Path, shared: bool = False, patience: float = 0.0, doing: str = "") -> Iterator[None]:
     """Holds a lock for the length of a block.
@@ -26,7 +30,7 @@ def held(path: Path, shared: bool = False, patience: float = 0.0, doing: str = "
         doing: What its holder does, for the message.
 
     Raises:
-        ServiceError: Another process holds it still.
+        HeldError: Another process holds it still.
         OSError: The file cannot be made.
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -34,7 +38,7 @@ def held(path: Path, shared: bool = False, patience: float = 0.0, doing: str = "
         end = time.monotonic() + patience
         while not _taken(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
             if time.monotonic() >= end:
-                raise ServiceError(
+                raise HeldError(
                     f"Another process is {doing or 'at work'} ({path} is locked). Try again once it is done."
                 )
             time.sleep(_PAUSE)

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from components.shared.artifacts.durable import publish
 from components.shared.errors import InputError
@@ -148,27 +148,23 @@ def write_whole(uri: str, content: bytes) -> None:
     if is_s3(uri):
         objects.put(uri, content)
         return
-    path = Path(uri)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+    with _written(Path(uri)) as file:
         file.write(content)
-    written = Path(file.name)
-    written.chmod(0o644)  # others may read it, as they may any file of a run
-    publish(written, path)
 
 
-def bring_all(wanted: Iterable[tuple[str, Path]]) -> None:
+def bring_all(wanted: Iterable[tuple[str, Path]], verified: bool = False) -> None:
     """Brings files here: from S3, many at a time; or as hard links (a copy where the disk is another): a second name.
 
     Args:
         wanted: Address and path of each.
+        verified: Whether who asks compares them with digests that were kept elsewhere.
 
     Raises:
         InputError: There is no such file, or it may not be read.
         ServiceError: The store did not answer.
     """
     pairs = list(wanted)
-    objects.download(pair for pair in pairs if is_s3(pair[0]))
+    objects.download((pair for pair in pairs if is_s3(pair[0])), verified)
     for uri, path in pairs:
         if not is_s3(uri):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -190,13 +186,24 @@ def send_all(given: Sequence[tuple[Path, str]]) -> None:
     objects.upload([(path, uri) for path, uri in given if is_s3(uri)])
     for path, uri in given:
         if not is_s3(uri):
-            target = Path(uri)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            scratch = tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", delete=False)  # noqa: SIM115
-            with scratch as file, path.open("rb") as source:
+            with _written(Path(uri)) as file, path.open("rb") as source:
                 shutil.copyfileobj(source, file, _BLOCK)
-            Path(file.name).chmod(0o644)
-            publish(Path(file.name), target)
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[IO[bytes]]:
+    """Gives a file that has its name after the block, whole; where the disk takes it not, nothing of it is left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        scratch = Path(file.name)
+        try:
+            yield file
+            file.flush()
+            scratch.chmod(0o644)  # others may read it, as they may any file of a run
+            publish(scratch, path)
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
 
 
 def _link(uri: str, path: Path) -> None:

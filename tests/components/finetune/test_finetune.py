@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from components.transform.transform import TransformSettings, transform
 from tests.backbones import make_broken_bert, make_timm_backbone
 from tests.cases import SETTINGS, sample_snapshot
 from tests.conftest import TRAINING, write_csv
+from tests.pythons import quick_python
 from tests.servers import free_port
 
 
@@ -199,7 +199,7 @@ def test_mlflow_out_of_reach_is_told_before_training(
 
 
 def test_ctrl_c_ends_with_130_and_leaves_nothing(features: Path, backbone: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "components.finetune", "--features", str(features), "--model", str(tmp_path / "m")]
+    command = [quick_python(), "-m", "components.finetune", "--features", str(features), "--model", str(tmp_path / "m")]
     options = ["--backbone", str(backbone), "--strategy", "full", "--epochs", "1000", "--patience", "1000"]
     process = subprocess.Popen(
         [*command, *options],

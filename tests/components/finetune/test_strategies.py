@@ -19,10 +19,13 @@ from components.shared.artifacts.artifact import open_artifact
 from components.shared.artifacts.features import FeatureSplit
 from components.shared.backbones.head import Encoded
 from components.shared.errors import InputError
-from tests.cases import ARCHITECTURES, FAMILIES, SETTINGS, Case, inputs_of, make_case, sample_snapshot
+from tests.cases import ARCHITECTURES, FAMILIES, Case, inputs_of, make_case, sample_snapshot
+from tests.cases import SETTINGS as FEW_AT_ONCE
 from tests.heads import head_for
 
+SETTINGS = {**FEW_AT_ONCE, "batch_size": 32}  # a step of so tiny a network takes the same time
 Make = Callable[[tuple[str, str, str]], Case]
+Train = Callable[[tuple[str, str, str], str], Path]
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,18 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
         return made[key]
 
     return case
+
+
+@pytest.fixture(scope="module")
+def trained(make: Make, tmp_path_factory: pytest.TempPathFactory) -> Train:
+    """Trains a case by a strategy, with the settings that all share, each only once; gives the model's folder."""
+    root = tmp_path_factory.mktemp("trained")
+
+    def model(key: tuple[str, str, str], strategy: str) -> Path:
+        folder = root / "-".join((*key, strategy))
+        return folder if folder.exists() else train(make(key), folder, strategy)
+
+    return model
 
 
 def train(case: Case, folder: Path, strategy: str, **settings: Any) -> Path:
@@ -79,10 +94,10 @@ def test_every_strategy_is_in_the_table() -> None:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("key", ARCHITECTURES, ids=lambda key: f"{key[1]}-{key[2]}")
 def test_what_is_to_learn_moves_and_nothing_else(
-    make: Make, key: tuple[str, str, str], strategy: str, tmp_path: Path
+    make: Make, trained: Train, key: tuple[str, str, str], strategy: str
 ) -> None:
-    case = make(key)
-    before, after = networks(case, train(case, tmp_path / "model", strategy))
+    case, model = make(key), trained(key, strategy)
+    before, after = networks(case, model)
     anatomy = anatomy_of(before, batch_of(case))
     stages = {**anatomy.stages(before)}
     for name in before.state_dict():  # a statistic belongs where the weight beside it does
@@ -96,7 +111,7 @@ def test_what_is_to_learn_moves_and_nothing_else(
         assert all(before.state_dict()[name].ndim > 1 for name in weights)
         assert {stages[name] for name in weights} == set(range(1, anatomy.tail))
         return
-    best = json.loads((tmp_path / "model/notes/history.json").read_text())["best_epoch"]
+    best = json.loads((model / "notes/history.json").read_text())["best_epoch"]
     first = STRATEGIES[strategy].first(anatomy, FinetuneSettings("x", **SETTINGS), best - 1)
     assert first == {"probe": anatomy.head, "partial": len(anatomy.blocks)}.get(strategy, first)
     for stage, found in where.items():
@@ -109,11 +124,12 @@ def test_what_is_to_learn_moves_and_nothing_else(
 
 
 @pytest.mark.parametrize("key", ARCHITECTURES, ids=lambda key: f"{key[1]}-{key[2]}")
-def test_with_kept_states_the_losses_are_the_same(make: Make, key: tuple[str, str, str], tmp_path: Path) -> None:
-    case, histories = make(key), []
-    for name, budget in (("kept", 1.0), ("anew", 0.0)):
-        model = train(case, tmp_path / name, "partial", cache_gib=budget)
-        histories.append(json.loads((model / "notes/history.json").read_text()))
+def test_with_kept_states_the_losses_are_the_same(
+    make: Make, trained: Train, key: tuple[str, str, str], tmp_path: Path
+) -> None:
+    assert FinetuneSettings("x").cache_gib > 1, "with the default they are kept"
+    kept, anew = trained(key, "partial"), train(make(key), tmp_path / "anew", "partial", cache_gib=0.0)
+    histories = [json.loads((model / "notes/history.json").read_text()) for model in (kept, anew)]
     for part, value in (("steps", "loss"), ("epochs", "validation_loss")):
         losses = [[entry[value] for entry in history[part]] for history in histories]
         np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
@@ -143,10 +159,9 @@ def test_a_pass_resumed_at_any_block_ends_the_same(make: Make, key: tuple[str, s
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("key", FAMILIES, ids=lambda key: f"{key[0]}-{key[1]}")
 def test_a_model_predicts_from_raw_input_as_it_did_from_features(
-    make: Make, key: tuple[str, str, str], strategy: str, tmp_path: Path
+    make: Make, trained: Train, key: tuple[str, str, str], strategy: str
 ) -> None:
-    case = make(key)
-    model = train(case, tmp_path / "model", strategy)
+    case, model = make(key), trained(key, strategy)
     kind: Any = backbones.family(case.family)
     split = FeatureSplit(open_artifact(case.features, "features"), "test")
     network = kind.from_model(model)

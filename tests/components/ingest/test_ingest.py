@@ -153,6 +153,15 @@ def test_too_many_rejects_end_the_step_and_leave_nothing(tmp_path: Path) -> None
 
 
 @pytest.mark.case(12)
+def test_columns_that_were_exchanged_are_refused(tmp_path: Path) -> None:
+    exchanged = [{"text": row["label"], "label": f"{row['text']} {n}"} for n, row in enumerate(rows(200))]
+    path = write_csv(tmp_path / "d.csv", exchanged)
+    with pytest.raises(InputError, match="The label column 'label' has 200 different values in 200 rows, such as"):
+        run(path, tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.case(12)
 def test_known_labels_reject_others(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "d.csv", [*rows(400), {"text": "typo", "label": "aa"}])
     assert run(path, tmp_path / "s", labels=["a", "b"]).rejected == {"unknown label": 1}

@@ -47,6 +47,20 @@ def test_the_newest_is_found_and_two_are_kept(place: str, tmp_path: Path) -> Non
     assert Checkpoints(place, tmp_path / "scratch").newest(tmp_path / "none") is None
 
 
+def test_after_an_upgrade_the_log_says_why_a_checkpoint_is_not_used(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {"code": "a" * 64, "package torch": "2.13.0", "python": "3.13.1"}
+    write(Checkpoints(f"{place}-by-before", tmp_path / "scratch", before), 1)
+    now = {"code": "b" * 64, "package torch": "2.14.1", "python": "3.13.1"}
+    assert Checkpoints(f"{place}-by-now", tmp_path / "scratch", now).newest(tmp_path / "found") is None
+    told = capsys.readouterr().out
+    assert f"there is a checkpoint of the same work at {place}-by-before, but other code or packages wrote it" in told
+    assert "(code aaaaaaaaaaaa, here bbbbbbbbbbbb; package torch 2.13.0, here 2.14.1)" in told
+    assert Checkpoints(f"{place}-other-by-now", tmp_path / "scratch", now).newest(tmp_path / "found") is None
+    assert not capsys.readouterr().out, "of other work there is none"
+
+
 def test_a_place_is_one_trainings_at_a_time(tmp_path: Path) -> None:
     store = Checkpoints(str(tmp_path / "key"), tmp_path)
     with store.held("a run"):
@@ -63,7 +77,7 @@ def test_a_place_is_one_trainings_at_a_time(tmp_path: Path) -> None:
 
 def test_a_setting_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(CHECKPOINTS, raising=False)
-    assert place_of("", "key") == ""
+    assert place_of("", "work", "who") == ""
     monkeypatch.setenv(CHECKPOINTS, "minio://bucket/graft/checkpoints?region=eu-1")
-    assert place_of("", "key") == "s3://bucket/graft/checkpoints/key"
-    assert place_of("kept/", "key") == "kept/key"
+    assert place_of("", "work", "who") == "s3://bucket/graft/checkpoints/work-by-who"
+    assert place_of("kept/", "work", "who") == "kept/work-by-who"

@@ -83,6 +83,7 @@ def test_a_first_start_that_is_ended_half_way_leaves_nothing_broken(tmp_path: Pa
     assert not list(tmp_path.glob("*.new*"))
 
 
+@pytest.mark.case(4)
 def test_a_full_disk_is_told_and_the_store_is_made_once_there_is_space(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "400k") as disk:
         with pytest.raises(ServiceError, match=r"The disk is full: .*mlflow.db cannot be written.*Free some space"):
@@ -92,6 +93,7 @@ def test_a_full_disk_is_told_and_the_store_is_made_once_there_is_space(tmp_path:
         embedded.ensure(disk / "mlflow.db")
 
 
+@pytest.mark.case(4)
 def test_a_disk_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with small_disk(tmp_path / "disk", "1m") as disk:
         remount(disk, "ro")
