@@ -15,12 +15,15 @@ from components.register.register import RegisterSettings, register
 from components.shared import tasks
 from components.shared.artifacts.artifact import open_artifact
 from components.shared.registry import tracking
+from components.shared.tasks.task import Composite
 from components.transform.transform import TransformSettings, transform
 
 NEW = [
-    task.name for task in map(tasks.get, tasks.names()) if not task.target.exclusive and task.input_type == pa.string()
+    task.name
+    for task in map(tasks.get, tasks.names())
+    if not task.target.exclusive and task.input_type == pa.string() and not isinstance(task, Composite)
 ]
-"""Those of pictures are tried in `tests/pipelines/test_new_tasks.py`."""
+"""Those of pictures are tried in `tests/pipelines/test_new_tasks.py`, what is made of them in `test_multi_task.py`."""
 TRAINING: dict[str, Any] = {"strategy": "full", "epochs": 12, "learning_rate": 3e-3, "batch_size": 16, "patience": 12}
 
 

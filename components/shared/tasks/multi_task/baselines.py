@@ -20,12 +20,14 @@ def baselines_of(
     """
     rivals = [_of(member, train, validation, test, terms) for member in members]
     last: list[Baseline | None] = [None] * len(members)
-    for found in zip_longest(*rivals):
+    for number, found in enumerate(zip_longest(*rivals), 1):
         last = [one or before for one, before in zip(found, last, strict=True)]
         together_now = [one for one in last if one is not None]
         if len(together_now) < len(members):
             return  # a task has none at all
-        yield _beside(members, together_now, sum(one.seconds for one in found if one is not None))
+        yield _beside(
+            f"Classical models {number}", members, together_now, sum(one.seconds for one in found if one is not None)
+        )
 
 
 def _of(
@@ -44,15 +46,14 @@ def _labelled(member: Member, examples: Labelled, spec: Any) -> Labelled:
     return Labelled(inputs, member.task.scoring.targets(values, spec))
 
 
-def _beside(members: Sequence[Member], found: Sequence[Baseline], seconds: float) -> Baseline:
-    names = list(dict.fromkeys(one.name for one in found))
-    told = [f"{member.name}: {one.name}, {one.what}" for member, one in zip(members, found, strict=True)]
+def _beside(name: str, members: Sequence[Member], found: Sequence[Baseline], seconds: float) -> Baseline:
+    names = {member.name: one.name for member, one in zip(members, found, strict=True)}
     return Baseline(
-        " + ".join(names),
-        "; ".join(told),
+        name,
+        "; ".join(f"{member}: {own}" for member, own in names.items()),
         together([one.predictions for one in found]),
         sum(one.bytes for one in found),
         seconds,
         max(one.examples for one in found),
-        {member.name: one.name for member, one in zip(members, found, strict=True)},
+        names,
     )

@@ -1,6 +1,5 @@
 """The metrics of several tasks: those of each, on the examples that have an answer for it, and a mean."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -96,13 +95,10 @@ def _mean_of(members: Sequence[Member], parts: tuple[OfMember, ...]) -> MeanScor
 
 
 def _of_member(member: Member, metric: Metric, decides: bool) -> OfMember:
-    own = metric.heading or metric.title
     return OfMember(
         f"{member.name}.{metric.name}",
         f"{metric.title} of {member.name}",
-        f"{member.name}: {own if own.isupper() or math.isinf(metric.bounds[1]) else own[:1].lower() + own[1:]}"
-        if decides
-        else "",
+        f"{member.name}: {metric.heading or metric.title}" if decides else "",
         (f"{member.name}.{LABELLED}", *(f"{member.name}.{column}" for column in metric.columns)),
         direction=metric.direction,
         bounds=metric.bounds,

@@ -167,7 +167,9 @@ class MultiTaskScoring(CommonScoring):
         found = []
         for member in self.members:
             told = content["tasks"][member.name]
-            found.append(Section("member.html.j2", {"name": member.name, "told": told, "judged": member.metric}))
+            scores = [(metric.title, told["metrics"].get(metric.name)) for metric in member.task.metrics]
+            context = {"name": member.name, "told": told, "judged": member.metric, "scores": scores}
+            found.append(Section("member.html.j2", context))
             for section in member.task.scoring.sections(told, folds):
                 context = {"name": member.name, "told": told, "template": section.template, "context": section.context}
                 found.append(Section("part.html.j2", context, section.beside))
