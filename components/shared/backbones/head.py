@@ -50,6 +50,7 @@ class Head(nn.Module):
         worded: Whether it answers for the tokens that stand for words (`starts`, `ends` of `extras`; its encoder gives
             both as columns): then words and their neighbours can be seen beside the backbone, too.
         segmented: Whether it asks of which of two texts a token is: a column `segments` of the features.
+        several: Whether its layer answers for several tasks: a fit of it is many fits in one, and need not be as exact.
     """
 
     level: ClassVar[Level] = "pooled"
@@ -59,6 +60,7 @@ class Head(nn.Module):
     apart: ClassVar[int] = 1
     worded: ClassVar[bool] = False
     segmented: ClassVar[bool] = False
+    several: ClassVar[bool] = False
 
     def __init__(self, width: int, spec: Spec) -> None:
         """Makes it with new weights, drawn from torch's global generator."""

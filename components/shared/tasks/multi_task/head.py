@@ -1,7 +1,7 @@
 """The head of several tasks: one linear layer, whose outputs each belong to one of them. It goes with a model."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ class Head(LinearHead):
     `weight`, `chance`, `share`.
     """
 
+    several: ClassVar[bool] = True
     members: nn.ModuleList
     temperatures: Tensor
 
@@ -59,9 +60,9 @@ class Head(LinearHead):
         logits = outputs["logits"]
         total = logits.new_zeros((), dtype=torch.float32)
         for (name, _, chosen), member, factor in zip(self.parts, self._heads, self.factors, strict=True):
-            there = targets[f"{name}.{LABELLED}"]
+            there, part = targets[f"{name}.{LABELLED}"], logits[:, chosen]
             own = own_targets(targets, name, there)
-            total = total + factor * member.loss({"logits": logits[there][:, chosen]}, own, smoothing)[0]
+            total = total + factor * member.loss({"logits": part[there]}, own, smoothing)[0]
         return total, total.new_tensor(len(logits))
 
     def decode(self, outputs: Columns, extras: Columns) -> dict[str, list[Any]]:
