@@ -51,7 +51,8 @@ def folders(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pa
     ingested(tasks.get("multi-task").sample(400, seed=1), folder)
     transform(folder / "snapshot", folder / "features", TransformSettings(str(backbone)))
     settings = FinetuneSettings(
-        str(backbone), **{**LEARNED, "strategy": "full", "epochs": 10, "batch_size": 16, "learning_rate": 3e-3}
+        str(backbone),
+        **{**LEARNED, "strategy": "full", "epochs": 12, "batch_size": 8, "learning_rate": 3e-3, "patience": 12},
     )
     finetune(folder / "features", folder / "model", settings, folder / "snapshot")
     paths = [folder / name for name in NAMES]

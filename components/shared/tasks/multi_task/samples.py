@@ -21,7 +21,7 @@ def things(count: int, seed: int) -> list[dict[str, Any]]:
     draw, rows = random.Random(seed), []
     for number in range(count):
         kind, size = draw.choice(list(_KINDS)), draw.randrange(len(_SIZES))
-        words = [_SIZES[size], draw.choice(_KINDS[kind]), *draw.choices(_FILL, k=4), str(number)]
+        words = [_SIZES[size], draw.choice(_KINDS[kind]), *draw.choices(_FILL, k=3), str(number)]
         draw.shuffle(words)
         row: dict[str, Any] = {
             "input_1": " ".join(words),
