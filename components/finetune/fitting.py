@@ -27,7 +27,7 @@ from components.shared.tasks.objective import Objective
 _CHUNK = 4096  # examples at once
 _KEPT = 2 << 30  # bytes of vectors that may stay on the device
 _ITERATIONS = 200
-_A_MINUTE, _TOKENS, _LEAST, _FEW_ITERATIONS = 20_000, 100_000, 5_000, 60  # of tokens; the last of several tasks, too
+_A_MINUTE, _TOKENS, _LEAST, _FEW_ITERATIONS = 20_000, 100_000, 5_000, 60  # of tokens
 _EPOCHS, _RATE, _BATCH = 20, 1e-3, 256  # of gradient steps, where a head has no linear layer
 
 
@@ -100,7 +100,7 @@ def effort_of(head: Head, minutes: float) -> Effort:
         minutes: That the whole search may take; 0: nobody said.
     """
     if head.level != "tokens":
-        return Effort(iterations=_FEW_ITERATIONS) if head.several else Effort()
+        return Effort()
     last = int(_A_MINUTE * minutes) if minutes else _TOKENS
     return Effort(max(_LEAST, min(ENOUGH, last)), max(_LEAST, last), _FEW_ITERATIONS, dense=False)
 

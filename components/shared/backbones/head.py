@@ -50,7 +50,6 @@ class Head(nn.Module):
         worded: Whether it answers for the tokens that stand for words (`starts`, `ends` of `extras`; its encoder gives
             both as columns): then words and their neighbours can be seen beside the backbone, too.
         segmented: Whether it asks of which of two texts a token is: a column `segments` of the features.
-        several: Whether its layer answers for several tasks: a fit of it is many fits in one, and need not be as exact.
     """
 
     level: ClassVar[Level] = "pooled"
@@ -60,7 +59,6 @@ class Head(nn.Module):
     apart: ClassVar[int] = 1
     worded: ClassVar[bool] = False
     segmented: ClassVar[bool] = False
-    several: ClassVar[bool] = False
 
     def __init__(self, width: int, spec: Spec) -> None:
         """Makes it with new weights, drawn from torch's global generator."""
@@ -100,6 +98,13 @@ class Head(nn.Module):
     def linear(self) -> nn.Linear | None:
         """Returns the layer that a probe may fit as a convex problem; None: it is trained by gradient steps."""
         return None
+
+    def parted(self) -> list["Head"]:
+        """Returns a new head for each task that it answers for; their outputs, one after the other, are its own.
+
+        So each can be fitted apart, by what is best for it. [] where it is one task.
+        """
+        return []
 
     def adopt(self, weights: Mapping[str, Tensor], spec: Spec) -> bool:
         """Keeps what an older head of the same kind knows; returns whether they fit.

@@ -1,12 +1,13 @@
 """The head of several tasks: one linear layer, whose outputs each belong to one of them. It goes with a model."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...backbones.head import Columns, LinearHead, Outputs, Spec, rows_of
+from ...backbones.head import Head as BaseHead
 from .answers import decode, module_of, parts_of, sorted_tasks
 
 LABELLED = "labelled"
@@ -22,7 +23,6 @@ class Head(LinearHead):
     `weight`, `chance`, `share`.
     """
 
-    several: ClassVar[bool] = True
     members: nn.ModuleList
     temperatures: Tensor
 
@@ -69,6 +69,11 @@ class Head(LinearHead):
         """Returns a column for each task, of mappings: what that task answers."""
         found = rows_of(outputs["logits"]).reshape(-1, self.out_features)
         return decode(found, self.spec, {name: part.cpu().numpy() for name, part in self.named_buffers()})
+
+    def parted(self) -> list[BaseHead]:
+        """Returns a head of each task alone."""
+        several = self.parts if len(self.parts) > 1 else ()
+        return [Head(self.in_features, {**self.spec, "tasks": {name: told}}) for name, told, _ in several]
 
     def adopt(self, weights: Mapping[str, Tensor], spec: Spec) -> bool:
         """Keeps the rows of outputs that an older head knows, and of each task what its own head keeps of them."""

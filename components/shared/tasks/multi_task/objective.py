@@ -1,13 +1,13 @@
 """How well several tasks do on validation examples, each by its own objective."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from components.shared.linear import temperature_of
-from components.shared.tasks.multi_task.answers import parts_of
+from components.shared.tasks.multi_task.answers import Part, parts_of
 from components.shared.tasks.objective import Outputs, Targets
 
 SELECTION, MEAN = "mean_selection", "mean_score"
@@ -37,18 +37,20 @@ class Objective:
 
     def scores(self, outputs: Outputs, targets: Targets) -> dict[str, float]:
         """Returns validation_loss (1 is what saying the same for all costs), the means, and the scores of each task."""
-        found: dict[str, float] = {}
-        losses, chosen, judged = list[float](), list[float](), list[float]()
-        for (name, told, outs), own in zip(self.parts, self.own, strict=True):
-            scores = own.scores(*_own(name, outs, outputs, targets))
-            losses.append(scores["validation_loss"] / told["chance"])
-            bounded = [max(scores[metric], _LEAST) for metric in own.bounded] or [1 - losses[-1]]
-            chosen.append(float(np.mean(bounded)))
-            value = scores.get(told["metric"], float("nan"))
-            judged.append(told["direction"] * (0.0 if np.isnan(value) and np.isfinite(losses[-1]) else value))
-            found |= {f"{name}.{metric}": scores[metric] for metric in own.metrics}
-        told_of = {"validation_loss": losses, SELECTION: chosen, MEAN: judged}
-        return {**{name: self._mean(values) for name, values in told_of.items()}, **found}
+        found = []
+        for part, own in zip(self.parts, self.own, strict=True):
+            found.append(_scores_of(part, own.bounded, own.scores(*_own(part[0], part[2], outputs, targets))))
+        return self.joined(found)
+
+    def parted(self) -> list["Objective"]:
+        """Returns the objective of each task alone, in order, see `components.shared.backbones.head.Head.parted`."""
+        return [Objective({"tasks": {name: told}}) for name, told, _ in self.parts]
+
+    def joined(self, scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        """Returns the scores of all tasks out of those of each alone."""
+        names = ("validation_loss", SELECTION, MEAN)
+        means = {name: self._mean([own[name] for own in scores]) for name in names}
+        return {**means, **{name: value for own in scores for name, value in own.items() if name not in names}}
 
     def calibrate(self, head: Any, outputs: Outputs, targets: Targets) -> dict[str, Any]:
         """Fits of each task what turns outputs into answers: of classes a temperature."""
@@ -71,6 +73,16 @@ class Objective:
     def _names(self, of: str) -> list[str]:
         pairs = zip(self.parts, self.own, strict=True)
         return [f"{name}.{metric}" for (name, _, _), own in pairs for metric in getattr(own, of)]
+
+
+def _scores_of(part: Part, bounded: Sequence[str], scores: Mapping[str, float]) -> dict[str, float]:
+    """Returns the scores of one task as those of all are named, its own its means."""
+    name, told, _ = part
+    loss, value = scores["validation_loss"] / told["chance"], scores.get(told["metric"], float("nan"))
+    chosen = [max(scores[metric], _LEAST) for metric in bounded] or [1 - loss]
+    judged = told["direction"] * (0.0 if np.isnan(value) and np.isfinite(loss) else value)
+    means = {"validation_loss": loss, SELECTION: float(np.mean(chosen)), MEAN: judged}
+    return {**means, **{f"{name}.{metric}": one for metric, one in scores.items() if metric != "validation_loss"}}
 
 
 def _own(name: str, chosen: slice, outputs: Outputs, targets: Targets) -> tuple[Outputs, Targets]:

@@ -105,3 +105,19 @@ def test_scores_are_those_of_each_task_and_their_weighted_means() -> None:
     assert head.temperatures[0] == pytest.approx(told["kind"]["temperature"])
     assert head.temperatures[0] > 1.5  # one of three is wrong
     assert set(told) == {"kind", "marks"}
+
+
+def test_tasks_can_be_fitted_apart_and_are_the_same_together() -> None:
+    """So each has its own penalty; the outputs of all are those of each, one after the other."""
+    head, objective = Head(5, SPEC), Objective(SPEC)
+    parts, logits = head.parted(), torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
+    assert [part.out_features for part in parts] == [3, 2, 1]
+    assert not parts[0].parted()
+    targets, weights, at, total, scores = head.targets(COLUMNS), [1.0, 1.0, 3.0], 0, 0.0, []
+    for part, own, weight in zip(parts, objective.parted(), weights, strict=True):
+        outputs = {"logits": logits[:, at : at + part.out_features]}
+        total += weight / 5 * float(part.loss(outputs, targets)[0])
+        scores.append(own.scores({"logits": outputs["logits"].numpy()}, COLUMNS))
+        at += part.out_features
+    assert float(head.loss({"logits": logits}, targets)[0]) == pytest.approx(total)
+    assert objective.joined(scores) == pytest.approx(objective.scores({"logits": logits.numpy()}, COLUMNS))
