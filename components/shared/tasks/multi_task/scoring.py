@@ -160,7 +160,7 @@ class MultiTaskScoring(CommonScoring):
         said = [(f"{member.name}: {word}" if not n else word, value)
                 for member, view in views for n, (word, value) in enumerate(view.said)]  # fmt: skip
         member, first = views[0]
-        return Mistake(f"{member.name} {first.badge}", f"{member.name}: {first.title}", said)
+        return Mistake(first.badge, f"{member.name}: {first.title}", said)
 
     def sections(self, content: Mapping[str, Any], folds: bool) -> Sequence[Section]:
         """Returns the sections of each task, after one another, under its name."""

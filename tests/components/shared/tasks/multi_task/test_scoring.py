@@ -124,7 +124,8 @@ def test_mistakes_are_the_worst_answers_of_any_task() -> None:
     wrong = TOLD["kind"] & (statistics["kind.labels"] != statistics["kind.predicted"])
     assert (~np.isnan(bad) == wrong).all()
     view = SCORING.view(statistics, int(np.flatnonzero(wrong)[0]), SPEC)
-    assert view.badge == "kind 0.900"
+    assert view.badge == "0.900"
+    assert view.title.startswith("kind: labelled")
     assert view.said[0][0] == "kind: predicted"
     assert all(word.startswith(("kind", "but")) for word, _ in view.said)
 
