@@ -336,6 +336,15 @@ class Job(_Section):
     schedule: Schedule | None = Field(None, exclude=True)  # of the runs, not one of their arguments
     tasks: dict[Text, Member] = Field({}, exclude=True)  # the options of a task that is made of them, see `several`
 
+    @field_validator("task")
+    @classmethod
+    def _is_made_of_some(cls, task: str, info: ValidationInfo) -> str:
+        content: Any = info.context
+        found = _task_of(info)
+        if isinstance(found, Composite) and not found.members and not content.get("tasks"):
+            raise PydanticCustomError("tasks", "it learns several tasks together: name them under tasks")
+        return task
+
     @field_validator("task_args")
     @classmethod
     def _are_options_of_the_task(cls, task_args: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:

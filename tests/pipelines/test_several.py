@@ -83,6 +83,7 @@ def test_faults_of_tasks_are_told_where_they_stand(tmp_path: Path) -> None:
         ),
         ({"data": {"source": "d", "labels": ["a", "b"]}}, "name them here, under tasks.NAME.labels"),
         ({"told": {**TASKS, "x": {"task": "question-answering", "label": "x"}}}, "x.task is question-answering, which"),
+        ({"tasks": None, "task": "multi-task"}, "task: .*it learns several tasks together: name them under tasks"),
         ({"promotion": {"metric": "accuracy"}}, "promotion.metric: .*allowed: 'mean_score', 'kind.macro_f1'"),
         ({"data": {"source": "d", "inputs": ["kind"]}}, "data.label: .*among data.inputs"),
         ({"data": {"source": "d", "inputs": ["a", "b", "c"]}}, "multi-task takes 1 or 2 columns, not 3"),
