@@ -127,7 +127,13 @@ def trainer_tuned(data: LabelledSet) -> Learnt:
     capabilities = {} if torch.cuda.is_available() else torch.cpu.get_capabilities()
     bf16 = torch.cuda.is_available() or bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     batches = {"per_device_train_batch_size": 32, "per_device_eval_batch_size": 128}
-    options = {**batches, "bf16": bf16, "train_sampling_strategy": "group_by_length", "logging_nan_inf_filter": False}
+    options = {
+        **batches,
+        "bf16": bf16,
+        "use_cpu": not torch.cuda.is_available(),
+        "train_sampling_strategy": "group_by_length",
+        "logging_nan_inf_filter": False,
+    }
     tried = []
     for rate in _RATES:
         began = time.perf_counter()

@@ -72,6 +72,12 @@ class Examples:
         labels: np.ndarray = self.split.labels[self.numbers]
         return labels
 
+    @property
+    def tokens(self) -> np.ndarray:
+        """Ids of tokens that batches can have, int64, each once, padding included; those of the whole split."""
+        tokens: np.ndarray = np.union1d(self.split.tokens, [self.padding])
+        return tokens
+
     def ids(self, indices: np.ndarray) -> list[str]:
         """Returns the ids of some of them."""
         return [self.split[int(number)] for number in self.numbers[indices]]

@@ -15,6 +15,7 @@ from components.finetune import alone
 from components.finetune.anatomy import Anatomy, Prefix, anatomy_of
 from components.finetune.batches import check_batches
 from components.finetune.cache import States, compute_states
+from components.finetune.device import lay_out
 from components.finetune.examples import Examples
 from components.finetune.fusion import Fusion, fuse, fuse_answers
 from components.finetune.heads import Head, Heads
@@ -25,6 +26,7 @@ from components.finetune.raw import Raw
 from components.finetune.settings import ALONE, FinetuneSettings
 from components.finetune.strategies import STRATEGIES, add_adapters, describe, merge_adapters
 from components.finetune.training import Trial
+from components.finetune.vocabulary import narrow, widen
 from components.finetune.wide import note_of
 from components.finetune.words import WideColumns
 from components.shared.backbones.network import Network
@@ -119,7 +121,8 @@ class Study:
     minutes: float = 0.0
 
     def __post_init__(self) -> None:
-        self.network = self.make().to(self.train.device).eval()
+        self.network = self.make().eval()
+        lay_out(self.network, self.train.device)
         self.network.narrow()  # of a champion: what stands beside is fitted anew, and added in the end
         self._columns: dict[str, WideColumns] = {}
         first = self.train.batch(np.arange(1))
@@ -314,6 +317,8 @@ class Study:
         if strategy.probes or from_probe:
             self.heads.probe.load_into(network)
             network.dropout.p = 0.0  # it was fitted without: what is dropped would weigh as much as it learned to
+        if strategy.first(self.anatomy, settings, settings.epochs - 1) == 0 and not strategy.adapts:
+            narrow(network, self.train.tokens)
         anatomy = anatomy_of(network, self.train.batch(np.arange(1)))
         check_batches(network, min(settings.batch_size, len(self.train)))
         if strategy.adapts:
@@ -363,6 +368,7 @@ class Study:
         strategy = STRATEGIES[trial.strategy]
         if strategy.adapts:
             merge_adapters(trial.network)
+        widen(trial.network)
         probe = self.heads.probe.to_json() if strategy.probes else None
         frozen = describe(trial.anatomy, strategy, trial.settings)
         return Trained(trial.network.eval(), trial.strategy, trial.history, frozen, probe, trial.settings)

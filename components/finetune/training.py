@@ -16,6 +16,7 @@ from components.finetune.adjustment import adjustment
 from components.finetune.anatomy import Anatomy
 from components.finetune.batches import LEAST, Batches, padding
 from components.finetune.history import History, Listener, Losses
+from components.finetune.kernels import kernels
 from components.finetune.learned import is_still_learning
 from components.finetune.learners import Autocast, Learner, outputs_of
 from components.finetune.schedule import linear_schedule
@@ -348,7 +349,7 @@ class Trial:
 
     def _sums(self, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Returns the sum of the losses of some examples, and of how many things it is one."""
-        with self.autocast():
+        with self.autocast(), kernels(self.train.examples.device):
             outputs, targets = self.train.outputs(self._forward, indices, draw)
         if self._adjustment is not None:
             outputs = {**outputs, "logits": outputs["logits"].float() + self._adjustment}

@@ -102,11 +102,11 @@ class Work:
         self.numbers = numbers_of(source, settings, scratch, objective_of(self.told["task"], self.spec))
         self.family = backbones.family(self.backbone.family)
         self.device = parallel.device()
-        torch.use_deterministic_algorithms(self.device.type == "cpu")
-        self.precision = precision_of(settings.precision, self.device)
+        torch.set_deterministic_debug_mode("error" if self.device.type == "cpu" else "default")
         self.strategies = strategies_of(settings.strategy)
         self.open_rate = not settings.learning_rate
         self._made: Network | None = self._make(self.backbone)
+        self.precision = precision_of(settings.precision, self.device, self._made)
         check_vocabulary(source, self.backbone, self._made)
         self.settings, self.why = self._resolved(self._made)
 

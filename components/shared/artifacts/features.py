@@ -4,6 +4,7 @@ Columns have roles, which `features.json` tells: those that a network is fed wit
 (`targets`; of classes `label`), and those that its outputs are made answers by (`decoding`).
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -72,6 +73,12 @@ class FeatureSplit(Sequence[str]):
         They are views of the mapped file, of one dimension; `encoded` is uint8, too.
         """
         return self._take(self._columns, indices)
+
+    @functools.cached_property
+    def tokens(self) -> np.ndarray:
+        """The ids of tokens that are there, each once, in order; none where the features are no tokens."""
+        chunks = self._columns["input_ids"].values if "input_ids" in self._columns else []
+        return functools.reduce(np.union1d, map(np.unique, chunks), np.zeros(0, np.int64)).astype(np.int64)
 
     def take_lists(self, indices: np.ndarray) -> Mapping[str, list[np.ndarray]]:
         """Returns targets and what outputs are made answers by, those that are lists: as `take` does."""

@@ -1,0 +1,230 @@
+"""How long fine-tuning on pictures takes: Graft beside timm's recipe, at its defaults and tuned, part by part.
+
+    python benchmarks/engine_images.py                            resnet18 at 128 x 128, 3 epochs, weights drawn
+    python benchmarks/engine_images.py --backbone efficientnet_lite0 --side 224 --pictures 400
+    python benchmarks/engine_images.py --backbone vit_base_patch16_224 --side 224 --pictures 8000     (on a GPU)
+
+Both sides see the same drawn letters as often, from files of PNG, each in a process of its own. timm's is what its
+train.py does: its data set, its loader with its changes of pictures, its optimizer and schedule.
+
+- timm: float32, one process that decodes.
+- timm-tuned: bfloat16 where the machine has it (`--amp`), `--channels-last`, a process a core that decodes.
+- graft: ingest, transform and finetune with `strategy: full`.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from engine import tell
+from engines import Parts
+
+_LETTERS = "ABDEFGHKMNRTW"
+_PARTS = (("train", 0.7), ("validation", 0.05), ("test", 0.25))
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all sides do.
+
+    Attributes:
+        folder: Of `train`, `validation` and `test`, a folder a class in each.
+        backbone: A name of timm's.
+        side: Pixels of a picture's side, on disk and for the network.
+        epochs: Passes over the training pictures.
+        batch_size: Pictures a step.
+        learning_rate: Of AdamW.
+    """
+
+    folder: str
+    backbone: str
+    side: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+
+
+def timm_default(job: Job, parts: Parts) -> float:
+    """As train.py does it on a CPU, with AdamW; returns test accuracy."""
+    return _timm(job, parts, workers=1, tuned=False)
+
+
+def timm_tuned(job: Job, parts: Parts) -> float:
+    """With the flags that make it faster."""
+    return _timm(job, parts, workers=len(os.sched_getaffinity(0)), tuned=True)
+
+
+def _timm(job: Job, parts: Parts, workers: int, tuned: bool) -> float:
+    with parts.of("import"):
+        import timm
+        import torch
+        from timm.data import create_dataset, create_loader
+        from timm.optim import create_optimizer_v2
+        from timm.scheduler import CosineLRScheduler
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    known = {} if device.type == "cuda" else torch.cpu.get_capabilities()
+    bf16 = tuned and bool(device.type == "cuda" or known.get("avx512_bf16") or known.get("amx_bf16"))
+    torch.manual_seed(42)
+    with parts.of("load"):
+        options = {"img_size": job.side} if "vit" in job.backbone else {}
+        network = timm.create_model(job.backbone, num_classes=len(_LETTERS), **options).to(device)
+        if tuned:
+            network = network.to(memory_format=torch.channels_last)
+        loaders = {
+            split: create_loader(
+                create_dataset("", f"{job.folder}/{split}"), (3, job.side, job.side), job.batch_size,
+                is_training=split == "train", num_workers=workers, use_prefetcher=device.type == "cuda", device=device,
+            )
+            for split in ("train", "test")
+        }  # fmt: skip
+        optimizer = create_optimizer_v2(network, opt="adamw", lr=job.learning_rate, weight_decay=0.01)
+        steps = job.epochs * len(loaders["train"])
+        schedule = CosineLRScheduler(optimizer, steps, warmup_t=steps // 10, t_in_epochs=False)
+
+    def outputs(pixels: Any) -> Any:
+        pixels = pixels.to(device, memory_format=torch.channels_last if tuned else torch.contiguous_format)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            return network(pixels)
+
+    done = 0
+    with parts.of("train"):
+        for _ in range(job.epochs):
+            network.train()
+            for pixels, labels in loaders["train"]:
+                torch.nn.functional.cross_entropy(outputs(pixels).float(), labels.to(device)).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+                done += 1
+                schedule.step_update(done)
+    right: list[bool] = []
+    with parts.of("evaluate"), torch.inference_mode():
+        network.eval()
+        for pixels, labels in loaders["test"]:
+            right += (outputs(pixels).argmax(1) == labels.to(device)).tolist()
+    with parts.of("save"):
+        torch.save(network.state_dict(), Path(job.folder) / "timm.pt")
+    return float(np.mean(right))
+
+
+def graft(job: Job, parts: Parts) -> float:
+    """The steps from the files to a saved model, which then sees the test split."""
+    with parts.of("import"):
+        from components.finetune.finetune import finetune
+        from components.finetune.settings import FinetuneSettings
+        from components.ingest.ingest import IngestSettings, ingest
+        from components.transform.transform import TransformSettings, transform
+    name, args = f"random:timm/{job.backbone}", {"img_size": job.side}
+    with tempfile.TemporaryDirectory() as scratch:
+        snapshot, features, model = (Path(scratch) / part for part in ("snapshot", "features", "model"))
+        with parts.of("ingest"):
+            options = {"task": "image-classification", "near_duplicates": 1.0, "max_rejects": 1.0}
+            ingest(snapshot, IngestSettings(job.folder, ["image"], "label", **options))
+        with parts.of("decode"):
+            transform(snapshot, features, TransformSettings(name, args))
+        settings = FinetuneSettings(
+            name, args, strategy="full", epochs=job.epochs, patience=job.epochs, batch_size=job.batch_size,
+            gradients="false", learning_rate=job.learning_rate,
+        )  # fmt: skip
+        with parts.of("finetune"):
+            finetune(features, model, settings)
+        history = json.loads((model / "notes/history.json").read_text("utf-8"))
+        parts["train"] = history["seconds"]
+        parts["load, validate, save"] = parts.pop("finetune") - parts["train"]
+        with parts.of("evaluate"):
+            return _accuracy(features, model)
+
+
+def _accuracy(features: Path, model: Path) -> float:
+    import torch
+
+    from components.finetune.device import autocast, lay_out, precision_of
+    from components.finetune.examples import Examples
+    from components.finetune.learners import Direct, logits_of
+    from components.shared import backbones
+    from components.shared.artifacts.artifact import open_artifact
+    from components.shared.artifacts.features import FeatureSplit
+
+    family, device = backbones.family("timm"), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = family.from_model(model)
+    lay_out(network, device)
+    split = FeatureSplit(open_artifact(features, "features"), "test")
+    examples = Examples.whole(split, family, family.padding_of(model), device, network.head.targets)
+    precision = precision_of("auto", device, network)
+    logits = logits_of(network, Direct(examples), 64, lambda: autocast(device, precision))
+    return float((logits.argmax(1) == split.labels).mean())
+
+
+SIDES: dict[str, Callable[[Job, Parts], float]] = {"timm": timm_default, "timm-tuned": timm_tuned, "graft": graft}
+
+
+def draw(folder: Path, pictures: int, side: int) -> None:
+    """Draws letters into a folder of splits and classes."""
+    sys.path[:0] = [str(Path(__file__).parent.parent / "examples")]
+    import make_images as letters
+
+    letters.draw.seed(0)
+    fonts = [letters.ImageFont.truetype(str(path), 96) for path in letters.font_files()]
+    for number in range(pictures):
+        letter = _LETTERS[number % len(_LETTERS)]
+        place, ends = number / pictures, np.cumsum([part for _, part in _PARTS])
+        split = _PARTS[int(np.searchsorted(ends, place, side="right"))][0]
+        target = folder / split / letter
+        target.mkdir(parents=True, exist_ok=True)
+        drawn = letters.draw_letter(letter, letters.draw.choice(fonts)).convert("RGB")
+        drawn.resize((side, side)).save(target / f"{number}.png")
+
+
+def main(given: argparse.Namespace) -> None:
+    """Compares all sides."""
+    with tempfile.TemporaryDirectory() as scratch:
+        draw(Path(scratch) / "letters", given.pictures, given.side)
+        job = Job(
+            str(Path(scratch) / "letters"), given.backbone, given.side, given.epochs, given.batch_size,
+            given.learning_rate,
+        )  # fmt: skip
+        description, result = Path(scratch) / "job.json", Path(scratch) / "result.json"
+        description.write_text(json.dumps(dataclasses.asdict(job)))
+        told: dict[str, list[dict[str, Any]]] = {}
+        for side in given.sides.split(","):
+            command = [sys.executable, __file__, "--work", side, str(description), str(result)]
+            ended = subprocess.run(command, capture_output=True, text=True)
+            if ended.returncode:
+                sys.exit(f"{side} failed:\n{ended.stdout[-1500:]}{ended.stderr[-3000:]}")
+            told[side] = [json.loads(result.read_text("utf-8"))]
+        print(
+            f"\n### {given.backbone}, {given.side} x {given.side}, {given.pictures} pictures, {given.epochs} epochs\n"
+        )
+        tell(told)
+
+
+def work(side: str, description: str, out: str) -> None:
+    """Lets a side work, and writes where time went."""
+    began, parts = time.perf_counter(), Parts()
+    accuracy = SIDES[side](Job(**json.loads(Path(description).read_text("utf-8"))), parts)
+    total = time.perf_counter() - began
+    parts["other"] = total - float(np.sum(list(parts.values())))
+    Path(out).write_text(json.dumps({"accuracy": accuracy, "parts": parts, "total": total}), "utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sides", default=",".join(SIDES))
+    parser.add_argument("--backbone", default="resnet18")
+    parser.add_argument("--side", type=int, default=128)
+    parser.add_argument("--pictures", type=int, default=800)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    work(*given.work) if given.work else main(given)

@@ -1,0 +1,201 @@
+"""The sides of benchmarks/engine.py: each fine-tunes the same encoder on the same texts, and tells where time went.
+
+    python benchmarks/engines.py SIDE WORK.json OUT.json        (benchmarks/engine.py calls it, each in its own process)
+
+- trainer: transformers' Trainer as run_glue.py calls it: batches of 8, padded to `max_length`, 5e-5.
+- trainer-tuned: batches of 32 of like length, padded to the longest, bfloat16 where the machine has it (TF32 on a GPU),
+  128 a batch in evaluation, no look for NaN, Graft's learning rate.
+- graft: ingest, transform and finetune at the same strategy and epochs, without words beside the network.
+
+With `partial` the embeddings and all but the last third of the blocks are frozen, on all sides.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all sides do.
+
+    Attributes:
+        folder: Of `train.jsonl`, `validation.jsonl` and `test.jsonl`: `text` and `label`.
+        encoder: A folder in the hub's layout.
+        pretrained: Whether its weights are there; else they are drawn.
+        strategy: "full" or "partial".
+        epochs: Passes over the training examples.
+        max_length: Tokens of a text, at most.
+        learning_rate: Of Graft and of the tuned Trainer.
+        seed: Of head, order and dropout.
+    """
+
+    folder: str
+    encoder: str
+    pretrained: bool
+    strategy: str
+    epochs: int
+    max_length: int
+    learning_rate: float
+    seed: int
+
+    def rows(self, split: str) -> tuple[list[str], list[str]]:
+        """Returns texts and labels of a split."""
+        lines = (Path(self.folder) / f"{split}.jsonl").read_text("utf-8").splitlines()
+        rows = [json.loads(line) for line in lines]
+        return [row["text"] for row in rows], [row["label"] for row in rows]
+
+
+class Parts(dict[str, float]):
+    """Seconds of each part."""
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """Counts what happens within the block."""
+        began = time.perf_counter()
+        yield
+        self[name] = self.get(name, 0.0) + time.perf_counter() - began
+
+
+def trainer(job: Job, parts: Parts) -> float:
+    """As run_glue.py does it by default; returns test accuracy."""
+    return _train(job, parts, {"learning_rate": 5e-5}, pad=True)
+
+
+def trainer_tuned(job: Job, parts: Parts) -> float:
+    """As somebody does it who knows Trainer."""
+    with parts.of("import"):
+        import torch
+    device = torch.cuda.is_available()
+    known = {} if device else torch.cpu.get_capabilities()
+    options = {
+        "per_device_train_batch_size": 32, "per_device_eval_batch_size": 128, "learning_rate": job.learning_rate,
+        "bf16": bool(device or known.get("avx512_bf16") or known.get("amx_bf16")), "use_cpu": not device,
+        "logging_nan_inf_filter": False,
+        "train_sampling_strategy": "group_by_length", **({"tf32": True} if device else {}),
+    }  # fmt: skip
+    return _train(job, parts, options, pad=False)
+
+
+def _train(job: Job, parts: Parts, options: dict[str, Any], pad: bool) -> float:
+    with parts.of("import"):
+        from transformers import (
+            AutoConfig,
+            AutoModelForSequenceClassification,
+            AutoTokenizer,
+            DataCollatorWithPadding,
+            Trainer,
+            TrainingArguments,
+        )
+    labels = sorted(set(job.rows("train")[1]))
+    with parts.of("tokenize"):
+        tokenizer = AutoTokenizer.from_pretrained(job.encoder)
+        sets = {}
+        for split in ("train", "test"):
+            texts, names = job.rows(split)
+            padding = "max_length" if pad else False
+            encoded = tokenizer(texts, truncation=True, max_length=job.max_length, padding=padding)
+            rows = (dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True))
+            sets[split] = [{**row, "labels": labels.index(name)} for row, name in zip(rows, names, strict=True)]
+    with parts.of("load"):
+        kind = AutoModelForSequenceClassification
+        model = (
+            kind.from_pretrained(job.encoder, num_labels=len(labels))
+            if job.pretrained
+            else kind.from_config(AutoConfig.from_pretrained(job.encoder, num_labels=len(labels)))
+        )
+        if job.strategy == "partial":
+            _freeze(model)
+    with tempfile.TemporaryDirectory() as folder:
+        told = {"seed": job.seed, "num_train_epochs": job.epochs, "report_to": [], "disable_tqdm": True}
+        arguments = TrainingArguments(folder, save_strategy="no", **told, **options)
+        loop = Trainer(model, arguments, train_dataset=sets["train"], data_collator=DataCollatorWithPadding(tokenizer))
+        with parts.of("train"):
+            loop.train()
+        with parts.of("save"):
+            loop.save_model(folder)
+        loop.args.train_sampling_strategy = "random"  # else predictions come in another order than the examples
+        with parts.of("evaluate"):
+            found = loop.predict(sets["test"]).predictions.argmax(1)
+    return float((found == [row["labels"] for row in sets["test"]]).mean())
+
+
+def _freeze(model: Any) -> None:
+    """Freezes all below the last third of the blocks."""
+    encoder = model.base_model
+    blocks = encoder.encoder.layer
+    for module in (encoder.embeddings, *blocks[: len(blocks) - max(1, round(len(blocks) / 3))]):
+        module.requires_grad_(False)
+
+
+def graft(job: Job, parts: Parts) -> float:
+    """The steps from the files to a saved model, which then sees the test split."""
+    with parts.of("import"):
+        import torch
+
+        from components.finetune.device import autocast, precision_of
+        from components.finetune.examples import Examples
+        from components.finetune.finetune import finetune
+        from components.finetune.learners import Direct, logits_of
+        from components.finetune.settings import FinetuneSettings
+        from components.ingest.ingest import IngestSettings, ingest
+        from components.shared import backbones
+        from components.shared.artifacts.artifact import open_artifact
+        from components.shared.artifacts.features import FeatureSplit
+        from components.transform.transform import TransformSettings, transform
+    name = job.encoder if job.pretrained else f"random:{job.encoder}"
+    with tempfile.TemporaryDirectory() as scratch:
+        snapshot, features, model = (Path(scratch) / part for part in ("snapshot", "features", "model"))
+        with parts.of("ingest"):
+            # Short texts are much alike: which of them stand in two splits is not what is measured here.
+            ingest(snapshot, IngestSettings(job.folder, ["text"], "label", near_duplicates=1.0, max_rejects=1.0))
+        with parts.of("tokenize"):
+            transform(snapshot, features, TransformSettings(name, max_length=job.max_length))
+        settings = FinetuneSettings(
+            name, strategy=job.strategy, epochs=job.epochs, patience=job.epochs, batch_size=32, lexical="false",
+            learning_rate=job.learning_rate, seed=job.seed,
+        )  # fmt: skip
+        with parts.of("finetune"):
+            finetune(features, model, settings)
+        history = json.loads((model / "notes/history.json").read_text("utf-8"))
+        parts["train"] = history["seconds"]
+        parts["load, validate, save"] = parts.pop("finetune") - parts["train"]
+        with parts.of("evaluate"):
+            family, device = (
+                backbones.family("transformers"),
+                torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+            )
+            network = family.from_model(model).to(device)
+            split = FeatureSplit(open_artifact(features, "features"), "test")
+            padding = family.padding_of(model)
+            examples = Examples.whole(split, family, padding, device, network.head.targets)
+            precision = precision_of("auto", device, network)
+            logits = logits_of(network, Direct(examples), 64, lambda: autocast(device, precision))
+    return float((logits.argmax(1) == split.labels).mean())
+
+
+SIDES: dict[str, Callable[[Job, Parts], float]] = {"trainer": trainer, "trainer-tuned": trainer_tuned, "graft": graft}
+
+
+def main(side: str, description: Path, out: Path) -> None:
+    """Lets a side work, and writes where time went."""
+    began, parts = time.perf_counter(), Parts()
+    job = Job(**json.loads(description.read_text("utf-8")))
+    accuracy = SIDES[side](job, parts)
+    total = time.perf_counter() - began
+    parts["other"] = total - float(np.sum(list(parts.values())))
+    out.write_text(json.dumps({"accuracy": accuracy, "parts": parts, "total": total}), "utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
