@@ -108,7 +108,7 @@ def fit_baselines(
     test = read_sample(snapshot, "test", min(test_most, _MAX_PROBABILITIES // max(len(classes), 1)))
     truth, counts = targets[: test.size], told["classes"]["train"]
     constant = scoring.constant(scoring.targets(train.labels, spec), counts, spec, test.size)
-    fits = _Fits(task_of(snapshot), spec, validation, test, truth, Terms(len(classes), seed, selection))
+    fits = _Fits(task_of(snapshot), spec, validation, test, truth, Terms(len(classes), seed, selection, spec))
     found = fits.run(train)
     sizes = {size: sum(min(count, size) for count in counts.values()) for size in curve}
     few = _read_few(snapshot, {size: total for size, total in sizes.items() if total <= train_most})
@@ -123,7 +123,8 @@ def fit_baselines(
 
 def told_of(baseline: Baseline) -> dict[str, Any]:
     """Returns what `evaluation.json` tells of a baseline beside its scores."""
-    return {name: getattr(baseline, name) for name in ("what", "bytes", "examples")}
+    names = {"names": dict(baseline.names)} if baseline.names else {}
+    return {**{name: getattr(baseline, name) for name in ("what", "bytes", "examples")}, **names}
 
 
 @dataclass

@@ -14,6 +14,7 @@ from components.evaluate.champion import Forecast, IncomparableError, forecast, 
 from components.evaluate.cost import BATCH, latency_of, size_of
 from components.evaluate.examples import Splits
 from components.evaluate.leakage import ROWS, Known, known_examples
+from components.evaluate.members import duels_of
 from components.evaluate.predictions import Predictions
 from components.evaluate.slices import column_slices, data_slices, metric_by
 from components.evaluate.sources import Sources
@@ -93,8 +94,9 @@ def challenge(
             **_scores(ours, theirs, terms),
             "classes": parts,
             "slices": slices,
+            **_members(ours, theirs, terms),
             "what": "examples that the champion has not seen" if sources.crossed else "test examples",
-            "labels": _labels(model.labels, spec.get("labels", []), parts),
+            "labels": _labels(_names({"labels": model.labels, **model.spec}), _names(spec), parts),
             "seen": None if known is None else int(known.learned[kept].sum()),
             "sizes": {"champion": size_of(folder), "challenger": size_of(sources.model.path)},
         }
@@ -139,6 +141,18 @@ def _parts(ours: Statistics, theirs: Statistics, spec: Spec, task: Task) -> list
         }
         for name, count, champion, challenger in zip(mine.names, mine.support, other.values, mine.values, strict=True)
     ]
+
+
+def _members(ours: Statistics, theirs: Statistics, terms: Terms) -> dict[str, Any]:
+    """Returns the comparison of each of the tasks that the task is made of; nothing where it is one."""
+    rows = duels_of(ours, theirs, terms.task, terms.seed)
+    return {"members": rows} if rows else {}
+
+
+def _names(spec: Spec) -> list[str]:
+    """Returns the labels, those of several tasks each after its task's name."""
+    own = [f"{name}: {label}" for name, told in spec.get("tasks", {}).items() for label in told.get("labels", [])]
+    return [*spec.get("labels", []), *own]
 
 
 def _splits(sources: Sources) -> Splits:

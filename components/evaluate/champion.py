@@ -67,6 +67,9 @@ def load_champion(version: Version, folder: Path, snapshot: Artifact) -> Loaded:
         raise IncomparableError(f"its model cannot be loaded ({_told(error)})") from error
     if task != told["task"]:
         raise IncomparableError(f"it learned {task}, and the data is for {told['task']}")
+    if model.task is not None and model.task.prediction != (today := task_of(snapshot).prediction):
+        learned = _listed(model.task.prediction.names)
+        raise IncomparableError(f"it answers {learned} in another form than the data's tasks, {_listed(today.names)}")
     if sorted(model.inputs) != sorted(told["inputs"]):
         raise IncomparableError(
             f"its inputs are {_listed(model.inputs)}, and those of the data {_listed(told['inputs'])}"
@@ -92,7 +95,7 @@ def forecast(
     """
     rows = snapshot.read_json("snapshot.json")["rows"]
     total = sum(rows[split] for split in ([splits] if isinstance(splits, str) else splits))
-    task, learned = task_of(snapshot), {"labels": model.labels}
+    task, learned = task_of(snapshot), {"labels": model.labels, **model.spec}
     scoring = task.scoring
     parts, digest, done = list[Statistics](), hashlib.sha256(), 0
     for ids, batch, truth in raw_batches(snapshot, model.inputs, splits):

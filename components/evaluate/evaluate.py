@@ -14,13 +14,14 @@ from components.evaluate.challenge import Challenge, challenge
 from components.evaluate.challenge import Terms as ChallengeTerms
 from components.evaluate.examples import task_of
 from components.evaluate.folds import Crossed, cross_baselines
+from components.evaluate.members import compare_all
 from components.evaluate.page.history import known_versions
 from components.evaluate.page.promotion import Promotion
 from components.evaluate.page.report import write_page
 from components.evaluate.predictions import Classifier, Predictions, predict
 from components.evaluate.sources import Sources, open_sources
 from components.evaluate.transfer import Comparison, learning_curve_of, read_comparison, transfer_of
-from components.evaluate.verdict import compare, learnt_of
+from components.evaluate.verdict import learnt_of
 from components.shared.artifacts.artifact import Draft, write_artifact
 from components.shared.artifacts.inventory import FOLDER as INVENTORY
 from components.shared.artifacts.snapshot import COUNTS, SPLITS, TRAINED_ON
@@ -230,7 +231,7 @@ class _Evaluation:
             "metrics": measure(self.task.metrics, statistics),
             **self._intervals(predictions),
             **self.task.scoring.details(scored),
-            **compare(statistics, baselines, learnt, self.task, self.metric, settings.seed),
+            **compare_all(statistics, baselines, learnt, self.task, self.metric, settings.seed),
             "transfer": transfer_of(arms, settings.seed),
             "learning_curve": learning_curve_of(arms, baselines, rows["train"]),
             "rows": rows,

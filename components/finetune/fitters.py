@@ -13,6 +13,7 @@ from components.finetune.classical import Sample
 from components.finetune.convex import PENALTIES as OWN_PENALTIES
 from components.finetune.convex import OwnLoss, Seen, fit_columns
 from components.finetune.examples import Batch
+from components.finetune.parts import joined, penalties_of
 from components.shared import tasks
 from components.shared.artifacts.artifact import Artifact
 from components.shared.artifacts.features import FeatureSplit
@@ -21,7 +22,7 @@ from components.shared.backbones.head import Head, LinearHead
 from components.shared.backbones.network import spec_of
 from components.shared.linear import PENALTIES, Linear, fit_linear
 from components.shared.metrics import log_loss
-from components.shared.tasks.objective import Objective, Outputs, Targets, head_class, objective_of
+from components.shared.tasks.objective import Objective, Outputs, Parted, Targets, head_class, objective_of
 
 
 class Fitter(Protocol):
@@ -118,6 +119,12 @@ class Answers:
         self, train: Seen, part: np.ndarray, validation: Seen, balanced: bool, penalties: Sequence[float]
     ) -> Linear:
         """See `components.finetune.convex.fit_columns`."""
+        if (parts := self.own.head.parted()) and isinstance(self.objective, Parted):
+            fits = []
+            for number, (head, objective) in enumerate(zip(parts, self.objective.parted(), strict=True)):
+                alone = dataclasses.replace(self, own=OwnLoss(head), objective=objective)
+                fits.append(alone.fit(train, part, validation, balanced, penalties_of(penalties, number)))
+            return joined(fits, self.objective.joined([fit.validation for fit in fits]))
         given = (self.own, train, self._targets(part), validation, self.score, self.selection)
         return fit_columns(*given, penalties)
 

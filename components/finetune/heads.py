@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from components.finetune import fitting
 from components.finetune.classical import ClassicalFit, Sample
 from components.finetune.descent import Rows, StepsFit, fit_by_steps
-from components.finetune.fitting import HeadFit, fit_head
+from components.finetune.fitting import HeadFit
 from components.finetune.history import History, in_words
 from components.finetune.joint import JointFit, fit_joint
 from components.finetune.learners import HeadOnly, outputs_of, predict
+from components.finetune.parts import fit_parts
 from components.finetune.probe import Probe, Vectors, View, fit_probe
 from components.finetune.wide import JointHead
 from components.shared.backbones.network import Network
@@ -162,7 +163,7 @@ class Heads:
         head, device = study.network.head, study.train.device
 
         def fitted() -> HeadFit:
-            return self._by_steps() if head.segmented else fit_head(head, study.objective, *rest)
+            return self._by_steps() if head.segmented else fit_parts(head, study.objective, *rest)
 
         kind: type[HeadFit] = StepsFit if head.segmented else HeadFit
         fit = study.journal.fitted(PROBE, kind, fitted, device)

@@ -154,7 +154,7 @@ def raw_of(features: Artifact, snapshot: Path | None, settings: FinetuneSettings
         InputError: They were made from another snapshot, or something is asked for that is not there.
     """
     told = features.read_json("features.json")
-    is_text = pa.types.is_string(tasks.get(told["task"]).input_type)
+    is_text = pa.types.is_string(tasks.get(told["task"], told.get("task_args")).input_type)
     kind: type[Raw] = RawTexts if is_text else RawPictures
     answered = None if head_class(told["task"]).exclusive else Answered(features)
     if answered is not None and is_text and answered.has_words:
@@ -173,7 +173,7 @@ def raw_of(features: Artifact, snapshot: Path | None, settings: FinetuneSettings
             f"The features at {features.path} were made from snapshot {made_from[:12]}, but the one at {source.path} "
             f"is {source.digest[:12]}. Name the snapshot that they were made from."
         )
-    labels = answered.names if answered is not None and kind is RawTokens else told["labels"]
+    labels = told["labels"] if answered is None else answered.names
     found = kind(source, labels, settings.seed, scratch, answered=answered)
     if kind.kind in strategies and not found.stands_alone:
         raise not_alone(kind.kind)

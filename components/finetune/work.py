@@ -280,7 +280,8 @@ class Work:
         compared = Comparisons(study, random, self._examples("test"), self._of_network(trained), frozen)
         if not self.head.exclusive:
             raw = None if self.snapshot is None else open_artifact(self.snapshot, "snapshot")
-            answers = Answers(tasks.get(self.told["task"]).prediction, inputs_of(raw, "test"))
+            task = tasks.get(self.told["task"], self.told.get("task_args"))
+            answers = Answers(task.prediction, inputs_of(raw, "test"))
             compared = dataclasses.replace(compared, answers=answers)
         if self.crossed:
             compared = dataclasses.replace(compared, predict=lambda arm: self._crossed(study, arm))

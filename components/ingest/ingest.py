@@ -115,6 +115,11 @@ class _Ingestion:
     def __init__(self, draft: Draft, settings: IngestSettings, source: Source) -> None:
         self.draft, self.settings, self.source = draft, settings, source
         self.target = source.task.target
+        if settings.rare_classes != "keep" and not self.target.named:
+            raise InputError(
+                f"data.rare_classes: {settings.rare_classes} is about the classes of one task, and those of "
+                f"{settings.task} have no rare ones. Leave it out."
+            )
         columns = [*settings.inputs, *settings.label_columns()]
         self.rejects = Rejects(draft.path / "notes" / "rejects.csv", columns)
         self.held = LeftOut(draft.path / "notes" / "unlabelled.csv", columns)

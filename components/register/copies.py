@@ -3,26 +3,32 @@
 import ast
 import functools
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from components.shared import backbones, tasks
+from components.shared.tasks.task import Composite
 
 ROOT = Path(str(backbones.__file__)).parents[1]
 """`components/shared`: what a model takes along is named from here on."""
 _OURS = "components.shared"
 
 
-def copy_predictor(family: str, task: str, folder: Path) -> Path:
+def copy_predictor(family: str, task: str, folder: Path, args: Mapping[str, Any] | None = None) -> Path:
     """Copies the files that a model predicts with, as they are now: the version goes on with them.
 
     Args:
         family: Of its backbone.
         task: Whose head it has; that of somebody else's package is put where ours are.
         folder: Where they go.
+        args: The task's options: a task that is made of others needs their files, too.
     """
-    package = tasks.get(task).package
-    for name in files_of([*backbones.FAMILIES[family].files, *_head_of(package, family)]):
+    learned = tasks.get(task, args)
+    package = learned.package
+    packages = [package, *(part.task.package for part in (learned.members if isinstance(learned, Composite) else ()))]
+    heads = [name for one in packages for name in _head_of(one, family)]
+    for name in files_of([*backbones.FAMILIES[family].files, *heads]):
         _write(folder / name, (ROOT / name).read_text("utf-8"))
     if not package.startswith(f"{_OURS}."):
         _copy_foreign(package, folder)
@@ -67,8 +73,9 @@ def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
 def _head_of(package: str, family: str) -> list[str]:
     if not package.startswith(f"{_OURS}."):
         return []
-    name = "answers" if family in backbones.WITHOUT_BACKBONE else "head"
-    return [f"{package.removeprefix(f'{_OURS}.').replace('.', '/')}/{name}.py"]
+    names = ["answers"] if family in backbones.WITHOUT_BACKBONE else ["head", "answers"]
+    room = package.removeprefix(f"{_OURS}.").replace(".", "/")
+    return [file for name in names if (ROOT / (file := f"{room}/{name}.py")).exists()]
 
 
 def _copy_foreign(package: str, folder: Path) -> None:

@@ -2,8 +2,10 @@
 
 import io
 import tempfile
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -32,7 +34,7 @@ def write_package(model: Artifact, folder: Path, run_id: str) -> None:
     from mlflow.models import Model
 
     told = model.read_json("model.json")
-    task = tasks.get(told["task"])
+    task = tasks.get(told["task"], told.get("task_args"))
     with tempfile.TemporaryDirectory(prefix="graft-package-") as scratch:
         mlflow.pyfunc.save_model(
             path=folder,
@@ -40,13 +42,17 @@ def write_package(model: Artifact, folder: Path, run_id: str) -> None:
             python_model=_CODE,
             artifacts={
                 "model": str(model.path.resolve()),
-                "predictor": str(copy_predictor(told["family"], told["task"], Path(scratch) / "predictor")),
+                "predictor": str(_predictor(told, Path(scratch))),
             },
             signature=signature_of(told["inputs"], task.input_type, task.prediction),
             input_example=pd.DataFrame({name: [_example(name, task.input_type)] for name in told["inputs"]}),
             pip_requirements=requirements(model),
             metadata={"task": told["task"], "labels": told.get("labels", []), "model_digest": model.digest},
         )
+
+
+def _predictor(told: Mapping[str, Any], scratch: Path) -> Path:
+    return copy_predictor(told["family"], told["task"], scratch / "predictor", told.get("task_args"))
 
 
 def requirements(model: Artifact) -> list[str]:

@@ -97,7 +97,7 @@ def _publish(model: Artifact, evaluation: Artifact, settings: RegisterSettings) 
             _log_model(client, run, model)
             progress.update(1, "model logged")
     with tracking.explained("logging the evaluation"):
-        _log_evaluation(client, run, evaluation, model.read_json("model.json")["task"])
+        _log_evaluation(client, run, evaluation, model)
         progress.update(2, "evaluation logged")
     with tracking.explained("making a version"):
         tags = {**_tags(model, evaluation, run), **promotion_tags(evaluation), "pipeline_run": settings.pipeline_run}
@@ -160,14 +160,15 @@ def _log_model(client: "MlflowClient", run: "Run", model: Artifact) -> None:
     client.set_tag(run.info.run_id, LOGGED, model.digest)
 
 
-def _log_evaluation(client: "MlflowClient", run: "Run", evaluation: Artifact, task: str) -> None:
+def _log_evaluation(client: "MlflowClient", run: "Run", evaluation: Artifact, model: Artifact) -> None:
     for name in ("evaluation.json", "notes/report.html"):
         client.log_artifact(run.info.run_id, str(evaluation.file(name)))
     for name in evaluation.files:
         if name.startswith(f"{FOLDER}/"):
             client.log_artifact(run.info.run_id, str(evaluation.file(name)), INVENTORY)
     values = {f"test/{name}": value for name, value in _metrics(evaluation).items()}
-    primary = tasks.get(task).metrics[0].name
+    told = model.read_json("model.json")
+    primary = tasks.get(told["task"], told.get("task_args")).metrics[0].name
     for name, metrics in evaluation.read_json("evaluation.json")["baselines"].items():
         if metrics[primary] is not None:
             values[f"baseline/{_NO_NAME.sub('', name)}/{primary}"] = metrics[primary]

@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.statistics import Gain, Metric, written
 from components.shared.tasks import Task, metric_of
+from components.shared.tasks.task import Composite
 
 APPROVALS = ("automatic", "manual")
 PROMOTE, REFUSE, AWAIT_APPROVAL = "promote", "refuse", "await approval"
@@ -18,7 +19,7 @@ NOTE = "notes/decision.json"
 """Where an evaluation tells the decision: `verdict`, `reasons`, and the `champion` it was compared with."""
 
 Found = Mapping[str, Any]
-_RANGES = {"max_latency_ratio": (0, math.inf), "min_examples": (1, math.inf)}
+_RANGES = {"max_latency_ratio": (0, math.inf), "min_examples": (1, math.inf), "max_task_drop": (0, math.inf)}
 _IN_UNITS = ("min_gain", "min_value", "max_class_drop", "max_slice_drop")
 """Rules in the unit of a metric."""
 _MOST_DROPS = 5  # that are told one by one
@@ -41,6 +42,8 @@ class Rules:
         min_value: The least of the metric on the test split; the most, where less is better.
         max_class_drop: The most that a class may lose of its recall, a part of the task's metric of parts.
         max_slice_drop: The most of the task's primary metric that a slice may lose.
+        max_task_drop: Where the task is made of others, the most of its own metric that any of them may lose; None:
+            none may be shown to be worse, its whole interval below 0.
         must_beat_baseline: Whether the strongest baseline must be beaten; a model of words alone, which has no backbone
             that would have to pay, must not be worse than it. A model at chance is refused in any case.
         max_latency_ratio: The most time of a batch, as a multiple of the champion's.
@@ -56,6 +59,7 @@ class Rules:
     min_value: float | None = None
     max_class_drop: float | None = None
     max_slice_drop: float | None = None
+    max_task_drop: float | None = None
     must_beat_baseline: bool = True
     max_latency_ratio: float | None = None
     min_examples: int = 30
@@ -105,6 +109,8 @@ def rules_of(promotion: Found, task: Task | None = None) -> Rules:
     if task is None:
         return Rules(**given)
     given["metric"] = metric_of(task, given.get("metric", "")).name
+    if "max_task_drop" in given and not isinstance(task, Composite):
+        raise InputError(f"promotion.max_task_drop is for several tasks in one model, and {task.name} is one.")
     for name, allowed in ranges(task, given["metric"]).items():
         if reason := reason_to_refuse(name, given.get(name), allowed):
             raise InputError(f"promotion.{name} is {given[name]!r}; {reason} was expected.")
@@ -178,6 +184,7 @@ def _objections(evaluation: Found, compared: Found | None, rules: Rules, task: T
         yield f"They were compared by {measured}, but {metric.title} decides (promotion.metric)."
         return
     yield from _of_gain(compared, rules, metric)
+    yield from _of_members(compared, rules.max_task_drop, task)
     yield from _of_drops(task.part[0], task.part[1], compared["classes"], rules.max_class_drop, "max_class_drop")
     slices, most = compared["slices"], rules.max_slice_drop
     yield from _of_drops("slice", first.title, slices, most, "max_slice_drop", first.direction)
@@ -215,6 +222,21 @@ def _of_gain(compared: Found, rules: Rules, metric: Metric) -> Iterator[str]:
         return
     gain = rules.min_gain or 0.0
     yield from _of_margin(compared, -gain, metric) if gain < 0 else _of_better(compared, gain, metric)
+
+
+def _of_members(compared: Found, most: float | None, task: Task) -> Iterator[str]:
+    """Yields which of the tasks that a task is made of became worse than the champion, each by its own metric."""
+    rows = {row["name"]: row for row in compared.get("members", [])}
+    for part in task.members if isinstance(task, Composite) else ():
+        row = rows.get(part.name)
+        if row is None or not all(_number(row["difference"][name]) for name in ("value", "low", "high")):
+            yield f"The {part.metric.title} of {part.name!r} beside the champion's is not a number."
+            continue
+        told = _numbers({**compared, **row}, part.metric)
+        if most is None and row["difference"]["high"] < 0:
+            yield f"It is worse than the champion at {part.name!r}: {told}."
+        elif most is not None and row["difference"]["value"] < -most - _ROUNDING:
+            yield f"It loses more than {most:g} at {part.name!r} (promotion.max_task_drop): {told}."
 
 
 def _of_margin(compared: Found, margin: float, metric: Metric) -> Iterator[str]:

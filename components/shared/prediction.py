@@ -1,9 +1,9 @@
 """Models that predict from raw input: a version of the registry, or a model artifact."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ import pyarrow as pa
 
 from components.shared import backbones, tasks
 from components.shared.artifacts.artifact import MANIFEST, open_artifact
+from components.shared.artifacts.snapshot import spec_of
 from components.shared.backbones.panic import TokenizerError
 from components.shared.backbones.pixels import ImageError
 from components.shared.errors import InputError
 from components.shared.registry import registry
+from components.shared.tasks import Task
 
 Rows = Sequence[Sequence[str | bytes]]
 """One value for each input: a text, the bytes or the path of an image file."""
@@ -35,6 +37,8 @@ class Loaded:
             where a row is no image.
         answers: Takes such rows, and returns the columns of the task's prediction.
         read_inputs: Takes a row as a file has it (a list of words), and returns its inputs.
+        spec: What the model knows of answers.
+        task: What it learned.
     """
 
     labels: list[str]
@@ -43,15 +47,14 @@ class Loaded:
     probabilities: Callable[[Rows], np.ndarray]
     answers: Callable[[Rows], dict[str, list[Any]]]
     read_inputs: Callable[[Sequence[Any]], Sequence[Any]] = tuple
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    task: Task | None = None
 
     def predict(self, rows: Rows) -> list[dict[str, Any]]:
         """Returns the task's prediction of each row, as a mapping; of a list of probabilities each by its label."""
         columns = self.answers(rows)
-        told = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        for row in told:
-            if "probabilities" in row:
-                row["probabilities"] = dict(zip(self.labels, row["probabilities"], strict=True))
-        return told
+        spec = {"labels": self.labels, **self.spec}
+        return [_named(dict(zip(columns, row, strict=True)), spec) for row in zip(*columns.values(), strict=True)]
 
 
 def load(model: str) -> Loaded:
@@ -96,16 +99,25 @@ def load_artifact(folder: Path) -> Loaded:
         return found
 
     task = tasks.get(told["task"], told.get("task_args"))
-    return Loaded(predictor.labels, predictor.inputs, task.input_type, probabilities, answers, task.read_inputs)
+    made = (probabilities, answers, task.read_inputs)
+    return Loaded(predictor.labels, predictor.inputs, task.input_type, *made, spec_of(told), task)
 
 
 def _predictor(module: Any, told: dict[str, Any], folder: Path) -> Any:
     if told["family"] in backbones.WITHOUT_BACKBONE:
         return module.Predictor(folder)
-    from components.shared.backbones.network import spec_of
     from components.shared.tasks.objective import head_class
 
     return module.Predictor(folder, head=partial(head_class(told["task"]), spec=spec_of(told)))
+
+
+def _named(row: dict[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a prediction, its probabilities each by its label; of several tasks in one likewise."""
+    if "probabilities" in row:
+        row["probabilities"] = dict(zip(spec["labels"], row["probabilities"], strict=True))
+    for name, told in spec.get("tasks", {}).items():
+        row[name] = _named(row[name], told)
+    return row
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(dataclasses.asdict(result), indent=1) + "\n", "utf-8")
-    tell_result(result, tasks.get(job.task), Console())
+    tell_result(result, tasks.get(job.task, job.task_args), Console())
 
 
 def profile(arguments: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """YAML files with a schema, such as the job file: read, validated, all their faults told at once."""
 
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,12 @@ _SAID_IN_FULL = ("name", "secret")
 
 
 def load(
-    path: Path, schema: type[Document], kind: str, changes: Sequence[str] = (), private: Sequence[str] = ()
+    path: Path,
+    schema: type[Document],
+    kind: str,
+    changes: Sequence[str] = (),
+    private: Sequence[str] = (),
+    fill: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
 ) -> Document:
     """Reads and validates a file. The validators find its whole content in their context.
 
@@ -29,6 +34,7 @@ def load(
         kind: What to call it: "job".
         changes: Values to set on top, such as "training.epochs=1"; the value is YAML.
         private: Top-level sections whose values are never shown: somebody may have put a secret there.
+        fill: Adds to its content what follows from other fields.
 
     Raises:
         InputError: The file cannot be read, or has faults: all of them, each with its field's path.
@@ -39,6 +45,7 @@ def load(
         raise InputError(f"{path} holds no {kind}: fields were expected, the first of them {first!r}.")
     for change in changes:
         _apply(content, change)
+    content = fill(content)
     try:
         return schema.model_validate(content, context=content)
     except ValidationError as error:

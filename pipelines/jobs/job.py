@@ -22,8 +22,9 @@ from components.shared.sources.listing import sources_of
 from components.shared.sources.sql import is_sql
 from components.shared.sources.text import check_encoding
 from components.shared.tasks import Task
+from components.shared.tasks.task import Composite
 from components.transform.transform import TransformSettings as FeatureDefaults
-from pipelines.jobs import documents
+from pipelines.jobs import documents, several
 from pipelines.jobs.cron import Schedule
 from pipelines.jobs.fields import (
     AboveZero,
@@ -56,7 +57,12 @@ _ONLY_FOR = {
 def _task_of(info: ValidationInfo) -> Task | None:
     """Returns the task that the job file names; None where it names none that there is, which is told there."""
     content: Any = info.context
-    return tasks.get(content["task"]) if content.get("task") in tasks.names() else None
+    if content.get("task") not in tasks.names():
+        return None
+    try:
+        return tasks.get(content["task"], content.get("task_args") or {})
+    except (InputError, TypeError, AttributeError):  # its options are told where they stand
+        return tasks.get(content["task"])
 
 
 def _all(value: object) -> object:
@@ -255,6 +261,7 @@ class Promotion(_Section):
     min_value: float | None = Rules.min_value
     max_class_drop: float | None = Rules.max_class_drop
     max_slice_drop: float | None = Rules.max_slice_drop
+    max_task_drop: AtLeastZero | None = Rules.max_task_drop
     must_beat_baseline: bool = Rules.must_beat_baseline
     max_latency_ratio: AboveZero | None = Rules.max_latency_ratio
     min_examples: Positive = Rules.min_examples
@@ -272,6 +279,14 @@ class Promotion(_Section):
             context = {"reason": f"it is {metric!r}; allowed: {quote_all(names)}.{did_you_mean(metric, names)}"}
             raise PydanticCustomError("metric", "{reason}", context)
         return "" if metric == names[0] else metric
+
+    @field_validator("max_task_drop")
+    @classmethod
+    def _is_of_several_tasks(cls, value: float | None, info: ValidationInfo) -> float | None:
+        task = _task_of(info)
+        if value is not None and task and not isinstance(task, Composite):
+            raise PydanticCustomError("idle", "it is for several tasks in one model: remove it")
+        return value
 
     @field_validator("min_gain", "min_value", "max_class_drop", "max_slice_drop")
     @classmethod
@@ -292,6 +307,17 @@ class Retrain(_Section):
     replay: Annotated[Part, BeforeValidator(_all)] = 1.0
 
 
+class Member(_Section):
+    """One of several tasks that one network learns together."""
+
+    task: Annotated[str, one_of(tasks.names())]
+    label: Columns
+    weight: AboveZero = 1.0
+    task_args: Plain = {}
+    labels: list[Text] = []
+    metric: str = ""
+
+
 class Job(_Section):
     """Which data, which task, which backbone, which strategy, which model name."""
 
@@ -308,16 +334,36 @@ class Job(_Section):
     promotion: Promotion = Promotion()
     retrain: Retrain = Retrain()
     schedule: Schedule | None = Field(None, exclude=True)  # of the runs, not one of their arguments
+    tasks: dict[Text, Member] = Field({}, exclude=True)  # the options of a task that is made of them, see `several`
+
+    @field_validator("task")
+    @classmethod
+    def _is_made_of_some(cls, task: str, info: ValidationInfo) -> str:
+        content: Any = info.context
+        found = _task_of(info)
+        if isinstance(found, Composite) and not found.members and not content.get("tasks"):
+            raise PydanticCustomError("tasks", "it learns several tasks together: name them under tasks")
+        return task
 
     @field_validator("task_args")
     @classmethod
     def _are_options_of_the_task(cls, task_args: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        content: Any = info.context
+        if content.get("tasks"):
+            return task_args  # they are told of where they stand
         try:
             if (task := info.data.get("task")) is not None:
                 tasks.get(task, task_args)
         except InputError as error:
             raise PydanticCustomError("options", "{reason}", {"reason": str(error)}) from error
         return task_args
+
+    @field_validator("tasks")
+    @classmethod
+    def _can_be_learned_together(cls, members: dict[str, Member], info: ValidationInfo) -> dict[str, Member]:
+        if reason := several.reason_to_refuse(info.context) if members else "":
+            raise PydanticCustomError("tasks", "{reason}", {"reason": reason})
+        return members
 
     @field_validator("strategy")
     @classmethod
@@ -353,4 +399,4 @@ def load_job(path: Path, changes: Sequence[str] = ()) -> Job:
     Raises:
         InputError: The file cannot be read, or has faults: all of them, each with its field's path.
     """
-    return documents.load(path, Job, "job", changes)
+    return documents.load(path, Job, "job", changes, fill=several.filled)

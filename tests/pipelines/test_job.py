@@ -57,8 +57,9 @@ def test_all_faults_are_told_at_once_with_path_found_allowed_and_nearest(tmp_pat
     for line in [
         "model: 'a/b' cannot be a model's name: it holds '/'. A name such as 'aws-operations' can.",
         "task: found 'text-clasification'; allowed: 'image-classification', 'image-multi-label-classification', "
-        "'image-regression', 'multi-label-classification', 'question-answering', 'text-classification', "
-        "'text-regression', 'text-retrieval', 'token-classification'. Did you mean "
+        "'image-multi-task', 'image-regression', 'multi-label-classification', 'multi-task', "
+        "'question-answering', 'text-classification', 'text-regression', 'text-retrieval', "
+        "'token-classification'. Did you mean "
         "'text-classification'?",
         "data.source: found 3; input should be a valid string",
         "data.inputs: found 'text'; input should be a valid list",

@@ -16,6 +16,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, St
 
 from components.evaluate.comparison import ranked
 from components.evaluate.examples import has_pictures
+from components.evaluate.members import rows_of
 from components.evaluate.page import figures
 from components.evaluate.page.marks import pieces_of
 from components.evaluate.page.pictures import example_grid, pictures_of
@@ -32,6 +33,7 @@ from components.shared.gate import WORDS_SUFFICE
 from components.shared.statistics import Metric
 from components.shared.tasks import Task, metric_of
 from components.shared.tasks.scoring import Part, Section
+from components.shared.tasks.task import Composite
 
 DATA_CLASSES = 30
 TEXT_CHARACTERS = 500
@@ -88,6 +90,7 @@ def write_page(
         "title": title,
         "date": datetime.now(UTC).strftime("%-d %B %Y, %H:%M UTC"),
         "headline": _headline(content),
+        "members": rows_of(content, task),
         "tone": TONES[content["verdict"]],
         "metric_name": _metric(task, content).heading,
         "metric": _metric(task, content),
@@ -194,8 +197,10 @@ def _mistakes(predictions: Predictions, task: Task, folds: bool) -> dict[str, An
 
 
 def _environment(task: Task) -> Environment:
-    kinds = [kind for kind in type(task).__mro__ if hasattr(kind, "package")]  # a task may build on another's sections
-    return _environment_of(tuple(Path(inspect.getfile(kind)).parent for kind in kinds))
+    whole = [task, *(part.task for part in (task.members if isinstance(task, Composite) else ()))]
+    # A task may build on another's sections.
+    kinds = [kind for one in whole for kind in type(one).__mro__ if hasattr(kind, "package")]
+    return _environment_of(tuple(dict.fromkeys(Path(inspect.getfile(kind)).parent for kind in kinds)))
 
 
 @functools.cache

@@ -99,6 +99,13 @@ class Head(nn.Module):
         """Returns the layer that a probe may fit as a convex problem; None: it is trained by gradient steps."""
         return None
 
+    def parted(self) -> list["Head"]:
+        """Returns a new head for each task that it answers for; their outputs, one after the other, are its own.
+
+        So each can be fitted apart, by what is best for it. [] where it is one task.
+        """
+        return []
+
     def adopt(self, weights: Mapping[str, Tensor], spec: Spec) -> bool:
         """Keeps what an older head of the same kind knows; returns whether they fit.
 

@@ -1,7 +1,7 @@
 """Classical models that a fine-tuned network has to beat: what they are given, and what is told of each."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -48,11 +48,13 @@ class Terms:
         classes: How many there are.
         seed: Of the fits.
         selection: What is chosen by on validation examples, see `selection_of`; "": the counts of the classes decide.
+        spec: What is told of answers.
     """
 
     classes: int
     seed: int = 0
     selection: str = ""
+    spec: Mapping[str, Any] = field(default_factory=dict)
 
     def chosen_by(self, labels: np.ndarray) -> "Terms":
         """Returns them with what is chosen by, for training examples of these classes."""
@@ -76,6 +78,7 @@ class Baseline:
         bytes: That it would take on the disk: weights, and vocabulary where there is one.
         seconds: From the raw inputs to the predictions, the search included.
         examples: How many it learned from.
+        names: Of one that is made of those of several tasks: what each task calls its own.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Baseline:
     bytes: int
     seconds: float
     examples: int
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def size_of(model: Linear) -> int:

@@ -186,7 +186,7 @@ def _is_picture(file: File) -> bool:
 def _rows(settings: SourceSettings, most: int) -> Iterator[Row]:
     source, splits = settings.source, settings.splits
     if source.startswith(PREFIX):
-        yield from itertools.islice(read_hub(source, [], "", splits), min(most, _HUB_ROWS))
+        yield from itertools.islice(read_hub(source, [], [], splits), min(most, _HUB_ROWS))
         return
     if is_sql(source):
         yield from itertools.islice(read_sql(source, settings.query, []), most)

@@ -17,13 +17,13 @@ _OWN = r"((zip|gzip|xz|bz2|zstd|tar)://[^:]*::)*hf://datasets/{}(@[^/]*)?/(?!.*\
 """A file of a dataset's repository, or in an archive there."""
 
 
-def read_hub(source: str, columns: Sequence[str], label: str, splits: dict[str, str]) -> Iterator[Row]:
+def read_hub(source: str, columns: Sequence[str], labels: Sequence[str], splits: dict[str, str]) -> Iterator[Row]:
     """Streams the rows of a hub dataset; its splits are given splits.
 
     Args:
         source: `hf://owner/name`, with `/config` where the dataset has several.
         columns: The columns that are needed; empty: all.
-        label: The one of them that holds the label; class numbers become class names.
+        labels: Those of them that hold labels; class numbers become class names.
         splits: Which of the dataset's splits becomes which (`{"train": "train", "validation": "test"}`); splits that
             it does not name are left out. Empty: train, validation and test as they are called.
 
@@ -31,7 +31,7 @@ def read_hub(source: str, columns: Sequence[str], label: str, splits: dict[str, 
         InputError: There is no such dataset, split or column.
         ServiceError: The hub did not answer.
     """
-    yield from rows_of(_load(source), source, columns, label, splits)
+    yield from rows_of(_load(source), source, columns, labels, splits)
 
 
 def revision(source: str) -> str:
@@ -46,7 +46,7 @@ def revision(source: str) -> str:
 
 
 def rows_of(
-    dataset: Mapping[str, Any], source: str, columns: Sequence[str], label: str, splits: dict[str, str]
+    dataset: Mapping[str, Any], source: str, columns: Sequence[str], labels: Sequence[str], splits: dict[str, str]
 ) -> Iterator[Row]:
     """Yields the rows of a loaded dataset: for each split, an iterable of rows with `features`."""
     chosen = splits or {name: split for name in dataset if (split := given_split(name))}
@@ -57,18 +57,25 @@ def rows_of(
         raise InputError(f"{source} has the splits {quote_all(dataset)}; say in data.splits which is to be which.")
     own = re.compile(_OWN.format(re.escape("/".join(_parts(source)[:2]))), re.DOTALL)
     for name, split in chosen.items():
-        feature = (dataset[name].features or {}).get(label)
-        names = getattr(getattr(feature, "feature", feature), "names", None)  # of classes, or of those in a list
+        features = dataset[name].features or {}
+        names = {label: _names_of(features.get(label)) for label in labels}
         for number, values in enumerate(_undecoded(dataset[name]), 1):
             check_columns(source, list(values), columns)
             wanted = {column: _content(values[column], own) for column in columns or values}
-            if names is not None:
-                value = wanted[label]
-                several = isinstance(value, list)
-                wanted[label] = [class_name(one, names) for one in value] if several else class_name(value, names)
+            for label, own_names in names.items():
+                if own_names is not None:
+                    value = wanted[label]
+                    several = isinstance(value, list)
+                    told = [class_name(one, own_names) for one in value] if several else class_name(value, own_names)
+                    wanted[label] = told
             fault = next((value.reason for value in wanted.values() if isinstance(value, _Unread)), None)
             given = {column: None if isinstance(value, _Unread) else value for column, value in wanted.items()}
             yield Row(f"{source} {name}:{number}", source, split, given, fault)
+
+
+def _names_of(feature: Any) -> Any:
+    """Returns the names of a column's classes, or of those in its lists; None where it has none."""
+    return getattr(getattr(feature, "feature", feature), "names", None)
 
 
 def _undecoded(split: Any) -> Any:

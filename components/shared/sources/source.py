@@ -214,7 +214,7 @@ class Source:
             return iter(())
         settings = self.settings
         if self.is_hub:
-            return read_hub(settings.source, self._columns, self._labels[0], settings.splits)
+            return read_hub(settings.source, self._columns, self._labels, settings.splits)
         if self.is_sql:
             return read_sql(settings.source, settings.query, self._columns)
         return self._images(files) if self.binary else self._tables(files)

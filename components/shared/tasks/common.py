@@ -31,6 +31,7 @@ class CommonTask:
     prediction: ClassVar[pa.Schema]
     metrics: ClassVar[tuple[Metric, ...]]
     part: ClassVar[tuple[str, str]] = ("", "")
+    shared: ClassVar[bool] = False
     name: str
     input_counts: tuple[int, ...]
     target: Target

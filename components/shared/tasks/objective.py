@@ -70,6 +70,17 @@ class Grouping(Protocol):
         """Returns which belong together, int [examples]."""
 
 
+@runtime_checkable
+class Parted(Protocol):
+    """An objective of several tasks, which can be fitted apart: see `components.shared.backbones.head.Head.parted`."""
+
+    def parted(self) -> Sequence[Objective]:
+        """Returns the objective of each task alone."""
+
+    def joined(self, scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        """Returns the scores of all tasks, out of those of each alone."""
+
+
 def head_class(task: str) -> Any:
     """Returns the class of a task's head. Imports torch."""
     return importlib.import_module(f"{tasks.get(task).package}.head").Head

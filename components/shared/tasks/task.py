@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import pyarrow as pa
 
@@ -10,7 +10,7 @@ from components.shared.backbones import Backbone
 from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.modalities import Encoder, Encoding, Limits
-from components.shared.statistics import Metric
+from components.shared.statistics import Metric, Statistics
 from components.shared.tasks.scoring import Scoring
 from components.shared.tasks.target import Target
 
@@ -63,6 +63,10 @@ class Task(Protocol):
         """What an answer is."""
 
     @property
+    def shared(self) -> bool:
+        """Whether it can share a network with others: its head is a linear layer on one vector of an example."""
+
+    @property
     def grouped_by(self) -> int | None:
         """Which of the inputs is never parted: examples that share it stay in one split. None: each is dealt alone."""
 
@@ -108,6 +112,26 @@ class Task(Protocol):
 
     def sample(self, count: int, seed: int) -> list[dict[str, Any]]:
         """Returns made-up rows that can be learned (columns `input_1`, … and `label`), to try the chain on."""
+
+
+class Part(NamedTuple):
+    """One of the tasks that a task is made of: what the job calls it, the task, and by what it is judged."""
+
+    name: str
+    task: Task
+    metric: Metric
+
+
+@runtime_checkable
+class Composite(Protocol):
+    """A task that is made of others, each compared with baselines and champion by its own metric."""
+
+    @property
+    def members(self) -> tuple[Part, ...]:
+        """The tasks; of their answers `spec_of` tells under `tasks`, by name."""
+
+    def of_member(self, statistics: Statistics, name: str) -> Statistics:
+        """Returns the statistics of one of them, of the examples that have an answer for it."""
 
 
 def metric_of(task: Task, name: str = "") -> Metric:

@@ -16,10 +16,14 @@ from components.register.register import RegisterSettings, register
 from components.shared import tasks
 from components.shared.artifacts.artifact import open_artifact
 from components.shared.registry import tracking
+from components.shared.tasks.task import Composite
 from components.transform.transform import TransformSettings, transform
 from tests.backbones import TIMM
 
-NEW = [task.name for task in map(tasks.get, tasks.names()) if not task.target.exclusive]
+NEW = [
+    task.name for task in map(tasks.get, tasks.names()) if not task.target.exclusive and not isinstance(task, Composite)
+]
+"""What is made of several is tried in `test_multi_task.py`."""
 TRAINING: dict[str, Any] = {"strategy": "full", "epochs": 12, "learning_rate": 3e-3, "batch_size": 16, "patience": 12}
 SMALL = {**TIMM["resnet10t"], "img_size": 32}
 PICTURES: dict[str, Any] = {**TRAINING, "epochs": 6, "crop_scale": 1.0, "flip": 0.0, "backbone_args": SMALL}

@@ -38,6 +38,7 @@ class Classification:
     """
 
     package = __name__
+    shared = True
     prediction = pa.schema({"label": pa.string(), "confidence": pa.float64(), "probabilities": pa.list_(pa.float64())})
     name: str
     modality: Modality

@@ -66,7 +66,9 @@ class ClassificationScoring:
         return statistics_from(targets, predicted, len(spec["labels"]))
 
     def kept(self, columns: Mapping[str, np.ndarray], whole: Statistics, spec: Spec) -> Statistics:
-        """Returns those of `predicted`, `confidence`, `loss` and `score`."""
+        """Returns those of `predicted`, `confidence`, `loss` and `score`; or of a prediction's own columns."""
+        if "probabilities" in columns:
+            return self.score(self.read({k: list(v) for k, v in columns.items()}, spec), whole["labels"], spec)
         others = {name: columns[name] for name in ("confidence", "loss", "score")}
         return statistics_from(whole["labels"], columns["predicted"], whole.sizes["classes"], **others)
 

@@ -26,6 +26,7 @@ class MultiLabel(CommonTask):
     package = __name__
     prediction = PREDICTION
     metrics = METRICS
+    shared = True
     part = ("label", "F1")
     make_sample: Callable[[int, int], list[dict[str, Any]]] = topics
 

@@ -26,6 +26,7 @@ class Regression(CommonTask):
     package = __name__
     prediction = PREDICTION
     metrics = METRICS
+    shared = True
     part = ("", "")
     make_sample: Callable[[int, int], list[dict[str, Any]]] = scores
 
