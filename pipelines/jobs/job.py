@@ -184,9 +184,8 @@ class Data(_Section):
     @classmethod
     def _leaves_some_for_training(cls, test_fraction: float, info: ValidationInfo) -> float:
         if test_fraction + (validation := info.data.get("validation_fraction", 0.0)) >= 1:
-            context = {"validation": validation}
             message = "with validation_fraction {validation} it leaves nothing for training"
-            raise PydanticCustomError("fractions", message, context)
+            raise PydanticCustomError("fractions", message, {"validation": validation})
         return test_fraction
 
 
@@ -340,8 +339,7 @@ class Job(_Section):
     @classmethod
     def _is_made_of_some(cls, task: str, info: ValidationInfo) -> str:
         content: Any = info.context
-        found = _task_of(info)
-        if isinstance(found, Composite) and not found.members and not content.get("tasks"):
+        if isinstance(found := _task_of(info), Composite) and not found.members and not content.get("tasks"):
             raise PydanticCustomError("tasks", "it learns several tasks together: name them under tasks")
         return task
 

@@ -22,7 +22,7 @@ import yaml
 from components.shared import tasks
 from pipelines.checks.finding import Finding
 from pipelines.checks.image import parse
-from pipelines.command import doctor
+from pipelines.command import cli, doctor
 from pipelines.command.cli import main
 from tests.components.shared.stores import half_made
 from tests.conftest import s3_environment, write_csv
@@ -84,8 +84,13 @@ def files_below(folder: Path) -> set[str]:
 
 
 def test_a_job_that_would_run_passes_and_nothing_stays_behind(
-    tmp_path: Path, data: Path, backbone: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    data: Path,
+    backbone: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(cli, "keep_to_share", lambda: None)  # what a command says to its own process
     job = write_job(tmp_path, data, backbone)
     before, environment = files_below(tmp_path), dict(os.environ)
     code, found = examine(tmp_path, job)
