@@ -192,6 +192,31 @@ def test_pictures_have_several_answers_too(tmp_path: Path) -> None:
     assert found["baselines_failure"] == ""
 
 
+@pytest.mark.parametrize("strategy", ["partial", "gradual", "lora", "probe-then-full"])
+def test_every_strategy_learns_several_tasks(
+    strategy: str, folders: list[Path], backbone: Path, tmp_path: Path
+) -> None:
+    chosen = {**LEARNED, "strategy": strategy, "epochs": 8, "batch_size": 8, "learning_rate": 3e-3, "lora_rank": 4}
+    finetune(folders[1], tmp_path / "model", FinetuneSettings(str(backbone), **chosen), folders[0])
+    history = open_artifact(tmp_path / "model", "model").read_json("notes/history.json")
+    assert history["strategy"] == strategy
+    losses = [epoch["train_loss"] for epoch in history["epochs"]]
+    assert losses[-1] < 0.97 * losses[0]
+    answers = load_artifact(tmp_path / "model").predict([(text,) for text in TEXTS])
+    assert set(answers[0]) == {"kind", "size"}
+
+
+def test_transfer_is_checked_and_a_curve_drawn(folders: list[Path], backbone: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"transfer_check": True, "learning_curve": [8, 32]}
+    finetune(folders[1], tmp_path / "model", FinetuneSettings(str(backbone), **LEARNED, **asked), folders[0])
+    evaluate(*folders[:2], tmp_path / "model", tmp_path / "evaluation", EvaluateSettings())
+    found = open_artifact(tmp_path / "evaluation", "evaluation").read_json("evaluation.json")
+    few, more = (point["model"]["mean_score"] for point in found["learning_curve"][:2])
+    assert few < more
+    page = (tmp_path / "evaluation/notes/report.html").read_text("utf-8")
+    assert "Did transfer help?" in page
+
+
 def test_what_means_nothing_for_several_tasks_is_refused(folders: list[Path], backbone: Path, tmp_path: Path) -> None:
     rows = tasks.get("multi-task").sample(60, seed=1)
     with pytest.raises(InputError, match="rare_classes: drop is about the classes of one task"):
