@@ -90,7 +90,7 @@ def test_what_is_another_now_is_told_and_made_again(folder: Path, resumed: tuple
     assert not any(taken(done.stderr).values())
     assert "ingest is done again: the data has changed" in done.stderr
     assert "transform is done again: the snapshot has changed" in done.stderr
-    assert re.search(r"finetune is done again: .*seed is 8 \(it was 7\)", done.stderr)
+    assert re.search(rf"finetune is done again: .*seed is 8 \(it was {NUMBERS['seed']}\)", done.stderr)
     assert "evaluate is done again: " in done.stderr
 
 
