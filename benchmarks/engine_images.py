@@ -4,8 +4,9 @@
     python benchmarks/engine_images.py --backbone efficientnet_lite0 --side 224 --pictures 400
     python benchmarks/engine_images.py --backbone vit_base_patch16_224 --side 224 --pictures 8000     (on a GPU)
 
-Both sides see the same drawn letters as often, from files of PNG, each in a process of its own. timm's is what its
-train.py does: its data set, its loader with its changes of pictures, its optimizer and schedule.
+Both sides see the same drawn letters, from files of PNG, each in a process of its own. timm's is what its train.py
+does: its data set, its loader with its changes of pictures (which leaves out an epoch's last small batch), its
+optimizer and schedule.
 
 - timm: float32, one process that decodes.
 - timm-tuned: bfloat16 where the machine has it (`--amp`), `--channels-last`, a process a core that decodes.
@@ -27,7 +28,7 @@ from typing import Any
 
 import numpy as np
 from engine import tell
-from engines import Parts
+from engines import Parts, accuracy_of, learn
 
 _LETTERS = "ABDEFGHKMNRTW"
 _PARTS = (("train", 0.7), ("validation", 0.05), ("test", 0.25))
@@ -119,7 +120,7 @@ def _timm(job: Job, parts: Parts, workers: int, tuned: bool) -> float:
 def graft(job: Job, parts: Parts) -> float:
     """The steps from the files to a saved model, which then sees the test split."""
     with parts.of("import"):
-        from components.finetune.finetune import finetune
+        import components.finetune.finetune  # noqa: F401
         from components.finetune.settings import FinetuneSettings
         from components.ingest.ingest import IngestSettings, ingest
         from components.transform.transform import TransformSettings, transform
@@ -135,33 +136,9 @@ def graft(job: Job, parts: Parts) -> float:
             name, args, strategy="full", epochs=job.epochs, patience=job.epochs, batch_size=job.batch_size,
             gradients="false", learning_rate=job.learning_rate,
         )  # fmt: skip
-        with parts.of("finetune"):
-            finetune(features, model, settings)
-        history = json.loads((model / "notes/history.json").read_text("utf-8"))
-        parts["train"] = history["seconds"]
-        parts["load, validate, save"] = parts.pop("finetune") - parts["train"]
+        learn(parts, features, model, settings)
         with parts.of("evaluate"):
-            return _accuracy(features, model)
-
-
-def _accuracy(features: Path, model: Path) -> float:
-    import torch
-
-    from components.finetune.device import autocast, lay_out, precision_of
-    from components.finetune.examples import Examples
-    from components.finetune.learners import Direct, logits_of
-    from components.shared import backbones
-    from components.shared.artifacts.artifact import open_artifact
-    from components.shared.artifacts.features import FeatureSplit
-
-    family, device = backbones.family("timm"), torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = family.from_model(model)
-    lay_out(network, device)
-    split = FeatureSplit(open_artifact(features, "features"), "test")
-    examples = Examples.whole(split, family, family.padding_of(model), device, network.head.targets)
-    precision = precision_of("auto", device, network)
-    logits = logits_of(network, Direct(examples), 64, lambda: autocast(device, precision))
-    return float((logits.argmax(1) == split.labels).mean())
+            return accuracy_of(features, model, "timm")
 
 
 SIDES: dict[str, Callable[[Job, Parts], float]] = {"timm": timm_default, "timm-tuned": timm_tuned, "graft": graft}

@@ -141,17 +141,9 @@ def _freeze(model: Any) -> None:
 def graft(job: Job, parts: Parts) -> float:
     """The steps from the files to a saved model, which then sees the test split."""
     with parts.of("import"):
-        import torch
-
-        from components.finetune.device import autocast, precision_of
-        from components.finetune.examples import Examples
-        from components.finetune.finetune import finetune
-        from components.finetune.learners import Direct, logits_of
+        import components.finetune.finetune  # noqa: F401
         from components.finetune.settings import FinetuneSettings
         from components.ingest.ingest import IngestSettings, ingest
-        from components.shared import backbones
-        from components.shared.artifacts.artifact import open_artifact
-        from components.shared.artifacts.features import FeatureSplit
         from components.transform.transform import TransformSettings, transform
     name = job.encoder if job.pretrained else f"random:{job.encoder}"
     with tempfile.TemporaryDirectory() as scratch:
@@ -165,22 +157,40 @@ def graft(job: Job, parts: Parts) -> float:
             name, strategy=job.strategy, epochs=job.epochs, patience=job.epochs, batch_size=32, lexical="false",
             learning_rate=job.learning_rate, seed=job.seed,
         )  # fmt: skip
-        with parts.of("finetune"):
-            finetune(features, model, settings)
-        history = json.loads((model / "notes/history.json").read_text("utf-8"))
-        parts["train"] = history["seconds"]
-        parts["load, validate, save"] = parts.pop("finetune") - parts["train"]
+        learn(parts, features, model, settings)
         with parts.of("evaluate"):
-            family, device = (
-                backbones.family("transformers"),
-                torch.device("cuda" if torch.cuda.is_available() else "cpu"),
-            )
-            network = family.from_model(model).to(device)
-            split = FeatureSplit(open_artifact(features, "features"), "test")
-            padding = family.padding_of(model)
-            examples = Examples.whole(split, family, padding, device, network.head.targets)
-            precision = precision_of("auto", device, network)
-            logits = logits_of(network, Direct(examples), 64, lambda: autocast(device, precision))
+            return accuracy_of(features, model, "transformers")
+
+
+def learn(parts: Parts, features: Path, model: Path, settings: Any) -> None:
+    """Runs finetune, and tells its steps of training apart."""
+    from components.finetune.finetune import finetune
+
+    with parts.of("finetune"):
+        finetune(features, model, settings)
+    history = json.loads((model / "notes/history.json").read_text("utf-8"))
+    parts["train"] = history["seconds"]
+    parts["load, validate, save"] = parts.pop("finetune") - parts["train"]
+
+
+def accuracy_of(features: Path, model: Path, family: str) -> float:
+    """Returns a saved model's accuracy on the test split of the features."""
+    import torch
+
+    from components.finetune.device import autocast, lay_out, precision_of
+    from components.finetune.examples import Examples
+    from components.finetune.learners import Direct, logits_of
+    from components.shared import backbones
+    from components.shared.artifacts.artifact import open_artifact
+    from components.shared.artifacts.features import FeatureSplit
+
+    kind, device = backbones.family(family), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = kind.from_model(model)
+    lay_out(network, device)
+    split = FeatureSplit(open_artifact(features, "features"), "test")
+    examples = Examples.whole(split, kind, kind.padding_of(model), device, network.head.targets)
+    precision = precision_of("auto", device, network)
+    logits = logits_of(network, Direct(examples), 64, lambda: autocast(device, precision))
     return float((logits.argmax(1) == split.labels).mean())
 
 

@@ -14,8 +14,39 @@ from components.shared.tasks.beside import Beside
 from components.shared.tasks.target import Target
 
 
+class OfOneKind:
+    """What a task has whose inputs are all of one kind, as they are.
+
+    Attributes:
+        name: What a job calls it.
+        modality: What an input is.
+        target: What an answer is.
+    """
+
+    name: str
+    modality: Modality
+    target: Any
+
+    @property
+    def input_type(self) -> pa.DataType:
+        """What an input is in Arrow."""
+        return self.modality.type
+
+    def read_inputs(self, values: Sequence[Any]) -> Sequence[Any]:
+        """Returns what columns hold as inputs, which they are."""
+        return values
+
+    def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
+        """Returns why a row's inputs cannot be used, or None where they can."""
+        return self.modality.reason_to_reject(inputs, limits)
+
+    def encoder(self, backbone: Backbone, encoding: Encoding) -> Encoder:
+        """Returns an encoder with the backbone's own tokenizer, or preprocessing, and the answers beside."""
+        return Beside(self.modality.encoder(backbone, encoding, self.name), self.target, encoding.spec)
+
+
 @dataclass(frozen=True)
-class CommonTask:
+class CommonTask(OfOneKind):
     """A task of inputs of one kind; each has its own target, metrics and predictions.
 
     Attributes:
@@ -40,11 +71,6 @@ class CommonTask:
     modality: Modality = TEXT
 
     @property
-    def input_type(self) -> pa.DataType:
-        """What an input is in Arrow."""
-        return self.modality.type
-
-    @property
     def options(self) -> Any:
         """Those of its target."""
         return getattr(self.target, "options")  # noqa: B009  # each has its own class of them
@@ -53,15 +79,3 @@ class CommonTask:
         """Returns the same task with other options."""
         target: Any = self.target
         return dataclasses.replace(self, target=dataclasses.replace(target, options=options))
-
-    def read_inputs(self, values: Sequence[Any]) -> Sequence[Any]:
-        """Returns what columns hold as inputs, which they are."""
-        return values
-
-    def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
-        """Returns why a row's inputs cannot be used, or None where they can."""
-        return self.modality.reason_to_reject(inputs, limits)
-
-    def encoder(self, backbone: Backbone, encoding: Encoding) -> Encoder:
-        """Returns an encoder with the backbone's own tokenizer, or preprocessing, and the answers beside."""
-        return Beside(self.modality.encoder(backbone, encoding, self.name), self.target, encoding.spec)

@@ -1,5 +1,6 @@
 """The page of a retraining: the decision first, champion and challenger, the data, and all versions over time."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,10 @@ def test_page_tells_what_changed_in_the_data(retraining_report: EvaluateReport) 
 
 def test_page_shows_all_versions(retraining_report: EvaluateReport) -> None:
     body = words(retraining_report.report.read_text("utf-8"), "Over time", "Verdict over the baselines")
-    own = f"{retraining_report.metrics['accuracy']:.3f}"
-    assert re.search(rf"This model not yet {own} 0\.\d{{3}} to [01]\.\d{{3}} 184 0\.570 to be promoted 1 20", body)
+    content = json.loads((retraining_report.report.parents[1] / "evaluation.json").read_text("utf-8"))
+    value = content["metrics"]["accuracy"]
+    low, high = wilson(value, content["examples"])
+    assert f"This model not yet {value:.3f} {low:.3f} to {high:.3f} 184 0.570 to be promoted 1 20" in body
     assert body.endswith("champion")
 
 

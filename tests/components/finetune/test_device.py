@@ -9,7 +9,9 @@ from components.finetune.device import lay_out, precision_of
 
 CPU = torch.device("cpu")
 WHOLE = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
-BY_CHANNEL = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8))
+BY_CHANNEL = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.BatchNorm2d(8))
+OTHER_NORMS = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.GroupNorm(1, 8))
+IN_GROUPS = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=2), nn.BatchNorm2d(8))
 TRANSFORMER = nn.Sequential(nn.Conv2d(3, 8, 16, 16), nn.Linear(8, 8))
 
 
@@ -19,7 +21,8 @@ def test_a_cpu_computes_in_bfloat16_where_it_has_units_and_the_network_gains(
 ) -> None:
     monkeypatch.setattr(devices.torch.cpu, "get_capabilities", lambda: has)
     expected = "bfloat16" if has else "float32"
-    assert [precision_of("auto", CPU, network) for network in (WHOLE, TRANSFORMER)] == [expected, expected]
+    for network in (WHOLE, TRANSFORMER, OTHER_NORMS, IN_GROUPS):
+        assert precision_of("auto", CPU, network) == expected
     assert precision_of("auto", CPU, BY_CHANNEL) == "float32"
     assert precision_of("bfloat16", CPU, BY_CHANNEL) == "bfloat16"
 

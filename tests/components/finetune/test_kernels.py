@@ -8,8 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from components.finetune import kernels as fast
+from components.finetune.finetune import finetune
 from components.finetune.kernels import keep, kernels
+from components.finetune.settings import FinetuneSettings
 from tests.backbones import TEXT, VISION, make_text_backbone, make_vision_backbone
+from tests.conftest import TRAINING
 
 CPU = torch.device("cpu")
 
@@ -134,3 +138,18 @@ def test_networks_learn_the_same(kind: str, tmp_path: Path) -> None:
         seen.square().mean().backward()
         found.append([seen.detach(), *(p.grad for p in network.parameters() if p.grad is not None)])
     torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
+
+
+def test_training_goes_through_them(
+    features: Path, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    went: list[str] = []
+
+    def noted(name: str) -> None:
+        own = getattr(fast, name)
+        monkeypatch.setattr(fast, name, lambda *args, **kwargs: went.append(name) or own(*args, **kwargs))
+
+    noted("_dropout")
+    noted("_attention")
+    finetune(features, tmp_path / "model", FinetuneSettings(str(backbone), **{**TRAINING, "epochs": 1}))
+    assert {"_dropout", "_attention"} <= set(went)

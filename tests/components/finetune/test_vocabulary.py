@@ -6,12 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
+from components.finetune.finetune import finetune
+from components.finetune.settings import FinetuneSettings
 from components.finetune.vocabulary import Narrowed, narrow, widen
 from components.shared import backbones
+from components.shared.artifacts.artifact import open_artifact
+from components.shared.artifacts.features import FeatureSplit
 from components.shared.backbones.network import Network
 from tests.backbones import TEXT, VISION, make_text_backbone, make_timm_backbone, make_vision_backbone
+from tests.conftest import TRAINING
 from tests.heads import head_for
 
 SEEN = np.array([5, 7, 8, 11])
@@ -101,3 +107,18 @@ def test_a_network_of_pictures_has_no_tokens(kind: str, tmp_path: Path) -> None:
     narrow(network, SEEN)
     widen(network)
     assert not any(isinstance(module, Narrowed) for module in network.modules())
+
+
+def test_training_leaves_what_no_example_has_as_it_was(features: Path, backbone: Path, tmp_path: Path) -> None:
+    settings = {**TRAINING, "epochs": 1, "weight_decay": 0.5}
+    finetune(features, tmp_path / "model", FinetuneSettings(str(backbone), **settings))
+    name = "embeddings.word_embeddings.weight"
+    before = load_file(backbone / "model.safetensors")[name]
+    after = load_file(tmp_path / "model/model.safetensors")[f"encoder.{name}"]
+    split = FeatureSplit(open_artifact(features, "features"), "train")
+    seen = torch.zeros(len(before), dtype=torch.bool)
+    seen[torch.from_numpy(split.tokens)] = True
+    assert 0 < int(seen.sum()) < 0.8 * len(seen)
+    assert (after[seen] != before[seen]).any(1).all()
+    seen[0] = True  # padding, which only decays
+    assert torch.equal(after[~seen], before[~seen])

@@ -8,20 +8,19 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from components.shared.backbones import Backbone
 from components.shared.baselines import Baseline, Labelled, Terms
-from components.shared.modalities import IMAGE, TEXT, Encoder, Encoding, Limits, Modality
+from components.shared.modalities import IMAGE, TEXT, Limits, Modality
 from components.shared.statistics import Metric
 from components.shared.tasks import NoOptions, register
-from components.shared.tasks.beside import Beside
 from components.shared.tasks.classification.metrics import METRICS
 from components.shared.tasks.classification.samples import sentences, shapes
 from components.shared.tasks.classification.target import Classes
+from components.shared.tasks.common import OfOneKind
 from components.shared.tasks.scoring import Scoring
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(OfOneKind):
     """Inputs of one kind into one of two or more classes.
 
     Attributes:
@@ -58,30 +57,13 @@ class Classification:
 
         return ClassificationScoring()
 
-    @property
-    def input_type(self) -> pa.DataType:
-        """What an input is in Arrow."""
-        return self.modality.type
-
     def configured(self, options: NoOptions) -> Self:
         """Returns the same task with other options."""
         return dataclasses.replace(self, options=options)
 
-    def read_inputs(self, values: Sequence[Any]) -> Sequence[Any]:
-        """Returns what columns hold as inputs, which they are."""
-        return values
-
-    def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
-        """Returns why a row's inputs cannot be used, or None where they can."""
-        return self.modality.reason_to_reject(inputs, limits)
-
     def surely_fit(self, columns: Sequence[pa.Array], limits: Limits) -> np.ndarray:
         """Tells at a glance which inputs are not rejected: bool [rows]. A task without it looks at each row."""
         return self.modality.surely_fit(columns, limits)
-
-    def encoder(self, backbone: Backbone, encoding: Encoding) -> Encoder:
-        """Returns an encoder with the backbone's own tokenizer, or preprocessing."""
-        return Beside(self.modality.encoder(backbone, encoding, self.name), self.target, encoding.spec)
 
     def baselines(
         self, train: Labelled, validation: Labelled, test: Sequence[Sequence[Any]], terms: Terms

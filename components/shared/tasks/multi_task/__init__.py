@@ -8,13 +8,12 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from components.shared.backbones import Backbone
 from components.shared.baselines import Baseline, Labelled, Terms
 from components.shared.errors import InputError
-from components.shared.modalities import IMAGE, TEXT, Encoder, Encoding, Limits, Modality
+from components.shared.modalities import IMAGE, TEXT, Limits, Modality
 from components.shared.statistics import Metric, Statistics
 from components.shared.tasks import register
-from components.shared.tasks.beside import Beside
+from components.shared.tasks.common import OfOneKind
 from components.shared.tasks.multi_task.members import Member, Options, members_of
 from components.shared.tasks.multi_task.metrics import metrics_of, part_of
 from components.shared.tasks.multi_task.samples import things
@@ -24,7 +23,7 @@ from components.shared.tasks.task import Part
 
 
 @dataclass(frozen=True)
-class MultiTask:
+class MultiTask(OfOneKind):
     """Tasks on inputs of one kind that are learned together (Caruana, Multitask Learning, 1997).
 
     Attributes:
@@ -62,11 +61,6 @@ class MultiTask:
         return tuple(sorted(set.intersection(*counts)))
 
     @property
-    def input_type(self) -> pa.DataType:
-        """What an input is in Arrow."""
-        return self.modality.type
-
-    @property
     def target(self) -> Answers:
         """An answer for each task."""
         return Answers(self.own)
@@ -97,21 +91,9 @@ class MultiTask:
 
         return MultiTaskScoring(self.own)
 
-    def read_inputs(self, values: Sequence[Any]) -> Sequence[Any]:
-        """Returns what columns hold as inputs, which they are."""
-        return values
-
-    def reason_to_reject(self, inputs: Sequence[object], limits: Limits) -> str | None:
-        """Returns why a row's inputs cannot be used, or None where they can."""
-        return self.modality.reason_to_reject(inputs, limits)
-
     def surely_fit(self, columns: Sequence[pa.Array], limits: Limits) -> np.ndarray:
         """Tells at a glance which inputs are not rejected: bool [rows]."""
         return self.modality.surely_fit(columns, limits)
-
-    def encoder(self, backbone: Backbone, encoding: Encoding) -> Encoder:
-        """Returns an encoder with the backbone's own tokenizer, or preprocessing."""
-        return Beside(self.modality.encoder(backbone, encoding, self.name), self.target, encoding.spec)
 
     def baselines(
         self, train: Labelled, validation: Labelled, test: Sequence[Sequence[Any]], terms: Terms
