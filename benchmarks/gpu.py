@@ -1,0 +1,214 @@
+"""How fast Graft trains on a GPU: its finetune step beside transformers' Trainer and timm's recipe, and the limits.
+
+One command, from the repository's root. It needs torch, transformers, timm and pyarrow; no Graft, no hub, no tokenizer.
+
+    python benchmarks/gpu.py                                  all rows, some six minutes on an H100
+    python benchmarks/gpu.py --rows sst2,imdb --profile DIR   some, with a profile of ten of Graft's steps of each
+    python benchmarks/gpu.py --rows vit --sides graft         one side alone
+    python benchmarks/gpu.py --size tiny                      tiny networks on few examples: does all of it run?
+
+Each side works in a process of its own, which ends after `--seconds`; every line is printed, and `--json` written, when
+it is known. Seconds leave imports out. The rate is that of all epochs but the first; the limit is what the device's own
+matrix products in bfloat16, measured first, would allow (0.512 GFLOP a token of BERT-base, 105 a picture of ViT-B/16).
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gpu_checks
+from gpu_data import SIZES, write_backbone, write_files, write_pictures, write_texts
+from gpu_sides import Job
+
+TEXT_SIDES, IMAGE_SIDES = "graft,trainer-tuned,trainer", "graft,timm-memory,timm"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of figures.
+
+    Attributes:
+        kind: "text" or "image".
+        sides: That are asked if nobody says which.
+        mean: Tokens of a text, on average; 0: they are pictures.
+        longest: Tokens, at most.
+        examples: Of training, as large networks learn from them.
+        epochs: Passes over them.
+        batch_size: Of all but Trainer at its defaults.
+    """
+
+    kind: str
+    sides: str
+    mean: float
+    longest: int
+    examples: int
+    epochs: int
+    batch_size: int
+
+
+ROWS = {
+    "sst2": Row("text", TEXT_SIDES, 13, 128, 4800, 3, 32),
+    "agnews": Row("text", "graft,trainer-tuned", 52, 128, 9600, 3, 32),
+    "imdb": Row("text", "graft,trainer-tuned", 285, 512, 4800, 3, 32),
+    "vit": Row("image", IMAGE_SIDES, 0, 0, 4096, 4, 64),
+}
+_TINY = 192  # examples
+_CHECKS = "checks"
+
+
+def main(given: argparse.Namespace) -> None:
+    """Prints all rows that are asked for."""
+    told: dict[str, Any] = {"limits": limits(given.size)}
+    print(f"{told['limits']['device']}: {told['limits']['words']}\n", flush=True)
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        backbone = write_backbone(Path(scratch) / "bert", SIZES[given.size])
+        names = [name for name in given.rows.split(",") if name != _CHECKS]
+        if names:
+            print("| row | side | seconds | times Graft's | train | units/s | of the limit | GiB | test accuracy |")
+            print("| --- " * 9 + "|", flush=True)
+        for name in names:
+            folder = Path(scratch) / name
+            folder.mkdir()
+            job = _job(name, folder, given, backbone)
+            told[name] = {}
+            for side in (given.sides or ROWS[name].sides).split(","):
+                told[name][side] = run(side, job, folder, given.seconds)
+                print(line(name, side, told), flush=True)
+                _keep(told, given.json)
+            if given.profile:
+                file = given.profile / f"{name}.txt"
+                run("graft", dataclasses.replace(job, profile=str(file)), folder, given.seconds)
+        if _CHECKS in given.rows.split(","):
+            told[_CHECKS] = checks(given.size, Path(scratch) / "checks", given.seconds)
+            _keep(told, given.json)
+    print(f"\n{time.perf_counter() - began:.0f} s in all", flush=True)
+    if faults := [f"{row}/{side}" for row in names for side, found in told[row].items() if "error" in found]:
+        sys.exit(f"without figures: {', '.join(faults)}")
+
+
+def limits(size: str) -> dict[str, Any]:
+    """Measures what the device can do at the most, in a process that gives its memory back."""
+    program = "import gpu_limits; gpu_limits.main()"
+    command = [sys.executable, "-c", program, *(["tiny"] if size == "tiny" else [])]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, timeout=300)
+    if ended.returncode:
+        sys.exit(f"the limits could not be measured:\n{ended.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    per_second = {
+        "text": found["tflops"] * 1e12 / SIZES[size].token_flops,
+        "image": found["tflops"] * 1e12 / SIZES[size].image_flops,
+    }
+    words = (
+        f"matrix products {found['tflops']:,.1f} TFLOP/s, copies {found['copy_gbs']:,.0f} GB/s; so at most "
+        f"{per_second['text']:,.0f} tokens/s and {per_second['image']:,.0f} pictures/s"
+    )
+    return {**found, **per_second, "words": words}
+
+
+def _job(name: str, folder: Path, given: argparse.Namespace, backbone: str) -> Job:
+    """Writes a row's data."""
+    row, size = ROWS[name], SIZES[given.size]
+    examples = given.examples or (_TINY if given.size == "tiny" else row.examples)
+    counts = {"train": examples, "validation": max(16, examples // 24), "test": max(64, examples // 6)}
+    batch_size = 16 if given.size == "tiny" else given.batch_size or row.batch_size
+    features, files = folder / "features", folder / "files"
+    if row.kind == "text":
+        write_texts(features, counts, row.mean, row.longest)
+    else:
+        write_pictures(features, counts, size.side)
+        if "timm" in (given.sides or row.sides).split(","):
+            write_files(features, files, size.side, len(os.sched_getaffinity(0)))
+        backbone = "random:timm/vit_base_patch16_224"
+    return Job(
+        row.kind, given.size, str(features), str(files), backbone, given.epochs or row.epochs, batch_size, row.longest,
+        given.learning_rate,
+    )  # fmt: skip
+
+
+def run(side: str, job: Job, folder: Path, seconds: float) -> dict[str, Any]:
+    """Lets a side work in a process of its own; returns what it tells, or why it tells nothing."""
+    description, result = folder / "job.json", folder / f"{side}.json"
+    description.write_text(json.dumps(dataclasses.asdict(job)))
+    command = [sys.executable, str(Path(__file__).with_name("gpu_sides.py")), side, str(description), str(result)]
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return {"error": f"over {seconds:.0f} s"}
+    if ended.returncode:
+        print(f"{ended.stdout[-1000:]}{ended.stderr[-3000:]}", file=sys.stderr, flush=True)
+        last = [line for line in ended.stderr.splitlines() if line.strip()][-1:]
+        return {"error": (last or [f"status {ended.returncode}"])[0][:200]}
+    said = [part for part in ended.stdout.splitlines() if "chosen" in part or "epoch" in part]
+    return {**json.loads(result.read_text("utf-8")), "said": said[-20:]}
+
+
+def line(name: str, side: str, told: dict[str, Any]) -> str:
+    """Returns a side's line of the table."""
+    found, own = told[name][side], told[name].get("graft", {})
+    if "error" in found:
+        return f"| {name} | {side} | {found['error'].replace('|', '/')} |" + " |" * 6
+    limit = told["limits"][ROWS[name].kind]
+    unit = "tokens/s" if ROWS[name].kind == "text" else "pictures/s"
+    times = f"{found['total'] / own['total']:.2f}" if own.get("total") else ""
+    cells = [
+        f"{found['total']:.1f}", times, f"{found['parts']['train']:.1f}", f"{found['rate']:,.0f} {unit}",
+        f"{found['rate'] / limit:.1%}", f"{found['memory_gib']:.1f}", f"{found['accuracy']:.3f}",
+    ]  # fmt: skip
+    return f"| {name} | {side} | {' | '.join(cells)} |"
+
+
+def checks(size: str, folder: Path, seconds: float) -> list[dict[str, Any]]:
+    """Compares the GPU with the CPU, and prints a table."""
+    folder.mkdir()
+    gpu_checks.prepare(folder, size)
+    found = []
+    for name, environment in (("gpu", {}), ("cpu", {"CUDA_VISIBLE_DEVICES": ""})):
+        out = folder / f"{name}.npz"
+        command = [sys.executable, str(Path(__file__).with_name("gpu_checks.py")), size, str(folder), str(out)]
+        options: dict[str, Any] = {"capture_output": True, "text": True, "env": {**os.environ, **environment}}
+        try:
+            ended = subprocess.run(command, timeout=seconds, **options)
+        except subprocess.TimeoutExpired:
+            print(f"\nchecks: the {name} took over {seconds:.0f} s", flush=True)
+            return [{"check": "all", "holds": False}]
+        if ended.returncode:
+            print(f"\nchecks failed on the {name}:\n{ended.stderr[-3000:]}", flush=True)
+            return [{"check": "all", "holds": False}]
+        found.append(gpu_checks.load(out))
+    verdicts = gpu_checks.verdicts(*found)
+    print("\n| check | apart | at most | holds |\n| --- | --- | --- | --- |")
+    for row in verdicts:
+        print(f"| {row['check']} | {row['apart']:.2e} | {row['at most']:.0e} | {row['holds']} |", flush=True)
+    return verdicts
+
+
+def _keep(told: dict[str, Any], file: Path | None) -> None:
+    if file:
+        file.write_text(json.dumps(told, indent=1), "utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", default=",".join([*ROWS, _CHECKS]), help=", ".join([*ROWS, _CHECKS]))
+    parser.add_argument("--sides", default="", help=f"of {TEXT_SIDES}; of {IMAGE_SIDES}; default: by row")
+    parser.add_argument("--size", default="full", choices=list(SIZES))
+    parser.add_argument("--examples", type=int, default=0, help="of training; 0: by row")
+    parser.add_argument("--epochs", type=int, default=0, help="0: by row")
+    parser.add_argument("--batch-size", type=int, default=0, help="of all but Trainer at its defaults; 0: by row")
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--seconds", type=float, default=150, help="that a side may take")
+    parser.add_argument("--json", type=Path, help="a file")
+    parser.add_argument("--profile", type=Path, help="a folder, for ten of Graft's steps of each row")
+    given = parser.parse_args()
+    if given.profile:
+        given.profile.mkdir(parents=True, exist_ok=True)
+    main(given)
