@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import gpu_checks
+import plot
 from gpu_data import SIZES, write_backbone, write_files, write_pictures, write_texts
 from gpu_sides import Job
 
@@ -83,13 +84,13 @@ def main(given: argparse.Namespace) -> None:
             for side in (given.sides or ROWS[name].sides).split(","):
                 told[name][side] = run(side, job, folder, given.seconds)
                 print(line(name, side, told), flush=True)
-                _keep(told, given.json)
+                _keep(told, given)
             if given.profile:
                 file = given.profile / f"{name}.txt"
                 run("graft", dataclasses.replace(job, profile=str(file)), folder, given.seconds)
         if _CHECKS in given.rows.split(","):
             told[_CHECKS] = checks(given.size, Path(scratch) / "checks", given.seconds)
-            _keep(told, given.json)
+            _keep(told, given)
     print(f"\n{time.perf_counter() - began:.0f} s in all", flush=True)
     if faults := [f"{row}/{side}" for row in names for side, found in told[row].items() if "error" in found]:
         sys.exit(f"without figures: {', '.join(faults)}")
@@ -191,9 +192,12 @@ def checks(size: str, folder: Path, seconds: float) -> list[dict[str, Any]]:
     return verdicts
 
 
-def _keep(told: dict[str, Any], file: Path | None) -> None:
-    if file:
-        file.write_text(json.dumps(told, indent=1), "utf-8")
+def _keep(told: dict[str, Any], given: argparse.Namespace) -> None:
+    """Writes what is known by now, and draws it."""
+    if given.json:
+        given.json.write_text(json.dumps(told, indent=1), "utf-8")
+    if given.plot:
+        plot.write(given.plot, told)
 
 
 if __name__ == "__main__":
@@ -207,6 +211,7 @@ if __name__ == "__main__":
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--seconds", type=float, default=150, help="that a side may take")
     parser.add_argument("--json", type=Path, help="a file")
+    parser.add_argument("--plot", type=Path, help="an SVG of seconds by part")
     parser.add_argument("--profile", type=Path, help="a folder, for ten of Graft's steps of each row")
     given = parser.parse_args()
     if given.profile:

@@ -122,11 +122,11 @@ def write_pictures(folder: Path, counts: dict[str, int], side: int, seed: int = 
 def _picture(label: int, side: int, draw: np.random.Generator) -> np.ndarray:
     """Draws one picture, uint8 [side, side, 3]; small noise is blown up, so that JPEG has something to do, not all."""
     across = np.arange(side) / side * 2 * np.pi * (3 + 3 * (label % 4))
-    stripes = 40 * np.sin(across + draw.random() * 6.28)[None, :, None]
-    colour = np.array([150, 110, 90] if label < 4 else [90, 110, 150])[None, None]
-    small = draw.normal(0, 40, (-(-side // 8), -(-side // 8), 3))
-    noise = small.repeat(8, 0).repeat(8, 1)[:side, :side]
-    made: np.ndarray = (colour + stripes + noise).clip(0, 255).astype(np.uint8)
+    waves = 40 * np.sin(across + draw.random() * 6.28)
+    stripes = waves.astype(np.int16).astype(np.uint8)[None, :, None]  # below 0 wraps around; the sum does not
+    colour = np.array([140, 110, 90] if label < 4 else [90, 110, 140], np.uint8)
+    small = colour + draw.integers(0, 60, (-(-side // 8), -(-side // 8), 3), np.uint8)
+    made: np.ndarray = small.repeat(8, 0).repeat(8, 1)[:side, :side] + stripes
     return made
 
 

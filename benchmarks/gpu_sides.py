@@ -287,13 +287,16 @@ def main(side: str, description: Path, out: Path) -> None:
     began, parts = time.perf_counter(), Parts()
     job = Job(**json.loads(description.read_text("utf-8")))
     told = SIDES[side](job, parts)
-    total = time.perf_counter() - began - parts["import"]
+    imports = parts.pop("import")
+    total = time.perf_counter() - began - imports
     units, marks = job.units("train"), told.marks
     rate = units * (len(marks) - 1) / (marks[-1] - marks[0]) if len(marks) > 1 else 0.0
     import torch
 
     memory = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
+    parts["other"] = total - sum(parts.values())
     found = {"total": total, "parts": parts, "rate": rate, "accuracy": told.accuracy, "memory_gib": memory}
+    found["import"] = imports
     out.write_text(json.dumps(found), "utf-8")
 
 
