@@ -291,7 +291,7 @@ class Study:
         learner: Learner = Direct(examples)
         if trained.strategy == "probe" and stage in self.states["validation"] and network.pooling in self.poolings:
             row = self.poolings.index(network.pooling)  # what the frozen backbone made of them is kept
-            learner = HeadOnly(examples, self.states["validation"][stage], row)
+            learner = HeadOnly(examples, self.states["validation"][stage], row, network.head.segmented)
         found = outputs_of(network, learner, 2 * self.settings.batch_size, self.autocast)
         return found, self.validation.target_columns()
 

@@ -19,7 +19,7 @@ from components.finetune.history import History, Listener, Losses
 from components.finetune.kernels import kernels
 from components.finetune.learned import is_still_learning
 from components.finetune.learners import Autocast, Learner, outputs_of
-from components.finetune.schedule import linear_schedule
+from components.finetune.schedule import Rates, linear
 from components.finetune.settings import FinetuneSettings
 from components.finetune.strategies import STRATEGIES, freeze, parameter_groups
 from components.shared.backbones.network import Network
@@ -92,7 +92,7 @@ class Trial:
         self._devices = [torch.cuda.current_device()] if self.train.examples.device.type == "cuda" else []
         groups = parameter_groups(network, anatomy, settings, settings.learning_rate)
         self._optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
-        self._schedule = linear_schedule(self._optimizer, settings.warmup_ratio, self.total)
+        self._rates = Rates(self._optimizer, linear(settings.warmup_ratio, self.total))
         self._group = parallel.group()
         self._forward: Any = network
         self._losses: Losses | None = None  # of the epoch that is at work
@@ -197,8 +197,8 @@ class Trial:
         tensors["random"] = self._group.gather(self._random)
         if self._device_random is not None:
             tensors["device_random"] = self._group.gather(self._device_random)
-        told |= {"rates": self._schedule.get_last_lr(), "best": list(self._best), "lowest": self._lowest}
-        told |= {"gained": self._gained, "before": self._before, "sizes": self._sizes.told()}
+        told |= {"best": list(self._best), "lowest": self._lowest, "gained": self._gained}
+        told |= {"before": self._before, "sizes": self._sizes.told()}
         if (losses := self._losses) is not None and losses.first == len(self.history.epochs) * self.epoch_steps:
             told["losses"] = {"done": losses.done, "sum": losses.sum}
             if losses.waiting:
@@ -223,20 +223,16 @@ class Trial:
         self._random = tensors["random"][self._group.rank].clone()  # torch reads it as a struct: it must be aligned
         if self._devices and "device_random" in tensors:
             self._device_random = tensors["device_random"][self._group.rank].clone()
-        self._restore_optimizer(tensors, told["rates"])
+        self._restore_optimizer(tensors)
         if "losses" in told:
             self._losses = self._restored_losses(told["losses"], tensors.get("waiting"))
 
-    def _restore_optimizer(self, tensors: Mapping[str, Tensor], rates: list[float]) -> None:
+    def _restore_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _named(tensors, _OPTIMIZER).items():
             number, _, key = name.partition(".")
             state.setdefault(int(number), {})[key] = tensor
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
-        where = {"last_epoch": self.done, "_step_count": self.done + 1, "_last_lr": rates}
-        self._schedule.load_state_dict({**self._schedule.state_dict(), **where})
-        for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
 
     def _restored_losses(self, told: Mapping[str, Any], waiting: Tensor | None) -> Losses:
         epoch, examples = len(self.history.epochs), self.train.examples
@@ -286,11 +282,11 @@ class Trial:
                 freeze(self.network, self.anatomy, STRATEGIES[self.strategy], first)
                 self._forward = self._joined()
             self._in_step = True
+            rate = self._rates.set(self.done)
             loss = self._learn(indices, (self.settings.seed, epoch, losses.done, self._group.rank))
             norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.max_grad_norm)
-            losses.add(indices, loss.detach(), norm.detach(), max(map(float, self._schedule.get_last_lr())))
+            losses.add(indices, loss.detach(), norm.detach(), rate)
             self._optimizer.step()
-            self._schedule.step()
             self._optimizer.zero_grad()
             self.done += 1
             self._in_step = False
@@ -357,7 +353,8 @@ class Trial:
     def _sums(self, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Returns the sum of the losses of some examples, and of how many things it is one."""
         with self.autocast(), kernels(self.train.examples.device):
-            outputs, targets = self.train.outputs(self._forward, indices, draw)
+            batch, targets = self.train.batch(indices, draw)
+            outputs = self.train.outputs(self._forward, batch)
         if self._adjustment is not None:
             outputs = {**outputs, "logits": outputs["logits"].float() + self._adjustment}
         return self.network.head.loss(outputs, targets, self.settings.label_smoothing)
