@@ -1,9 +1,7 @@
 """How examples are led through a network: as they are, or from where its frozen part was computed before."""
 
-import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,13 +10,13 @@ from torch import Tensor
 from components.finetune import memory, parallel
 from components.finetune.anatomy import Anatomy, Prefix
 from components.finetune.cache import States
+from components.finetune.device import Autocast
 from components.finetune.examples import Batch, Examples
+from components.finetune.unpadding import Way
 from components.shared.backbones.head import Encoded
 from components.shared.backbones.network import Network
 from components.shared.backbones.segments import SEGMENTS
 
-Autocast = Callable[[], contextlib.AbstractContextManager[Any]]
-"""Makes the context that a forward pass runs in."""
 _STATES, _THERE = "states", "there"  # in a batch: what was computed before, and which rows of it are no padding
 
 
@@ -41,17 +39,19 @@ class Direct:
     """Leads examples through the whole network."""
 
     examples: Examples
+    way: Way = Way()
 
     def batch(self, indices: np.ndarray, draw: np.random.Generator | None = None) -> tuple[Batch, Batch]:
         """Returns features and targets."""
         batch, targets = self.examples.batch(indices), self.examples.targets(indices)
         if draw is not None and self.examples.augment:
             batch, targets = self.examples.augment(batch, targets, draw)
-        return batch, targets
+        return self.way.laid(batch, self.examples, indices, draw is not None), targets
 
     def outputs(self, network: Network, batch: Batch) -> Batch:
         """Returns what the head makes of a batch."""
-        outputs: Batch = network(**batch)
+        with self.way.entered(batch) as features:
+            outputs: Batch = network(**features)
         return outputs
 
 
@@ -63,16 +63,19 @@ class Resumed:
     anatomy: Anatomy
     stage: int
     states: States
+    way: Way = Way()
 
     def batch(self, indices: np.ndarray, draw: np.random.Generator | None = None) -> tuple[Batch, Batch]:
         """Returns features and the states, and targets."""
         states = self.states.read(self.examples.numbers[indices]).to(self.examples.device)
-        return {**self.examples.batch(indices), _STATES: states}, self.examples.targets(indices)
+        batch = {**self.examples.batch(indices), _STATES: states}
+        return self.way.laid(batch, self.examples, indices, draw is not None), self.examples.targets(indices)
 
     def outputs(self, network: Network, batch: Batch) -> Batch:
         """Returns what the head makes of a batch."""
         features = {name: tensor for name, tensor in batch.items() if name != _STATES}
-        with Prefix(network, self.anatomy).resumed(self.stage, batch[_STATES]):
+        prefix = Prefix(network, self.anatomy)
+        with prefix.resumed(self.stage, batch[_STATES]), self.way.entered(features) as features:
             outputs: Batch = network(**features)
         return outputs
 

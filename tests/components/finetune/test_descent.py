@@ -102,7 +102,7 @@ def test_what_is_fitted_is_what_is_judged(tmp_path: Path) -> None:
         head.looks.fill_(0.05)
     network: Any = SimpleNamespace(head=head, answer=head)
     indices = np.arange(4, 8)
-    learner = HeadOnly(rows.examples, rows.states)
+    learner = HeadOnly(rows.examples, rows.states, segmented=network.head.segmented)
     batch, targets = learner.batch(indices)
     outputs = learner.outputs(network, batch)
     expected = head(rows.read(indices)[0])["logits"]
