@@ -5,6 +5,7 @@ One command, from the repository's root. It needs torch, transformers, timm and 
     python benchmarks/gpu.py                                  all rows, some six minutes on an H100
     python benchmarks/gpu.py --rows sst2,imdb --profile DIR   some, with a profile of ten of Graft's steps of each
     python benchmarks/gpu.py --rows vit --sides graft         one side alone
+    python benchmarks/gpu.py --sides graft --set cuda_graphs=false --set unpadding=false      without these
     python benchmarks/gpu.py --size tiny                      tiny networks on few examples: does all of it run?
 
 Each side works in a process of its own, which ends after `--seconds`; every line is printed, and `--json` written, when
@@ -91,6 +92,8 @@ def main(given: argparse.Namespace) -> None:
         if _CHECKS in given.rows.split(","):
             told[_CHECKS] = checks(given.size, Path(scratch) / "checks", given.seconds)
             _keep(told, given)
+    for name in names:
+        print(f"\n{name}, Graft says:", *told[name].get("graft", {}).get("said", ()), sep="\n    ")
     print(f"\n{time.perf_counter() - began:.0f} s in all", flush=True)
     if faults := [f"{row}/{side}" for row in names for side, found in told[row].items() if "error" in found]:
         sys.exit(f"without figures: {', '.join(faults)}")
@@ -131,7 +134,7 @@ def _job(name: str, folder: Path, given: argparse.Namespace, backbone: str) -> J
         backbone = "random:timm/vit_base_patch16_224"
     return Job(
         row.kind, given.size, str(features), str(files), backbone, given.epochs or row.epochs, batch_size, row.longest,
-        given.learning_rate,
+        given.learning_rate, dict(pair.split("=", 1) for pair in given.set),
     )  # fmt: skip
 
 
@@ -148,7 +151,7 @@ def run(side: str, job: Job, folder: Path, seconds: float) -> dict[str, Any]:
         print(f"{ended.stdout[-1000:]}{ended.stderr[-3000:]}", file=sys.stderr, flush=True)
         last = [line for line in ended.stderr.splitlines() if line.strip()][-1:]
         return {"error": (last or [f"status {ended.returncode}"])[0][:200]}
-    said = [part for part in ended.stdout.splitlines() if "chosen" in part or "epoch" in part]
+    said = [part for part in ended.stdout.splitlines() if "%" not in part or "padding" in part]  # no progress
     return {**json.loads(result.read_text("utf-8")), "said": said[-20:]}
 
 
@@ -209,6 +212,7 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=0, help="0: by row")
     parser.add_argument("--batch-size", type=int, default=0, help="of all but Trainer at its defaults; 0: by row")
     parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--set", action="append", default=[], help="a setting of Graft's, NAME=VALUE")
     parser.add_argument("--seconds", type=float, default=150, help="that a side may take")
     parser.add_argument("--json", type=Path, help="a file")
     parser.add_argument("--plot", type=Path, help="an SVG of seconds by part")

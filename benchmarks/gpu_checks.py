@@ -3,8 +3,8 @@
     python benchmarks/gpu_checks.py SIZE FOLDER OUT.npz      (benchmarks/gpu.py calls it, with and without the GPU)
 
 A function in `ACROSS` runs on both devices, and its arrays are compared by name. One in `ALONE` runs on the GPU only,
-compares two ways of Graft's, and gives how far they are apart. To add a check (packed sequences against padded ones, a
-captured step against a plain one), write such a function and put it into the table.
+compares two ways of Graft's, and gives how far they are apart. To add a check write such a function, put it into the
+table, and say in `_TOLERANCES` how far what begins with its name may be apart.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from gpu_data import SIZES, read, write_backbone, write_pictures, write_texts
 Arrays = dict[str, np.ndarray]
 _STEPS = 40  # of training, whose losses are compared
 _BATCH = 8
-_TOLERANCES = {"outputs": 1e-3, "losses": 5e-3, "norms": 2e-2, "bfloat16": 5e-2}
+_TOLERANCES = {"outputs": 1e-3, "losses": 5e-3, "norms": 2e-2, "bfloat16": 5e-2, "training": 2e-2}
 """How far what is called so may be apart, as a part of the largest value, or of one where that is less."""
 
 
@@ -45,20 +45,44 @@ def outputs(folder: Path, size: str) -> Arrays:
 
 def losses(folder: Path, size: str) -> Arrays:
     """Returns the losses of the first steps of training on texts, in float32 and without dropout, and of validation."""
+    told = _history(folder, precision="float32")
+    norms = np.array([entry["gradient_norm"] for entry in told["steps"]])
+    return {"losses of training": _losses(told), "losses of validation": _held(told), "norms of gradients": norms}
+
+
+def _history(folder: Path, **options: Any) -> dict[str, Any]:
+    """Trains on the texts; returns what is told of it."""
     from components.finetune.finetune import finetune
     from components.finetune.settings import FinetuneSettings
 
     settings = FinetuneSettings(
         f"random:{folder / 'bert'}", strategy="full", epochs=1, patience=1, batch_size=_BATCH, learning_rate=5e-5,
-        lexical="false", precision="float32",
+        lexical="false", **options,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         finetune(folder / "texts", Path(scratch) / "model", settings)
-        told = json.loads((Path(scratch) / "model/notes/history.json").read_text("utf-8"))
-    steps = np.array([entry["loss"] for entry in told["steps"]])
-    norms = np.array([entry["gradient_norm"] for entry in told["steps"]])
-    held = np.array([entry["validation_loss"] for entry in told["epochs"]])
-    return {"losses of training": steps, "losses of validation": held, "norms of gradients": norms}
+        told: dict[str, Any] = json.loads((Path(scratch) / "model/notes/history.json").read_text("utf-8"))
+    return told
+
+
+def _losses(told: dict[str, Any]) -> np.ndarray:
+    return np.array([entry["loss"] for entry in told["steps"]])
+
+
+def _held(told: dict[str, Any]) -> np.ndarray:
+    return np.array([entry["validation_loss"] for entry in told["epochs"]])
+
+
+def switches(folder: Path, size: str) -> Arrays:
+    """Returns how far losses of training by graphs, or without padding, or both, are from those by neither."""
+    off = {"unpadding": "false", "cuda_graphs": "false"}
+    plain = _history(folder, **off)
+    found = {}
+    for names in (("unpadding",), ("cuda_graphs",), ("unpadding", "cuda_graphs")):
+        told = _history(folder, **{**off, **dict.fromkeys(names, "auto")})
+        apart = np.maximum(_apart(_losses(told), _losses(plain)), _apart(_held(told), _held(plain)))
+        found[f"training with {' and '.join(names)} against neither"] = apart
+    return found
 
 
 def bfloat16(folder: Path, size: str) -> Arrays:
@@ -71,7 +95,7 @@ def bfloat16(folder: Path, size: str) -> Arrays:
 
 
 ACROSS: tuple[Callable[[Path, str], Arrays], ...] = (outputs, losses)
-ALONE: tuple[Callable[[Path, str], Arrays], ...] = (bfloat16,)
+ALONE: tuple[Callable[[Path, str], Arrays], ...] = (bfloat16, switches)
 
 
 def _logits(folder: Path, size: str, kind: str, precision: str = "float32") -> np.ndarray:

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Job:
         batch_size: Of all sides but the defaults'.
         longest: Tokens of a text, at most.
         learning_rate: Of all sides but the defaults'.
+        options: Further settings of Graft's side.
         profile: Where the profile of ten of Graft's steps goes; "": nowhere.
     """
 
@@ -52,6 +53,7 @@ class Job:
     batch_size: int
     longest: int
     learning_rate: float
+    options: dict[str, str] = field(default_factory=dict)
     profile: str = ""
 
     def units(self, split: str) -> int:
@@ -251,7 +253,7 @@ def graft(job: Job, parts: Parts) -> Told:
     args = {"img_size": SIZES[job.size].side, **SIZES[job.size].vit} if job.kind == "image" else {}
     settings = FinetuneSettings(
         job.backbone, args, strategy="full", epochs=job.epochs, patience=job.epochs, batch_size=job.batch_size,
-        learning_rate=job.learning_rate, lexical="false", gradients="false",
+        learning_rate=job.learning_rate, lexical="false", gradients="false", **job.options,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         model = Path(scratch) / "model"
