@@ -208,7 +208,7 @@ def _timm_loader(job: Job, split: str, device: Any, from_files: bool) -> Any:
     shared = {"num_workers": workers, "pin_memory": cuda}
     if from_files:
         source = create_dataset("", f"{job.files}/{split}")
-        options = {**shared, "is_training": learns, "use_prefetcher": cuda, "device": device}
+        options = {**shared, "is_training": learns, "device": device}
         return create_loader(source, (3, side, side), job.batch_size, **options)
     rows = read(Path(job.features), split)
     pixels = rows.take(np.arange(len(rows)))["pixels"]
@@ -220,22 +220,7 @@ def _timm_loader(job: Job, split: str, device: Any, from_files: bool) -> Any:
         pictures, job.batch_size, shuffle=learns, drop_last=learns, collate_fn=fast_collate, **shared,
         persistent_workers=True,
     )  # fmt: skip
-    if cuda:
-        return PrefetchLoader(loader, device=device)
-    return _Normalized(loader)
-
-
-class _Normalized:
-    """What timm's prefetcher does, which needs a GPU."""
-
-    def __init__(self, loader: Any) -> None:
-        self.loader = loader
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def __iter__(self) -> Any:
-        return ((pixels.float() / 127.5 - 1, labels) for pixels, labels in self.loader)
+    return PrefetchLoader(loader, device=device)
 
 
 def graft(job: Job, parts: Parts) -> Told:
