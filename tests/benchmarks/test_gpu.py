@@ -88,7 +88,7 @@ def test_graft_trains_where_only_torch_transformers_and_timm_are(tmp_path: Path,
 @pytest.mark.slow
 def test_the_whole_command_runs(tmp_path: Path, bare: dict[str, str]) -> None:
     out, profile = tmp_path / "gpu.json", tmp_path / "profile"
-    options = ["--size", "tiny", "--rows", "sst2,vit,checks", "--examples", "160", "--epochs", "2"]
+    options = ["--size", "tiny", "--rows", "sst2,vit,checks", "--examples", "160", "--epochs", "3"]
     command = [sys.executable, str(ROOT / "benchmarks/gpu.py"), *options, "--json", str(out), "--profile", str(profile)]
     ended = subprocess.run([*command, "--plot", str(tmp_path / "gpu.svg")], capture_output=True, text=True, env=bare)
     assert ended.returncode == 0, ended.stdout + ended.stderr
