@@ -73,7 +73,9 @@ def _write(file: Path, profiler: Any, seconds: float, cuda: bool) -> None:
     table = profiler.key_averages().table(sort_by=sort, row_limit=_TOP, max_name_column_width=70)
     from torch.autograd import DeviceType
 
-    spans = [event.time_range for event in profiler.events() if event.device_type == DeviceType.CUDA]
+    events = [event for event in profiler.events() if event.device_type == DeviceType.CUDA]
+    # An annotation lasts from its first kernel to its last, whatever lies between.
+    spans = [event.time_range for event in events if not getattr(event, "is_user_annotation", False)]
     busy = busy_of((span.start, span.end) for span in spans) / 1e6
     told = f"{_STEPS} steps in {seconds:.4f} s; {len(spans):,} kernels, the GPU was busy {busy:.4f} s of it"
     file.write_text(f"{told} ({busy / seconds:.0%})\n\n{table}\n", "utf-8")
