@@ -48,8 +48,9 @@ def main(given: argparse.Namespace) -> None:
             )
             seeds = [dataclasses.replace(job, seed=42 + number) for number in range(given.seeds)]
             sides = [side for side in given.sides.split(",") if pretrained or side != "embeddings"]
-            told[name] = {side: [_run(side, each, Path(scratch)) for each in seeds] for side in sides}
-            tell(told[name])
+            runs = {side: [_run(side, each, Path(scratch)) for each in seeds] for side in sides}
+            told[f"{name}, {given.strategy}, {given.epochs} epochs"] = runs
+            tell(runs)
             keep(told, given)
 
 

@@ -33,6 +33,7 @@ def draw(groups: Mapping[str, Mapping[str, Parts]]) -> str:
         groups: By their headings; of each side the seconds of its parts.
     """
     lines: list[str] = []
+    seen: set[str] = set()
     y = 8
     for heading, sides in groups.items():
         y += 20
@@ -41,10 +42,12 @@ def draw(groups: Mapping[str, Mapping[str, Parts]]) -> str:
         scale = Scale(0, max(sum(parts.values()) for parts in sides.values()), _LEFT, _RIGHT)
         for side, parts in sides.items():
             lines.append(_text(_LEFT - 8, y + 15, side, "text-anchor='end'"))
-            lines += _bar(side, parts, scale, y)
+            boxes = _bar(side, parts, scale, y)
+            seen |= boxes.keys()
+            lines += boxes.values()
             lines.append(_text(scale(sum(parts.values())) + 8, y + 15, _seconds(side, sides)))
             y += _PITCH
-    legend, y = _legend({name for sides in groups.values() for parts in sides.values() for name in parts}, y + 14)
+    legend, y = _legend(seen, y + 14)
     size = f"width='{_WIDTH}' height='{y}' viewBox='0 0 {_WIDTH} {y}'"
     font = "font-family='system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif' font-size='13'"
     told = quoteattr("Seconds by part: " + "; ".join(groups))
@@ -52,13 +55,14 @@ def draw(groups: Mapping[str, Mapping[str, Parts]]) -> str:
     return f"<svg xmlns='http://www.w3.org/2000/svg' {size} {font} role='img' aria-label={told}>\n{body}\n</svg>\n"
 
 
-def _bar(side: str, parts: Parts, scale: Scale, y: int) -> list[str]:
-    found, before = [], 0.0
+def _bar(side: str, parts: Parts, scale: Scale, y: int) -> dict[str, str]:
+    """Returns a box for each part that can be seen."""
+    found, before = {}, 0.0
     for name, seconds in _ordered(parts):
         start, before = scale(before), before + seconds
         if (width := scale(before) - start) >= _LEAST:
             box = f"x='{start:.1f}' y='{y}' width='{width:.1f}' height='{_BAR}' fill='{_colour(name)}'"
-            found.append(f"<rect {box}><title>{escape(f'{side}: {name} {seconds:.1f} s')}</title></rect>")
+            found[name] = f"<rect {box}><title>{escape(f'{side}: {name} {seconds:.1f} s')}</title></rect>"
     return found
 
 
@@ -126,4 +130,5 @@ def _groups(told: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, list[Any]]
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[2]), json.loads(Path(sys.argv[1]).read_text("utf-8")))
+    *results, target = map(Path, sys.argv[1:])
+    write(target, {name: sides for file in results for name, sides in json.loads(file.read_text("utf-8")).items()})
