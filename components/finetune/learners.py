@@ -1,7 +1,7 @@
 """How examples are led through a network: as they are, or from where its frozen part was computed before."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -31,6 +31,9 @@ class Learner(Protocol):
     def outputs(self, network: Network, indices: np.ndarray, draw: np.random.Generator) -> tuple[Batch, Batch]:
         """Returns what the head makes of some of them, and their targets."""
 
+    def expect(self, coming: Iterable[np.ndarray]) -> None:
+        """Says which of them are led through next, see `Examples.expect`."""
+
 
 @dataclass(frozen=True)
 class Direct:
@@ -44,6 +47,10 @@ class Direct:
         if self.examples.augment and network.training:
             batch, targets = self.examples.augment(batch, targets, draw)
         return network(**batch), targets
+
+    def expect(self, coming: Iterable[np.ndarray]) -> None:
+        """See `Examples.expect`."""
+        self.examples.expect(coming)
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,10 @@ class Resumed:
         with Prefix(network, self.anatomy).resumed(self.stage, states):
             return network(**self.examples.batch(indices)), self.examples.targets(indices)
 
+    def expect(self, coming: Iterable[np.ndarray]) -> None:
+        """See `Examples.expect`."""
+        self.examples.expect(coming)
+
 
 @dataclass(frozen=True)
 class HeadOnly:
@@ -74,6 +85,9 @@ class HeadOnly:
         """Returns outputs and targets."""
         encoded = self._encoded(network, indices)
         return network.answer(encoded, **self.examples.wide_batch(indices)), self.examples.targets(indices)
+
+    def expect(self, coming: Iterable[np.ndarray]) -> None:
+        """Reads nothing ahead: what is taken of the examples themselves is little, or nothing."""
 
     def _encoded(self, network: Network, indices: np.ndarray) -> Encoded:
         numbers = self.examples.numbers[indices]
@@ -118,7 +132,7 @@ def outputs_of(network: Network, learner: Learner, batch_size: int, autocast: Au
                 outputs, _ = learner.outputs(network, chosen, draw)
             room.write(chosen, outputs)
 
-        memory.in_parts(order, batch_size, look)
+        memory.in_parts(order, batch_size, look, learner.expect)
         if not len(order):  # its share is empty, but not its shape
             with autocast():
                 room.write(order, learner.outputs(network, np.arange(1), draw)[0])

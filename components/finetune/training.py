@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from components.finetune import memory, parallel
 from components.finetune.adjustment import adjustment
 from components.finetune.anatomy import Anatomy
-from components.finetune.batches import LEAST, Batches, padding
+from components.finetune.batches import LEAST, Batches, padding, with_next
 from components.finetune.history import History, Listener, Losses
 from components.finetune.kernels import kernels
 from components.finetune.learned import is_still_learning
@@ -116,6 +116,7 @@ class Trial:
                         self.journal.look(self, self._stop)
                     self._stop.obey()
             finally:
+                self.train.expect(())
                 self._keep_random()
                 self._stop = None
 
@@ -281,7 +282,8 @@ class Trial:
         first = STRATEGIES[self.strategy].first(self.anatomy, self.settings, epoch)
         losses = self._losses_of(epoch)
         began = time.perf_counter()
-        for indices in itertools.islice(self._dealt.of(epoch), losses.done, None):
+        for indices, coming in with_next(itertools.islice(self._dealt.of(epoch), losses.done, None)):
+            self.train.expect(part for batch in coming for part in self._sizes.shares(batch, self.rows))
             if not losses.done or not self.network.training:  # a pause may have left it in evaluation
                 freeze(self.network, self.anatomy, STRATEGIES[self.strategy], first)
                 self._forward = self._joined()
