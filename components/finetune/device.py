@@ -1,10 +1,14 @@
 """What a device computes in, and what it is called."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
+
+Autocast = Callable[[], contextlib.AbstractContextManager[Any]]
+"""Makes the context that a forward pass runs in."""
 
 
 def precision_of(wanted: str, device: torch.device, network: nn.Module) -> str:
