@@ -15,8 +15,10 @@ class Choices:
 
         Args:
             subject: What it is about, such as "precision": a subject has one choice.
-            sentence: What was chosen, and why, without a full stop.
+            sentence: What was chosen, and why, without a full stop; "": there was nothing to choose.
         """
+        if not sentence:
+            return
         is_new = self._told.get(subject) != sentence
         self._told[subject] = sentence
         if is_new and self._tell is not None:

@@ -241,6 +241,7 @@ class Work:
             scratch=scratch,
             raw=None if self.raw is None else dataclasses.replace(self.raw, scratch=scratch / self._of("columns")),
             journal=self.journal,
+            choices=self.choices,
         )
 
     def save(self, trained: Trained, draft: Draft) -> None:
