@@ -67,7 +67,8 @@ class Ahead:
         Args:
             coming: The examples of each, the next one first; none: nothing runs any more when it returns.
         """
-        wanted = {numbers.tobytes(): numbers for numbers in itertools.islice(coming, self.depth)}
+        some = itertools.islice((numbers for numbers in coming if len(numbers)), self.depth)
+        wanted = {numbers.tobytes(): numbers for numbers in some}
         for key in self._waiting.keys() - wanted.keys():
             self._waiting.pop(key).cancel()
         if not wanted and self._pool is not None:
@@ -172,8 +173,7 @@ class Loader:
     def expect(self, coming: Iterable[np.ndarray]) -> None:
         """Says which batches are asked for next, see `Ahead.expect`; what is on the device is not read again."""
         if self._pixels is not None:
-            missing = map(self._pixels.missing, itertools.islice(coming, self._ahead.depth))
-            coming = (numbers for numbers in missing if len(numbers))
+            coming = map(self._pixels.missing, itertools.islice(coming, self._ahead.depth))
         self._ahead.expect(coming)
 
     def _held(self) -> Pixels | None:
