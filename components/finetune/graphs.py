@@ -102,8 +102,7 @@ def recorder(settings: FinetuneSettings, device: torch.device) -> Record | None:
     def record(work: Callable[[], None]) -> Callable[[], None]:
         graph, state = torch.cuda.CUDAGraph(), torch.cuda.get_rng_state(device)
         try:
-            # What threads do that read ahead, such as to ask for pinned memory, is nothing of the graph's.
-            with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):  # others read ahead
                 work()
         except BaseException:
             torch.cuda.set_rng_state(state, device)

@@ -1,5 +1,6 @@
 """Steps from graphs: here what records runs the step again, so that all but the device's own part is tried."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,12 +9,16 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from components.finetune import graphs, study
+from components.finetune import gradient_step, graphs, study
+from components.finetune import unpadding as leaving
 from components.finetune.finetune import finetune
 from components.finetune.graphs import Graphs
 from components.finetune.settings import FinetuneSettings
 from components.finetune.unpadding import Way
+from tests.backbones import make_text_backbone
+from tests.components.finetune.test_unpadding import WITHOUT
 from tests.conftest import TRAINING
 
 Work = Callable[[], None]
@@ -105,3 +110,45 @@ def test_batches_filled_up_to_few_shapes_teach_the_same(
         ours = learned(features, backbone, tmp_path / unpadding, backbone_args=plain, unpadding=unpadding)
         assert 0 < len(recorded) < 20
         assert ours == pytest.approx(losses, rel=1e-4)
+
+
+class Alone(TorchDispatchMode):
+    """Refuses what a recorded step cannot do: ask the host, or have results of a size that data decide."""
+
+    refused = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "lift_fresh", "unique", "is_nonzero")
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.removeprefix("aten::")
+        chosen = args[1] if name in ("index", "index_put_", "_index_put_impl_") else ()
+        if name in self.refused or any(isinstance(part, Tensor) and part.dtype == torch.bool for part in chosen):
+            raise RuntimeError(f"{name} asks the host")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("kind", "unpadding"), [*((kind, "auto") for kind in WITHOUT), ("bert", "false")])
+def test_a_step_asks_nothing_of_the_host(
+    kind: str,
+    unpadding: str,
+    features: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(gradient_step, "kernels", lambda _: contextlib.nullcontext())  # are a CPU's
+    monkeypatch.setattr(leaving, "_WORTH", 0.0)
+    monkeypatch.setattr("transformers.utils.import_utils.is_cuda_stream_capturing", lambda: True)
+    taken: list[int] = []
+
+    def record(work: Work) -> Work:
+        def replay() -> None:
+            taken.append(1)
+            with Alone():
+                work()
+
+        return replay
+
+    monkeypatch.setattr(graphs, "recorder", lambda *_: record)
+    backbone = make_text_backbone(kind, tmp_path / "backbone")
+    learned(features, backbone, tmp_path / "model", epochs=1, unpadding=unpadding)
+    assert taken
+    assert ("without padding" in capsys.readouterr().out) == (unpadding == "auto")
