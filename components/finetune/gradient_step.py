@@ -131,7 +131,7 @@ class GradientStep:
             loss.backward()  # type: ignore[no-untyped-call]
             return loss
 
-        return self.sizes.learning(learn, alone=self._group.size == 1)
+        return self.sizes.learning(learn, self._group.size == 1, self.learner.examples.loader.spare)
 
     def _accumulated(self, parts: list[np.ndarray], seeds: tuple[int, ...]) -> Tensor:
         """Adds up the gradients of a batch's parts: their sums, divided in the end by what was counted in all.

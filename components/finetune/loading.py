@@ -21,7 +21,7 @@ _BATCHES, _BYTES = AHEAD, 512 << 20  # that wait at the most, of a split; of one
 
 
 class Room:
-    """Memory of a device that pixels may take.
+    """Memory of a device that pixels may take, until it is needed for training.
 
     Attributes:
         most: Bytes of it.
@@ -30,12 +30,29 @@ class Room:
 
     def __init__(self, most: float) -> None:
         self.most = self.left = most
+        self._holders: list[Callable[[], None]] = []
 
-    def claim(self, size: int) -> bool:
-        """Takes so many bytes of it; returns False where there are not so many left."""
-        fits = 0 < size <= self.left
-        self.left -= size if fits else 0
-        return fits
+    def claim(self, size: int, release: Callable[[], None]) -> bool:
+        """Takes so many bytes of it; returns False where there are not so many left.
+
+        Args:
+            size: In bytes.
+            release: Gives them back, see `clear`.
+        """
+        if not 0 < size <= self.left:
+            return False
+        self.left -= size
+        self._holders.append(release)
+        return True
+
+    def clear(self) -> bool:
+        """Takes all pixels from the device, for good; returns False where there were none."""
+        had = bool(self._holders)
+        for release in self._holders:
+            release()
+        self._holders.clear()
+        self.left = 0.0
+        return had
 
 
 class Ahead:
@@ -150,11 +167,11 @@ class Loader:
             threads: That read ahead of the step; 0: each batch is read when it is asked for.
             room: On the device, for pixels of all splits; those of this one stay there where they fit.
         """
-        self.count, self.threads, self._device = count, threads, device
+        self.count, self.threads, self._device, self._room = count, threads, device, room
         first = read(np.zeros(1, np.int64)).get("pixels") if count and room and room.most else None
         self._shape = () if first is None else tuple(first.shape[1:])
         self.size = 0 if first is None else count * first.nbytes
-        self.holds = room is not None and room.claim(self.size)
+        self.holds = room is not None and room.claim(self.size, self._release)
         self._pixels: Pixels | None = None
         self._ahead = Ahead(read, threads, device)
 
@@ -175,6 +192,13 @@ class Loader:
         if self._pixels is not None:
             coming = map(self._pixels.missing, itertools.islice(coming, self._ahead.depth))
         self._ahead.expect(coming)
+
+    def spare(self) -> bool:
+        """Makes room on the device, where pixels of this split or of others take some; returns whether they did."""
+        return self._room is not None and self._room.clear()
+
+    def _release(self) -> None:
+        self.holds, self._pixels = False, None
 
     def _held(self) -> Pixels | None:
         """Returns the pixels on the device; None where they do not stay there, or memory does not suffice after all."""

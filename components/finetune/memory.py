@@ -53,12 +53,15 @@ class Sizes:
         parts = self.parts(indices.reshape(-1, rows), self.learned)
         return [parallel.group().share(part).ravel() for part in parts]
 
-    def learning(self, learn: Callable[[int], Result], alone: bool) -> Result:
+    def learning(
+        self, learn: Callable[[int], Result], alone: bool, spare: Callable[[], bool] = lambda: False
+    ) -> Result:
         """Returns what a step returns, done with as many examples at once as memory has room for.
 
         Args:
             learn: Takes how many; may be called again.
             alone: Whether no other process waits for this one: then it can be done again.
+            spare: Frees memory that training can do without; returns False where there is none.
 
         Raises:
             TooLargeError: Not even the fewest fit.
@@ -67,6 +70,9 @@ class Sizes:
         while True:
             if (result := _tried(learn, self.learned)) is not None:
                 return result
+            if alone and spare():
+                tell("out of memory: pixels do not stay on the device any more, batches are read ahead of the step")
+                continue
             if self.learned > self._least and not alone:
                 raise parallel.SmallerError(f"Memory does not suffice for {self.learned} examples at once.")
             if self.learned <= self._least:

@@ -12,6 +12,7 @@ import torch
 from components.finetune.batches import AHEAD, Batches, with_next
 from components.finetune.examples import Examples
 from components.finetune.finetune import finetune
+from components.finetune.learners import Direct
 from components.finetune.loading import Ahead, Batch, Loader, Pixels, Room
 from components.finetune.settings import FinetuneSettings
 from components.finetune.splits import Splits
@@ -103,6 +104,24 @@ def test_pixels_stay_where_they_fit(case: Case) -> None:
     assert whole(case.features, room=room).loader.holds
     assert not whole(case.features, room=room).loader.holds
     assert room.left == 0.5 * size
+
+
+def test_where_training_needs_their_room_pixels_give_way(
+    case: Case, digest: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The batch stays whole: what is learned is the same."""
+    expected, failed, learned = digest(), [], Direct.outputs
+
+    def outputs(learner: Direct, network: Any, batch: Batch) -> Batch:
+        if network.training and learner.examples.loader.holds:
+            failed.append(len(batch["pixels"]))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return learned(learner, network, batch)
+
+    monkeypatch.setattr(Direct, "outputs", outputs)
+    assert digest(device_gib=1.0) == expected
+    assert len(failed) == 1
+    assert "out of memory: pixels do not stay on the device any more" in capsys.readouterr().out
 
 
 def test_of_what_several_processes_share_each_holds_what_it_has_seen() -> None:
