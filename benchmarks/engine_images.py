@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engine import tell
+from engine import keep, tell
 from engines import Parts, accuracy_of, learn
 
 _LETTERS = "ABDEFGHKMNRTW"
@@ -182,6 +182,7 @@ def main(given: argparse.Namespace) -> None:
             f"\n### {given.backbone}, {given.side} x {given.side}, {given.pictures} pictures, {given.epochs} epochs\n"
         )
         tell(told)
+        keep({f"{given.backbone}, {given.side} x {given.side}": told}, given)
 
 
 def work(side: str, description: str, out: str) -> None:
@@ -202,6 +203,8 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="an SVG of seconds by part")
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     work(*given.work) if given.work else main(given)
