@@ -82,14 +82,14 @@ def trainer_tuned(job: Job, parts: Parts) -> float:
     device = torch.cuda.is_available()
     options = {
         "per_device_train_batch_size": 32, "per_device_eval_batch_size": 128, "learning_rate": job.learning_rate,
-        "bf16": _has_bfloat16(), "use_cpu": not device,
+        "bf16": has_bfloat16(), "use_cpu": not device,
         "logging_nan_inf_filter": False,
         "train_sampling_strategy": "group_by_length", **({"tf32": True} if device else {}),
     }  # fmt: skip
     return _train(job, parts, options, pad=False)
 
 
-def _has_bfloat16() -> bool:
+def has_bfloat16() -> bool:
     """Whether the device has units for it."""
     import torch
 
@@ -181,7 +181,7 @@ def _embedded(texts: list[str], tokenizer: Any, model: Any, job: Job, parts: Par
         ids = tokenizer(texts, truncation=True, max_length=job.max_length)["input_ids"]
     vectors = np.zeros((len(texts), model.config.hidden_size), np.float32)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=_has_bfloat16())
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16())
     with parts.of("embed"), torch.inference_mode(), autocast:
         model.to(device)
         for places in np.array_split(np.argsort([len(own) for own in ids], kind="stable"), -(-len(ids) // 64)):

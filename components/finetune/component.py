@@ -36,6 +36,8 @@ def finetune(
     color_jitter: float,
     mixup: float,
     cache_gib: float,
+    device_gib: float,
+    read_ahead: int,
     pooling: str,
     lexical: str,
     gradients: str,

@@ -5,6 +5,7 @@ come before is launched as one graph.
 """
 
 import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,10 @@ class GradientStep:
             self._forward = None  # an older one must be gone: it listens to the same gradients
             self._forward = nn.parallel.DistributedDataParallel(self.network, find_unused_parameters=True)
 
+    def expect(self, coming: Iterable[np.ndarray]) -> None:
+        """Says which batches steps are taken with next, see `Examples.expect`."""
+        self.learner.expect(part for indices in coming for part in self.sizes.shares(indices, self.rows))
+
     def take(self, indices: np.ndarray, seeds: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Takes a step.
 
@@ -126,7 +131,7 @@ class GradientStep:
             loss.backward()  # type: ignore[no-untyped-call]
             return loss
 
-        return self.sizes.learning(learn, alone=self._group.size == 1)
+        return self.sizes.learning(learn, self._group.size == 1, self.learner.examples.loader.spare)
 
     def _accumulated(self, parts: list[np.ndarray], seeds: tuple[int, ...]) -> Tensor:
         """Adds up the gradients of a batch's parts: their sums, divided in the end by what was counted in all.

@@ -1,11 +1,11 @@
 """How examples are led through a network: as they are, or from where its frozen part was computed before."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from components.finetune import memory, parallel
 from components.finetune.anatomy import Anatomy, Prefix
@@ -17,6 +17,7 @@ from components.shared.backbones.head import Encoded
 from components.shared.backbones.network import Network
 from components.shared.backbones.segments import SEGMENTS
 
+_ON_DEVICE = 64 << 20  # bytes of outputs of evaluation that stay there until they are brought
 _STATES, _THERE = "states", "there"  # in a batch: what was computed before, and which rows of it are no padding
 
 
@@ -32,6 +33,9 @@ class Learner(Protocol):
 
     def outputs(self, network: Network, batch: Batch) -> Batch:
         """Returns what the head makes of a batch."""
+
+    def expect(self, coming: Iterable[np.ndarray]) -> None:
+        """Says which of them are led through next, see `Examples.expect`."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ class Direct:
             outputs: Batch = network(**features)
         return outputs
 
+    def expect(self, coming: Iterable[np.ndarray]) -> None:
+        """See `Examples.expect`."""
+        self.examples.expect(coming)
+
 
 @dataclass(frozen=True)
 class Resumed:
@@ -67,7 +75,7 @@ class Resumed:
 
     def batch(self, indices: np.ndarray, draw: np.random.Generator | None = None) -> tuple[Batch, Batch]:
         """Returns features and the states, and targets."""
-        states = self.states.read(self.examples.numbers[indices]).to(self.examples.device)
+        states = self.states.read(self.examples.numbers[indices]).to(self.examples.device, non_blocking=True)
         batch = {**self.examples.batch(indices), _STATES: states}
         return self.way.laid(batch, self.examples, indices, draw is not None), self.examples.targets(indices)
 
@@ -78,6 +86,10 @@ class Resumed:
         with prefix.resumed(self.stage, batch[_STATES]), self.way.entered(features) as features:
             outputs: Batch = network(**features)
         return outputs
+
+    def expect(self, coming: Iterable[np.ndarray]) -> None:
+        """See `Examples.expect`."""
+        self.examples.expect(coming)
 
 
 @dataclass(frozen=True)
@@ -94,8 +106,9 @@ class HeadOnly:
         numbers = self.examples.numbers[indices]
         states = self.states.read(numbers)
         there = torch.from_numpy(np.arange(states.shape[1]) < self.states.lengths[numbers][:, None])
-        device = self.examples.device
-        batch = {_STATES: states.to(device), _THERE: there.to(device), **self.examples.wide_batch(indices)}
+        made = {_STATES: states, _THERE: there}
+        batch = {name: tensor.to(self.examples.device, non_blocking=True) for name, tensor in made.items()}
+        batch |= self.examples.wide_batch(indices)
         if self.segmented:
             batch[SEGMENTS] = self.examples.batch(indices)[SEGMENTS]
         return batch, self.examples.targets(indices)
@@ -107,6 +120,9 @@ class HeadOnly:
         if network.head.level == "pooled":
             return network.answer(Encoded(pooled=states[:, self.row]), **wide)
         return network.answer(Encoded(tokens=states, mask=batch[_THERE], segments=batch.get(SEGMENTS)), **wide)
+
+    def expect(self, coming: Iterable[np.ndarray]) -> None:
+        """Reads nothing ahead: what is taken of the examples themselves is little, or nothing."""
 
 
 def predict(network: Network, learner: Learner, batch_size: int, autocast: Autocast) -> np.ndarray:
@@ -139,36 +155,51 @@ def outputs_of(network: Network, learner: Learner, batch_size: int, autocast: Au
         def look(chosen: np.ndarray) -> None:
             with autocast():
                 outputs = learner.outputs(network, learner.batch(chosen)[0])
-            room.write(chosen, outputs)
+            room.add(chosen, outputs)
 
-        memory.in_parts(order, batch_size, look)
+        memory.in_parts(order, batch_size, look, learner.expect)
         if not len(order):  # its share is empty, but not its shape
             with autocast():
-                room.write(order, learner.outputs(network, learner.batch(np.arange(1))[0]))
+                room.add(order, learner.outputs(network, learner.batch(np.arange(1))[0]))
+    found = room.found()
     if group.size == 1:
-        return room.found
+        return found
     return {
-        name: group.total(torch.from_numpy(values).to(examples.device)).cpu().numpy()
-        for name, values in room.found.items()
+        name: group.total(torch.from_numpy(values).to(examples.device)).cpu().numpy() for name, values in found.items()
     }
 
 
 class _Room:
-    """Keeps outputs of batches as one array each, in the order of the examples."""
+    """Keeps outputs of batches as one array each, in the order of the examples.
+
+    They are brought from the device many batches at a time: each time it is waited for.
+    """
 
     def __init__(self, count: int, sizes: np.ndarray | None) -> None:
         self.sizes = sizes
         self.starts = np.concatenate(([0], np.cumsum(np.ones(count, np.int64) if sizes is None else sizes)))
-        self.found: dict[str, np.ndarray] = {}
+        self._kept: dict[str, np.ndarray] = {}
+        self._waiting: list[tuple[np.ndarray, Batch]] = []
 
-    def write(self, chosen: np.ndarray, outputs: dict[str, Tensor]) -> None:
-        """Keeps the outputs of some examples, float [examples, …] or, padded, [examples, tokens, …]."""
-        for name, tensor in outputs.items():
-            values = tensor.float().cpu().numpy()
-            inner = values.shape[1:] if self.sizes is None else values.shape[2:]
-            kept = self.found.setdefault(name, np.zeros((int(self.starts[-1]), *inner), np.float32))
-            if self.sizes is None:
-                kept[chosen] = values[: len(chosen)]
-                continue
-            for place, row in zip(chosen.tolist(), values, strict=False):
-                kept[self.starts[place] : self.starts[place + 1]] = row[: self.sizes[place]]
+    def add(self, chosen: np.ndarray, outputs: Batch) -> None:
+        """Adds the outputs of some examples, float [examples, …] or, padded, [examples, tokens, …]."""
+        self._waiting.append((chosen, outputs))
+        if sum(tensor.nbytes for _, part in self._waiting for tensor in part.values()) > _ON_DEVICE:
+            self.found()
+
+    def found(self) -> dict[str, np.ndarray]:
+        """Returns all outputs by name."""
+        for chosen, outputs in self._waiting:
+            for name, tensor in outputs.items():
+                self._write(name, chosen, tensor.float().cpu().numpy())
+        self._waiting.clear()
+        return self._kept
+
+    def _write(self, name: str, chosen: np.ndarray, values: np.ndarray) -> None:
+        inner = values.shape[1:] if self.sizes is None else values.shape[2:]
+        kept = self._kept.setdefault(name, np.zeros((int(self.starts[-1]), *inner), np.float32))
+        if self.sizes is None:
+            kept[chosen] = values[: len(chosen)]
+            return
+        for place, row in zip(chosen.tolist(), values, strict=False):
+            kept[self.starts[place] : self.starts[place + 1]] = row[: self.sizes[place]]

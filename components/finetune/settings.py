@@ -63,6 +63,12 @@ class FinetuneSettings:
     color_jitter: float = option(0.0, "images: brightness, contrast and saturation vary by up to this factor")
     mixup: float = option(0.0, "images: alpha of the Beta distribution that pairs are blended by; 0: none")
     cache_gib: float = option(16.0, "the most disk, in GiB, for what a frozen part makes of the examples; 0: none")
+    device_gib: float = option(
+        -1.0, "images: the most of the GPU's memory, in GiB, where pixels stay; -1: 40 % of what is free", keyed=False
+    )
+    read_ahead: int = option(
+        -1, "threads that read batches ahead of the step; -1: 2 beside a GPU, none on the cores that train", keyed=False
+    )
     pooling: str = option(
         "auto", "how tokens become one vector: auto (as the backbone was trained), first, last, mean, max"
     )

@@ -15,6 +15,7 @@ from components.finetune import alone
 from components.finetune.anatomy import Anatomy, Prefix, anatomy_of
 from components.finetune.batches import check_batches
 from components.finetune.cache import States, compute_states
+from components.finetune.choices import Choices
 from components.finetune.device import Autocast, lay_out
 from components.finetune.examples import Examples
 from components.finetune.fusion import Fusion, fuse, fuse_answers
@@ -38,7 +39,6 @@ from components.shared.tasks.objective import Objective, Outputs, Targets
 
 RUNG = 0.25
 """In a sweep, strategies that train by gradient steps are compared after this part of their steps; one goes on."""
-
 
 StudyListener = Callable[[str, str, dict[str, float]], None]
 """Called with a strategy, "step" or "epoch", and the newest entry of its history."""
@@ -103,6 +103,7 @@ class Study:
         journal: What was done before, and where what is done is kept.
         attached: Whether its trainings are kept; else they begin anew, as what is only compared.
         minutes: That a search may take; 0: there is none.
+        choices: How it is computed, in words.
     """
 
     make: Callable[[], Network]
@@ -120,6 +121,7 @@ class Study:
     journal: Journal = field(default_factory=Journal)
     attached: bool = True
     minutes: float = 0.0
+    choices: Choices = field(default_factory=Choices)
 
     def __post_init__(self) -> None:
         self.network = self.make().eval()
@@ -327,8 +329,7 @@ class Study:
             add_adapters(network, anatomy, settings)
             network.to(self.train.device)
         way, told = way_of(network, anatomy, self.train, settings, self.autocast)
-        if told:
-            self.tell(told)
+        self.choices.add("padding", told)
         learners = self._learners(name, anatomy, way)
 
         def listen(event: str, entry: dict[str, float]) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from components.finetune import parallel
 from components.finetune.anatomy import Anatomy
-from components.finetune.batches import LEAST, Batches, padding
+from components.finetune.batches import LEAST, Batches, padding, with_next
 from components.finetune.device import Autocast
 from components.finetune.gradient_step import GradientStep
 from components.finetune.history import History, Listener, Losses
@@ -112,6 +112,7 @@ class Trial:
                         self.journal.look(self, self._stop)
                     self._stop.obey()
             finally:
+                self._step.expect(())
                 self._keep_random()
                 self._stop = None
 
@@ -274,7 +275,8 @@ class Trial:
         first = STRATEGIES[self.strategy].first(self.anatomy, self.settings, epoch)
         losses = self._losses_of(epoch)
         began = time.perf_counter()
-        for indices in itertools.islice(self._dealt.of(epoch), losses.done, None):
+        for indices, coming in with_next(itertools.islice(self._dealt.of(epoch), losses.done, None)):
+            self._step.expect(coming)
             if not losses.done or not self.network.training:  # a pause may have left it in evaluation
                 freeze(self.network, self.anatomy, STRATEGIES[self.strategy], first)
                 self._step.join()

@@ -138,7 +138,7 @@ class Way:
             return batch
         lengths = np.maximum(examples.lengths[indices].astype(np.int64), 1)  # an empty text is a token of padding
         layout = layout_of(lengths, longest, grain_of(int(lengths.sum())) if few else 1)
-        return {**batch, **{name: tensor.to(examples.device) for name, tensor in layout.items()}}
+        return {**batch, **{name: tensor.to(examples.device, non_blocking=True) for name, tensor in layout.items()}}
 
     def entered(self, batch: Batch) -> contextlib.AbstractContextManager[Batch]:
         """Returns the context of a pass, which gives the batch as the network takes it."""

@@ -8,14 +8,14 @@ shares one is compared (locality-sensitive hashing); one band at a time is in me
 
 import contextlib
 import io
+import itertools
 import math
 import mmap
-import os
 import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -31,10 +31,12 @@ _SIDE = 16  # pixels of a thumbnail
 _PICTURE_BANDS = 4
 _FLAT = 8  # gradients below this are noise of the compression
 _CLOSE = 3.0  # mean difference of two thumbnails of one picture, of 255
-_AT_ONCE = 1 << 16  # pairs compared at once
-_SIEVE = 20  # bits
+_AT_ONCE = 1 << 16  # keys looked at
+_COMPARED = 16 << 20  # bytes of signatures compared at once, of each side
+_MAPPED = 64 << 20  # bytes of signatures that are mapped at once
 _HELD = 64 << 20  # bytes of keys that may be in memory, but for those of one band
 _EMPTY = np.iinfo(np.uint32).max
+_HALF = np.uint64(32)  # bits
 
 _BLANKS = b"\t\n\v\f\r "
 _LOWER = bytes(range(256)).lower().translate(bytes.maketrans(_BLANKS, b" " * len(_BLANKS)))
@@ -120,79 +122,81 @@ class NearDuplicates:
         threads = max(1, min(cores(), _HELD // (8 * self._count)))
         desks: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()  # what is sorted at, time after time
         for _ in range(threads):
-            desks.put(np.empty((2, self._count), np.uint32))
+            desks.put(np.empty(self._count, np.uint64))
 
-        def several(number: int) -> tuple[np.ndarray, np.ndarray]:
-            keys, ranked = desk = desks.get()
+        def shared(number: int) -> np.ndarray:
+            desk = desks.get()
             try:
-                with (self._folder / f"band-{number}").open("rb", buffering=0) as file:
-                    file.readinto(keys)
-                found = _several(keys, ranked)
-                return found, keys[found]
+                with (self._folder / f"band-{number}").open("rb") as file:
+                    for start in range(0, self._count, _AT_ONCE):
+                        some = desk[start : start + _AT_ONCE]
+                        some[:] = np.fromfile(file, np.uint32, len(some))
+                        some <<= _HALF
+                        some |= np.arange(start, start + len(some), dtype=np.uint64)
+                return _shared(desk)
             finally:
                 desks.put(desk)
 
-        for found, keys in map_ahead(several, range(self._bands), threads, lambda _: 1):
-            for pairs in _candidates(found, keys, labels):
+        for found in map_ahead(shared, range(self._bands), threads, lambda _: 1):
+            for pairs in _candidates(found, labels, max(1, _COMPARED // self._width)):
                 yield pairs[self._alike(signatures, pairs)]
-            signatures._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # the pages are on disk
 
-    def _alike(self, signatures: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-        left, right = self._read(signatures, pairs[:, 0]), self._read(signatures, pairs[:, 1])
+    def _alike(self, signatures: np.memmap[Any, Any], pairs: np.ndarray) -> np.ndarray:
+        both = self._read(signatures, pairs.reshape(-1)).reshape(-1, 2, self._width)
+        left, right = both[:, 0], both[:, 1]
         if self._pictures:
             close: np.ndarray = np.abs(left.astype(np.int16) - right).mean(1) <= _CLOSE
             return close
         same: np.ndarray = (left == right).mean(1) >= self._similarity
         return same
 
-    def _read(self, signatures: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Returns some signatures; a few one by one, since each page that is mapped brings fifteen others along."""
-        if 64 * len(rows) > self._count:
-            some: np.ndarray = signatures[rows]
-            return some
-        number, width = self._files[0].fileno(), self._width
-        found = b"".join(os.pread(number, width, row * width) for row in rows.tolist())
-        return np.frombuffer(found, np.uint8).reshape(-1, width)
+    def _read(self, signatures: np.memmap[Any, Any], rows: np.ndarray) -> np.ndarray:
+        """Returns some signatures, uint8 [rows, width]: in the file's order, and what was mapped is let go of again."""
+        found = np.empty((len(rows), self._width), np.uint8)
+        order = np.argsort(rows)
+        ranked = rows[order]
+        step = max(1, _MAPPED // self._width)
+        bounds = np.searchsorted(ranked, np.arange(0, self._count + step, step))
+        for start, end in itertools.pairwise(bounds.tolist()):
+            if start < end:
+                found[order[start:end]] = signatures[ranked[start:end]]
+                signatures._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # the pages are on disk
+        return found
 
 
-def _candidates(several: np.ndarray, keys: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
+def _shared(desk: np.ndarray) -> np.ndarray:
+    """Returns those entries (a key above, an input below) whose key another one has, too, in order: uint64; sorts."""
+    desk.sort()
+    same = np.zeros(len(desk) + 1, bool)  # as the one before
+    for start in range(1, len(desk), _AT_ONCE):
+        here = desk[start : start + _AT_ONCE]
+        same[start : start + len(here)] = (here ^ desk[start - 1 : start - 1 + len(here)]) >> _HALF == 0
+    found: np.ndarray = desk[same[1:] | same[:-1]]
+    return found
+
+
+def _candidates(shared: np.ndarray, labels: np.ndarray, most: int) -> Iterator[np.ndarray]:
     """Yields pairs of one class with the same key: each with the next one, and with the first one.
 
     Args:
-        several: int [inputs], those that share a key.
-        keys: Theirs.
+        shared: As `_shared` returns them.
         labels: Of all inputs.
+        most: How many pairs come at once.
     """
-    ranks = np.lexsort((labels[several], keys))
-    order, keys = several[ranks], keys[ranks]
-    same = (keys[1:] == keys[:-1]) & (labels[order][1:] == labels[order][:-1])
+    inputs = shared.astype(np.uint32)
+    told = (shared >> _HALF << _HALF) | labels[inputs].astype(np.uint64)
+    ranks = np.argsort(told, kind="stable")  # in order already, but for the classes
+    inputs, told = inputs[ranks].astype(np.int64), told[ranks]
+    same = told[1:] == told[:-1]
     where = np.flatnonzero(same)
     begins = np.concatenate([[0], np.flatnonzero(~same) + 1])
     first = begins[np.searchsorted(begins, where, "right") - 1]
-    for start in range(0, len(where), _AT_ONCE):
-        some = slice(start, start + _AT_ONCE)
-        later = order[where[some] + 1]
-        yield np.stack([order[where[some]], later], 1)
+    for start in range(0, len(where), most):
+        some = slice(start, start + most)
+        later = inputs[where[some] + 1]
+        yield np.stack([inputs[where[some]], later], 1)
         further = first[some] != where[some]
-        yield np.stack([order[first[some]], later], 1)[further]
-
-
-def _several(keys: np.ndarray, ranked: np.ndarray) -> np.ndarray:
-    """Returns which inputs have a key that another one has, too, in ascending order; `ranked` is to sort at."""
-    ranked[:] = keys
-    ranked.sort()
-    shared = np.unique(ranked[1:][ranked[1:] == ranked[:-1]])
-    if not len(shared):
-        return shared.astype(np.int64)
-    may_be = np.zeros(1 << _SIEVE, bool)  # mostly few: who is none of them is told apart by the first bits
-    may_be[shared >> np.uint32(32 - _SIEVE)] = True
-    found = []
-    for start in range(0, len(keys), _AT_ONCE):
-        some = keys[start : start + _AT_ONCE]
-        places = np.flatnonzero(may_be[some >> np.uint32(32 - _SIEVE)])
-        nearest = np.minimum(np.searchsorted(shared, some[places]), len(shared) - 1)
-        found.append(start + places[shared[nearest] == some[places]])
-    return np.concatenate(found)
+        yield np.stack([inputs[first[some]], later], 1)[further]
 
 
 def _of_texts(columns: Sequence[pa.Array]) -> Iterator[Sketch]:

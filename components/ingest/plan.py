@@ -19,7 +19,6 @@ from components.ingest.splits import (
     VALIDATION,
     Fractions,
     Units,
-    counts,
     deal,
     deal_by_time,
     deal_folds,
@@ -30,7 +29,7 @@ from components.shared.cores import cores
 from components.shared.errors import InputError, quote_all
 from components.shared.sources.buckets import AHEAD, Bucket, Buckets, held
 from components.shared.storage.prefetch import map_ahead
-from components.shared.tasks.strata import Memberships, Stratification
+from components.shared.tasks.strata import Memberships, Stratification, counts
 from components.shared.tasks.target import Target
 
 SMALL = 200
@@ -208,8 +207,8 @@ class _Planning:
         self.group_names = list(examples.group_names)
         self.bridges = np.array(examples.bridges, np.int32).reshape(-1, 2)
         self.count = len(examples)
-        self.numbers = np.arange(self.count, dtype=np.int32)
         self.collected, self.strata = examples.strata, examples.strata.memberships()
+        self.numbers = self.strata.examples if self.strata.is_single else np.arange(self.count, dtype=np.int32)
         # What may be near-duplicates of one another: inputs of one class, or where there are none, all.
         self.kinds = self.strata.strata if target.exclusive else np.zeros(self.count, np.int32)
         self.draws = np.frombuffer(examples.draws, np.float64)

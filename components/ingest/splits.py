@@ -17,6 +17,7 @@ import numpy as np
 
 from components.shared.artifacts.snapshot import SPLITS
 from components.shared.errors import InputError
+from components.shared.tasks.strata import counts
 
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
 UNKNOWN = -1
@@ -25,7 +26,7 @@ MANY = 8
 
 FOLDS = 5
 
-_COUNTED = 1 << 20
+_AT_ONCE = 1 << 20  # numbers: numpy makes them wide
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,18 @@ class Units:
     members: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        of = self.of if self.members is None else self.of[self.members]
         if self.members is None and len(self.draws) == len(self.of):  # each is a unit by itself, of one class
             self.sizes = np.broadcast_to(np.int32(1), len(self.of))
             self.pair_labels, self.pair_units = self.labels, self.of
             return
-        self.sizes = np.bincount(self.of, minlength=len(self.draws)).astype(np.int32)
-        pairs = np.unique(self.labels.astype(np.int64) * max(len(self.draws), 1) + of)
-        self.pair_labels = (pairs // max(len(self.draws), 1)).astype(np.int32)
-        self.pair_units = (pairs % max(len(self.draws), 1)).astype(np.int32)
+        self.sizes = _sizes(self.of, len(self.draws))
+        if self.members is not None:
+            self.pair_labels, self.pair_units = _different(self.labels, self.of[self.members], len(self.draws))
+            return
+        several = self.sizes[self.of] > 1  # mostly few
+        labels, units = _different(self.labels[several], self.of[several], len(self.draws))
+        self.pair_labels = np.concatenate([self.labels[~several], labels])
+        self.pair_units = np.concatenate([self.of[~several], units])
 
     def classes_of(self, unit: int) -> np.ndarray:
         """Returns the classes that a unit has examples of."""
@@ -83,10 +87,18 @@ class Units:
         return np.stack([counts(self.pair_labels[of == split], classes) for split in range(len(SPLITS))])
 
 
-def counts(numbers: np.ndarray, length: int) -> np.ndarray:
-    """Returns how often each number below a length is there: int64 [length]; some at a time, numpy makes them wide."""
-    parts = (np.bincount(numbers[at : at + _COUNTED], minlength=length) for at in range(0, len(numbers), _COUNTED))
-    return sum(parts, np.zeros(length, np.int64))
+def _sizes(of: np.ndarray, units: int) -> np.ndarray:
+    """Returns how many examples each unit has: int32 [units]."""
+    sizes = np.zeros(units, np.int32)
+    for at in range(0, len(of), _AT_ONCE):
+        np.add.at(sizes, of[at : at + _AT_ONCE], np.int32(1))
+    return sizes
+
+
+def _different(labels: np.ndarray, units: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the different pairs of a label and one of so many units, as two arrays: int32."""
+    pairs = np.unique(labels.astype(np.int64) * max(count, 1) + units)
+    return (pairs // max(count, 1)).astype(np.int32), (pairs % max(count, 1)).astype(np.int32)
 
 
 def deal(units: Units, fractions: Fractions) -> np.ndarray:

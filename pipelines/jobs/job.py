@@ -214,6 +214,8 @@ class Training(_Section):
     color_jitter: Fraction = TrainingDefaults.color_jitter
     mixup: AtLeastZero = TrainingDefaults.mixup
     cache_gib: AtLeastZero = TrainingDefaults.cache_gib
+    device_gib: Annotated[float, Field(ge=-1, lt=10_000)] = TrainingDefaults.device_gib
+    read_ahead: Annotated[int, Field(ge=-1, le=64)] = TrainingDefaults.read_ahead
     pooling: Annotated[str, one_of(POOLINGS)] = TrainingDefaults.pooling
     lexical: Annotated[str, BeforeValidator(_switch), one_of(SWITCHES)] = TrainingDefaults.lexical
     gradients: Annotated[str, BeforeValidator(_switch), one_of(SWITCHES)] = TrainingDefaults.gradients

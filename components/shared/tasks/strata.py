@@ -1,5 +1,6 @@
 """Strata: what examples count as, when they are dealt to splits, balanced and counted. An example may be of several."""
 
+import functools
 import itertools
 from array import array
 from collections import Counter
@@ -15,6 +16,13 @@ NONE = "(none)"
 """The stratum of an example that has no label, no entity, no answer."""
 
 _BINS = 10
+_AT_ONCE = 1 << 20  # numbers: numpy makes them wide, or copies them
+
+
+def counts(numbers: np.ndarray, length: int) -> np.ndarray:
+    """Returns how often each number below a length is there, int64 [length], in little memory beside it."""
+    parts = (np.bincount(numbers[at : at + _AT_ONCE], minlength=length) for at in range(0, len(numbers), _AT_ONCE))
+    return sum(parts, np.zeros(length, np.int64))
 
 
 @dataclass(frozen=True)
@@ -33,10 +41,10 @@ class Memberships:
     names: list[str]
     count: int
 
-    @property
+    @functools.cached_property
     def is_single(self) -> bool:
         """Whether each example is of one stratum."""
-        return len(self.examples) == self.count and bool((self.examples == np.arange(self.count)).all())
+        return len(self.examples) == self.count and bool((self.examples == np.arange(self.count, dtype=np.int32)).all())
 
     def of_splits(self, splits: np.ndarray) -> dict[str, Counter[str]]:
         """Returns examples by stratum in each split.
@@ -45,10 +53,10 @@ class Memberships:
             splits: int [examples], into `SPLITS`.
         """
         of = splits[self.examples]
-        counts = {split: np.bincount(self.strata[of == n], minlength=len(self.names)) for n, split in enumerate(SPLITS)}
+        found = {split: counts(self.strata[of == number], len(self.names)) for number, split in enumerate(SPLITS)}
         return {
             split: Counter({name: int(count) for name, count in zip(self.names, row, strict=True) if count})
-            for split, row in counts.items()
+            for split, row in found.items()
         }
 
     def renamed(self, name_of: Callable[[str], str | None], *, whole: bool) -> "Memberships":
@@ -75,7 +83,7 @@ class Memberships:
 
     def rows(self, splits: np.ndarray) -> dict[str, int]:
         """Returns how many examples of some stratum each split has."""
-        of = splits[np.unique(self.examples)]
+        of = splits if self.is_single else splits[np.unique(self.examples)]
         return {split: int((of == number).sum()) for number, split in enumerate(SPLITS)}
 
 
@@ -107,13 +115,19 @@ class Named:
     def __init__(self, strata: Callable[[str], tuple[str, ...]]) -> None:
         self._strata = strata
         self._numbers: dict[str, int] = {}
-        self._found, self._sizes = array("i"), array("i")
+        self._found = array("i")
+        self._sizes: array[int] | None = None  # how many each example is of; None: one, as of classes
 
     def add(self, codes: np.ndarray, answers: Sequence[str]) -> None:
         """See `Stratification`."""
         own = [[self._numbers.setdefault(name, len(self._numbers)) for name in self._strata(one)] for one in answers]
         lengths = np.array([len(numbers) for numbers in own], np.int64)
         flat = np.array([number for numbers in own for number in numbers], np.int32)
+        if self._sizes is None and (lengths == 1).all():
+            self._found.frombytes(flat[codes].tobytes())
+            return
+        if self._sizes is None:
+            self._sizes = array("i", [1]) * len(self._found)
         sizes = lengths[codes]
         starts = (np.cumsum(lengths) - lengths)[codes]
         places = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
@@ -125,10 +139,15 @@ class Named:
         names = list(self._numbers)
         order = np.argsort(np.array(names)) if names else np.zeros(0, np.int64)
         ranks = np.argsort(order).astype(np.int32)
-        sizes, found = np.frombuffer(self._sizes, np.int32), np.frombuffer(self._found, np.int32)
-        strata = ranks[found] if len(found) else found
-        numbers = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-        return Memberships(numbers, strata, [names[n] for n in order], len(sizes))
+        self._numbers = {names[number]: place for place, number in enumerate(order)}
+        strata = np.frombuffer(self._found, np.int32)
+        for at in range(0, len(strata), _AT_ONCE):  # where they are: there may be millions
+            strata[at : at + _AT_ONCE] = ranks[strata[at : at + _AT_ONCE]]
+        count = len(strata) if self._sizes is None else len(self._sizes)
+        examples = np.arange(count, dtype=np.int32)
+        if self._sizes is not None:
+            examples = np.repeat(examples, np.frombuffer(self._sizes, np.int32))
+        return Memberships(examples, strata, list(self._numbers), count)
 
     def told(self, splits: np.ndarray) -> dict[str, Any]:
         """See `Stratification`: names tell it all."""
@@ -149,7 +168,8 @@ class Ranges:
         """See `Stratification`."""
         values, edges = np.array(self._values), self._edges()
         places = np.searchsorted(edges, values, "right")
-        return Memberships(np.arange(len(values)), places, names_of(edges), len(values))
+        examples = np.arange(len(values), dtype=np.int32)
+        return Memberships(examples, places.astype(np.int32), names_of(edges), len(values))
 
     def told(self, splits: np.ndarray) -> dict[str, Any]:
         """See `Stratification`: mean, deviation, least and most of training, and where ranges end."""
