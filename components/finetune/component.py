@@ -42,6 +42,8 @@ def finetune(
     lexical: str,
     gradients: str,
     precision: str,
+    unpadding: str,
+    cuda_graphs: str,
     transfer_check: bool,
     learning_curve: list[int],
     alternative: str,

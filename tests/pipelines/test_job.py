@@ -151,6 +151,8 @@ FIELDS = [
     ("training.cache_gib", [0, 0.5], [-1, float("inf")]),
     ("training.device_gib", [-1, 0, 0.5], [-2, float("inf"), "all"]),
     ("training.read_ahead", [-1, 0, 4], [-2, 65, 1.5]),
+    ("training.unpadding", ["auto", "false"], ["true", True, 1]),
+    ("training.cuda_graphs", ["auto", "false"], ["true", "off"]),
     ("training.trainable_blocks", [0, 12], [-1, 1.5]),
     ("training.layer_decay", [0, 0.65, 1], [-0.1, 1.1]),
     ("training.head_factor", [0.1, 10], [0, -1]),
