@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from components.finetune import fitting
+from components.finetune.choice import fit_probe
 from components.finetune.classical import ClassicalFit, Sample
 from components.finetune.descent import Rows, StepsFit, fit_by_steps
 from components.finetune.fitting import HeadFit
@@ -14,7 +15,7 @@ from components.finetune.history import History, in_words
 from components.finetune.joint import JointFit, fit_joint
 from components.finetune.learners import HeadOnly, outputs_of, predict
 from components.finetune.parts import fit_parts
-from components.finetune.probe import Probe, Vectors, View, fit_probe
+from components.finetune.probe import Probe, Vectors, View
 from components.finetune.wide import JointHead
 from components.shared.backbones.network import Network
 from components.shared.selection import rank

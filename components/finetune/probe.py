@@ -1,12 +1,13 @@
-"""A probe: a linear head on what the frozen backbone makes of the examples, everything about it chosen on validation.
+"""A probe: a linear head on what the frozen backbone makes of the examples, everything about it chosen on the data.
 
 From one pass come several views of the examples: each pooling of the tokens, standardised or brought to length 1. On
 each a squared hinge loss (one class against the rest: a linear SVM) or a logistic loss is minimised by L-BFGS, where
-the vectors are. Source of the loss: Lin et al. 2023, "Linear Classifier: An Often-Forgotten Baseline".
+the vectors are; `choice.py` chooses among them. Source of the loss: Lin et al. 2023, "Linear Classifier: An
+Often-Forgotten Baseline".
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,8 @@ from torch import Tensor, nn
 from components.finetune.cache import States
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
-from components.shared.linear import LOGISTIC, SQUARED_HINGE, softmax, temperature_of
-from components.shared.selection import is_uneven, rank, selection_of
+from components.shared.linear import LOGISTIC, softmax, temperature_of
+from components.shared.selection import rank
 from components.shared.tasks.classification.objective import scores_of
 
 PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -28,7 +29,6 @@ _CHUNK = 16384  # examples at once
 _KEPT = 2 << 30  # bytes of vectors that may stay on the device
 _ITERATIONS = 100
 ENOUGH = 20_000  # examples to choose a view and a loss on
-_LEAST, _CHOICE = 2_000, 60_000_000  # examples that are chosen on at least; numbers times classes, at most
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,9 @@ class Probe:
         chosen: The penalty with the best validation.
         validation: `validation_loss`, `accuracy` and `macro_f1`.
         train_loss: Cross-entropy in nats.
-        tried: Penalties of this view, loss and balance, each with its validation loss.
+        tried: Penalties of this view, loss and balance, each with its loss on what it was chosen on.
         fits: How many there were, of all kinds.
+        crossed: Whether a cross-validation of the training examples chose.
     """
 
     weight: Tensor
@@ -78,6 +79,7 @@ class Probe:
     train_loss: float
     tried: dict[float, float]
     fits: int = 1
+    crossed: bool = False
 
     @property
     def words(self) -> str:
@@ -95,7 +97,7 @@ class Probe:
         """Returns what the history tells of it."""
         penalties = sorted(self.tried, reverse=True)
         told = {"penalties": penalties, "validation_losses": [self.tried[value] for value in penalties]}
-        kept = {name: getattr(self, name) for name in ("chosen", "loss", "balanced", "fits", "words")}
+        kept = {name: getattr(self, name) for name in ("chosen", "loss", "balanced", "fits", "words", "crossed")}
         return {**told, **kept, "pooling": self.view.pooling, "unit": self.view.unit}
 
 
@@ -119,6 +121,10 @@ class Vectors:
         step = slice(None, None, 1 if most is None else max(1, len(self) // most))
         return Vectors(self.states, self.numbers[step], self.labels[step], self.device, view)
 
+    def some(self, chosen: np.ndarray) -> "Vectors":
+        """Returns some of them, seen likewise, not standardised."""
+        return Vectors(self.states, self.numbers[chosen], self.labels[chosen], self.device, self.view)
+
     def chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields vectors, float32 [chunk, width], and classes, int64 [chunk]; few enough of them stay on the device."""
         if self._kept is None and len(self) * self.states.inner[0] * 4 <= _KEPT:
@@ -139,54 +145,13 @@ class Vectors:
             yield (vectors - self.center) / self.scale, labels
 
 
-def fit_probe(
-    train: Vectors,
-    validation: Vectors,
-    classes: int,
-    tell: Callable[[str], None],
-    views: Sequence[View] = (View(),),
-    like: Probe | None = None,
-) -> Probe:
-    """Fits a head: the view first, then the loss, the balance of classes, and the penalty on a dense grid.
-
-    Of many examples view and loss are chosen on an even part.
-
-    Args:
-        train: What it is fitted on.
-        validation: What everything is chosen on.
-        classes: How many there are.
-        tell: Is told the outcome.
-        views: Those that are tried.
-        like: Another one, whose view, loss, balance and penalty are taken: nothing is chosen.
-
-    Raises:
-        InputError: A vector is no number.
-    """
-    counts = np.bincount(train.labels, minlength=classes)
-    selection, fits = selection_of(counts), 0
-
-    def better(*probes: Probe) -> Probe:
-        return max(probes, key=lambda probe: rank(probe.validation, selection))
-
-    def path(view: View, loss: str, balanced: bool, penalties: Sequence[float], most: int | None) -> Probe:
-        nonlocal fits
-        given = (train.seen(view, most), validation.seen(view), classes, loss, balanced, penalties, selection)
-        found = fit_path(*given, all_of_them=most is None)
-        fits += len(found.tried)
-        return found
-
-    if like is not None:
-        return path(like.view, like.loss, like.balanced, [like.chosen], None)
-    enough = max(_LEAST, min(ENOUGH, _CHOICE // (classes * train.states.inner[-1])))
-    best = better(*[path(view, SQUARED_HINGE, False, PENALTIES, enough) for view in views])
-    best = better(best, path(best.view, LOGISTIC, False, PENALTIES, enough))
-    if is_uneven(counts):
-        best = better(best, path(best.view, best.loss, True, PENALTIES, enough))
-    grid = sorted((best.chosen, *(factor * best.chosen for factor in DENSE)), reverse=True)
-    dense = path(best.view, best.loss, best.balanced, grid, None)
-    best = dataclasses.replace(dense, tried={**best.tried, **dense.tried}, fits=fits)
-    tell(f"probe, {best.words}: validation loss {best.validation['validation_loss']:.4f}, best of {fits} fits")
-    return best
+def begun(train: Vectors, others: Vectors, classes: int) -> tuple[Tensor, Tensor, float]:
+    """Standardises both as the first ones are; returns a layer of zeros, and the mean squared length of the vectors."""
+    center, scale, length = _moments(train)
+    train.standardise(center, scale)
+    others.standardise(center, scale)
+    weight = torch.zeros(classes, len(center), device=train.device, requires_grad=True)
+    return weight, torch.zeros(classes, device=train.device, requires_grad=True), length
 
 
 def fit_path(
@@ -211,16 +176,12 @@ def fit_path(
         selection: What is chosen by.
         all_of_them: Whether it goes on where validation does not gain: near the best one it may gain again.
     """
-    center, scale, length = _moments(train)
-    train.standardise(center, scale)
-    validation.standardise(center, scale)
-    weight = torch.zeros(classes, len(center), device=train.device, requires_grad=True)
-    bias = torch.zeros(classes, device=train.device, requires_grad=True)
-    weights = _class_weights(train, classes, balanced)
+    weight, bias, length = begun(train, validation, classes)
+    weights = class_weights(train, classes, balanced)
     best: Probe | None = None
     tried: dict[float, float] = {}
     for penalty in penalties:
-        _minimize(weight, bias, train, penalty * length, loss, weights)
+        minimize(weight, bias, train, penalty * length, loss, weights)
         found = _calibrated(weight, bias, train, validation, loss, balanced, penalty)
         tried[penalty] = found.validation["validation_loss"]
         if best is None or rank(found.validation, selection) > rank(best.validation, selection):
@@ -235,10 +196,10 @@ def _calibrated(
     weight: Tensor, bias: Tensor, train: Vectors, validation: Vectors, loss: str, balanced: bool, penalty: float
 ) -> Probe:
     """Returns the head for vectors as they come, its margins made probabilities by a temperature from validation."""
-    margins = _margins(weight, bias, validation)
+    margins = margins_of(weight, bias, validation)
     temperature = temperature_of(margins, validation.labels)
     scores = scores_of(softmax(margins / temperature), validation.labels)
-    known = _margins(weight, bias, train) / temperature
+    known = margins_of(weight, bias, train) / temperature
     train_loss = scores_of(softmax(known), train.labels)["validation_loss"]
     folded = weight.detach() / train.scale / temperature
     offset = bias.detach() / temperature - folded @ torch.as_tensor(train.center, device=folded.device)
@@ -268,14 +229,14 @@ def _moments(vectors: Vectors) -> tuple[Tensor, Tensor, float]:
     return mean.float(), torch.where(varies, deviation, torch.ones_like(deviation)).float(), max(1, int(varies.sum()))
 
 
-def _class_weights(vectors: Vectors, classes: int, balanced: bool) -> Tensor:
+def class_weights(vectors: Vectors, classes: int, balanced: bool) -> Tensor:
     """Returns what an example of each class weighs, float32 [classes]: 1, or the same for each class as a whole."""
     counts = np.bincount(vectors.labels, minlength=classes)
     weights = len(vectors) / (max(1, int((counts > 0).sum())) * np.maximum(counts, 1)) if balanced else np.ones(classes)
     return torch.from_numpy(weights.astype(np.float32)).to(vectors.device)
 
 
-def _minimize(weight: Tensor, bias: Tensor, vectors: Vectors, penalty: float, loss: str, weights: Tensor) -> None:
+def minimize(weight: Tensor, bias: Tensor, vectors: Vectors, penalty: float, loss: str, weights: Tensor) -> None:
     """Minimises the mean loss + penalty / 2 · |weight|²."""
     optimizer = torch.optim.LBFGS(
         [weight, bias],
@@ -314,7 +275,8 @@ def _losses(margins: Tensor, labels: Tensor, loss: str) -> tuple[Tensor, Tensor]
 
 
 @torch.no_grad()
-def _margins(weight: Tensor, bias: Tensor, vectors: Vectors) -> np.ndarray:
+def margins_of(weight: Tensor, bias: Tensor, vectors: Vectors) -> np.ndarray:
+    """Returns what a layer makes of vectors, [examples, classes]."""
     parts = [chunk @ weight.T + bias for chunk, _ in vectors.chunks()]
     found: np.ndarray = torch.cat([bias[None][:0], *parts]).cpu().numpy()
     return found

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from components.finetune import choice
 from components.finetune.cache import States
-from components.finetune.probe import Vectors, View, fit_path, fit_probe
+from components.finetune.choice import fit_probe
+from components.finetune.probe import Vectors, View, fit_path
 from components.shared.backbones.head import Encoded
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
@@ -100,6 +102,53 @@ def test_everything_is_chosen_on_validation(digits: tuple[np.ndarray, np.ndarray
     assert probe.words in told[0]
     assert probe.validation["macro_f1"] > 0.7
     assert probe.fits > len(probe.tried) > 5, "a dense grid near the best penalty"
+
+
+def test_where_validation_is_small_the_training_examples_choose(
+    digits: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of six views four are half noise: on 20 examples that is told by chance, on 150 it shows."""
+    values, labels = digits
+    draw, told, right = np.random.default_rng(0), [], {True: 0, False: 0}
+    for number in range(4):
+        noise = draw.normal(scale=6.0, size=(2, *values.shape)).astype(np.float32)
+        seen = np.stack([values + noise[0], values, values + noise[1]], 1)
+        parts = np.split(draw.permutation(len(values)), [150, 170])
+        for crossed in (True, False):
+            monkeypatch.setattr(choice, "_FEW", 500 if crossed else 0)
+            folder = tmp_path / f"{number}-{crossed}"
+            folder.mkdir()
+            train, validation = (stacked(folder / str(len(part)), seen[part], labels[part]) for part in parts[:2])
+            views = [View(row, str(row), unit) for row in range(3) for unit in (False, True)]
+            probe = fit_probe(train, validation, 10, told.append, views)
+            assert (probe.crossed, "chosen by 5 folds" in told[-1]) == (crossed, crossed)
+            asked = seen[parts[2], probe.view.row]
+            asked = asked / np.linalg.norm(asked, axis=1, keepdims=True) if probe.view.unit else asked
+            answers = (asked @ probe.weight.numpy().T + probe.bias.numpy()).argmax(1)
+            right[crossed] += int((answers == labels[parts[2]]).sum())
+    assert right[True] > right[False]
+
+
+def test_each_fold_is_answered_by_a_fit_of_the_others(digits: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    values, labels = digits[0][:300], digits[1][:300]
+    train, penalty = vectors(tmp_path / "train", values, labels).seen(View(0, "auto", unit=True)), 1e-2
+    found = choice.choose(train, None, 10, "accuracy", LOGISTIC, False, [penalty])
+    folds = choice._folds(labels)
+    assert np.ptp([np.bincount(labels[folds == fold], minlength=10) for fold in range(5)], axis=0).max() <= 1
+    unit = values / np.linalg.norm(values, axis=1, keepdims=True)
+    right = 0
+    for fold in range(5):
+        known, held = folds != fold, folds == fold
+        center = unit[known].mean(0)
+        length = float(((unit[known] - center) ** 2).sum(1).mean())
+        model: Any = LogisticRegression(C=1 / (penalty * length * known.sum()), max_iter=5000)
+        right += int(
+            (model.fit(unit[known] - center, labels[known]).predict(unit[held] - center) == labels[held]).sum()
+        )
+    assert found.scores["accuracy"] == pytest.approx(right / 300, abs=0.005)
+    assert found.fits == 5
 
 
 @pytest.mark.case(14)
