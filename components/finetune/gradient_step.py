@@ -97,7 +97,7 @@ class GradientStep:
             TooLargeError: Memory does not suffice, however small the parts.
         """
         seeds = (*seeds, self._group.rank)
-        if self._graphs is not None and self.sizes.learned >= self.sizes.batch:
+        if self._graphs is not None and not self._graphs.is_off and self.sizes.learned >= self.sizes.batch:
             batch, targets = self.learner.batch(indices, np.random.default_rng(seeds))
             if (found := self._graphs.take(batch, targets)) is not None:
                 return found

@@ -38,11 +38,12 @@ class Graphs:
 
     Attributes:
         steps: How many were taken so.
+        is_off: Whether a step cannot be one.
     """
 
     def __init__(self, step: Step, record: Record) -> None:
         self._step, self._record = step, record
-        self._is_off = False
+        self.is_off = False
         self.steps = 0
         self.forget()
 
@@ -53,7 +54,7 @@ class Graphs:
 
     def take(self, batch: Batch, targets: Batch) -> tuple[Tensor, Tensor] | None:
         """Takes a step; returns its loss and norm, or None where there is no graph: then it is not taken."""
-        if self._is_off:
+        if self.is_off:
             return None
         named = [*sorted(batch.items()), *sorted(targets.items())]
         shape = tuple((name, tensor.shape, tensor.dtype) for name, tensor in named)
@@ -86,7 +87,7 @@ class Graphs:
         except (RuntimeError, NotImplementedError) as error:
             why = str(error).splitlines()[0][:200]
             tell(f"steps are launched one kernel at a time: they cannot be recorded as a CUDA graph ({why})")
-            self._is_off = True
+            self.is_off = True
             self.forget()
             return None
         inputs = [part[name] for part in (batch, targets) for name in sorted(part)]
