@@ -1,4 +1,4 @@
-"""How long fine-tuning takes: Graft beside transformers' Trainer, at its defaults and tuned, part by part.
+"""How long fine-tuning takes: Graft beside transformers' Trainer and scikit-learn on embeddings, part by part.
 
 All sides see the same examples as often, from the same weights, each in a process of its own, one after the other, and
 answer the same test texts. Prints a table of seconds, what Graft's total is less, and test accuracy.
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plot
 from corpus import documentation, encoder_folder
 from engines import SIDES, Job
 
@@ -46,10 +47,19 @@ def main(given: argparse.Namespace) -> None:
                 str(folder), str(encoder), pretrained, given.strategy, given.epochs, longest, given.learning_rate, 42
             )
             seeds = [dataclasses.replace(job, seed=42 + number) for number in range(given.seeds)]
-            told[name] = {side: [_run(side, each, Path(scratch)) for each in seeds] for side in given.sides.split(",")}
-            tell(told[name])
-            if given.json:
-                given.json.write_text(json.dumps(told, indent=1), "utf-8")
+            sides = [side for side in given.sides.split(",") if pretrained or side != "embeddings"]
+            runs = {side: [_run(side, each, Path(scratch)) for each in seeds] for side in sides}
+            told[f"{name}, {given.strategy}, {given.epochs} epochs"] = runs
+            tell(runs)
+            keep(told, given)
+
+
+def keep(told: dict[str, Any], given: argparse.Namespace) -> None:
+    """Writes figures, and draws them, where that is asked for."""
+    if given.json:
+        given.json.write_text(json.dumps(told, indent=1), "utf-8")
+    if given.plot:
+        plot.write(given.plot, told)
 
 
 def write_texts(folder: Path, words: float, examples: int) -> dict[str, int]:
@@ -135,4 +145,5 @@ if __name__ == "__main__":
     parser.add_argument("--encoder", default="", help="a folder, or bert-base; MiniLM if left out")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="an SVG of seconds by part")
     main(parser.parse_args())

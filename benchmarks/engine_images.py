@@ -1,13 +1,16 @@
-"""How long fine-tuning on pictures takes: Graft beside timm's recipe, at its defaults and tuned, part by part.
+"""How long fine-tuning on pictures takes: Graft beside timm's recipe or Trainer's, by default and tuned, part by part.
 
     python benchmarks/engine_images.py                            resnet18 at 128 x 128, 3 epochs, weights drawn
     python benchmarks/engine_images.py --backbone efficientnet_lite0 --side 224 --pictures 400
+    python benchmarks/engine_images.py --backbone transformers                 a ViT of ViT-Ti's shape, beside Trainer
     python benchmarks/engine_images.py --backbone vit_base_patch16_224 --side 224 --pictures 8000     (on a GPU)
 
-Both sides see the same drawn letters, from files of PNG, each in a process of its own. timm's is what its train.py
+All sides see the same drawn letters, from files of PNG, each in a process of its own. timm's is what its train.py
 does: its data set, its loader with its changes of pictures (which leaves out an epoch's last small batch), its
 optimizer and schedule.
 
+- trainer: transformers' Trainer as run_image_classification.py calls it: batches of 8, float32, 5e-5.
+- trainer-tuned: the batches and learning rate of the others, bfloat16, a process a core that decodes.
 - timm: float32, one process that decodes.
 - timm-tuned: bfloat16 where the machine has it (`--amp`), `--channels-last`, a process a core that decodes.
 - graft: ingest, transform and finetune with `strategy: full`.
@@ -27,8 +30,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engine import tell
-from engines import Parts, accuracy_of, learn
+from engine import keep, tell
+from engines import Parts, accuracy_of, has_bfloat16, learn
 
 _LETTERS = "ABDEFGHKMNRTW"
 _PARTS = (("train", 0.7), ("validation", 0.05), ("test", 0.25))
@@ -40,7 +43,7 @@ class Job:
 
     Attributes:
         folder: Of `train`, `validation` and `test`, a folder a class in each.
-        backbone: A name of timm's.
+        backbone: A name of timm's; or a folder of transformers' with `config.json` alone.
         side: Pixels of a picture's side, on disk and for the network.
         epochs: Passes over the training pictures.
         batch_size: Pictures a step.
@@ -73,8 +76,7 @@ def _timm(job: Job, parts: Parts, workers: int, tuned: bool) -> float:
         from timm.optim import create_optimizer_v2
         from timm.scheduler import CosineLRScheduler
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    known = {} if device.type == "cuda" else torch.cpu.get_capabilities()
-    bf16 = tuned and bool(device.type == "cuda" or known.get("avx512_bf16") or known.get("amx_bf16"))
+    bf16 = tuned and has_bfloat16()
     torch.manual_seed(42)
     with parts.of("load"):
         options = {"img_size": job.side} if "vit" in job.backbone else {}
@@ -117,6 +119,54 @@ def _timm(job: Job, parts: Parts, workers: int, tuned: bool) -> float:
     return float(np.mean(right))
 
 
+def trainer(job: Job, parts: Parts) -> float:
+    """As run_image_classification.py does it by default."""
+    return _trainer(job, parts, {})
+
+
+def trainer_tuned(job: Job, parts: Parts) -> float:
+    """As somebody does it who knows Trainer."""
+    workers = len(os.sched_getaffinity(0))
+    options = {
+        "per_device_train_batch_size": job.batch_size, "per_device_eval_batch_size": 128, "bf16": has_bfloat16(),
+        "learning_rate": job.learning_rate, "dataloader_num_workers": workers, "logging_nan_inf_filter": False,
+    }  # fmt: skip
+    return _trainer(job, parts, options)
+
+
+def _trainer(job: Job, parts: Parts, options: dict[str, Any]) -> float:
+    with parts.of("import"):
+        import torch
+        from torchvision import datasets, transforms
+        from transformers import AutoConfig, AutoModelForImageClassification, Trainer, TrainingArguments
+
+    def collate(rows: list[tuple[Any, int]]) -> dict[str, Any]:
+        return {"pixel_values": torch.stack([row[0] for row in rows]), "labels": torch.tensor([row[1] for row in rows])}
+
+    torch.manual_seed(42)
+    with parts.of("load"):
+        ending = [transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
+        learning = [transforms.RandomResizedCrop(job.side), transforms.RandomHorizontalFlip(), *ending]
+        seen = [transforms.Resize(job.side), transforms.CenterCrop(job.side), *ending]
+        sets = {
+            split: datasets.ImageFolder(f"{job.folder}/{split}", transforms.Compose(steps))
+            for split, steps in (("train", learning), ("test", seen))
+        }
+        config = AutoConfig.from_pretrained(job.backbone, num_labels=len(_LETTERS))
+        model = AutoModelForImageClassification.from_config(config)
+    with tempfile.TemporaryDirectory() as folder:
+        told = {"seed": 42, "num_train_epochs": job.epochs, "report_to": [], "disable_tqdm": True}
+        told |= {"save_strategy": "no", "use_cpu": not torch.cuda.is_available(), "remove_unused_columns": False}
+        loop = Trainer(model, TrainingArguments(folder, **told, **options), collate, train_dataset=sets["train"])
+        with parts.of("train"):
+            loop.train()
+        with parts.of("save"):
+            loop.save_model(folder)
+        with parts.of("evaluate"):
+            found = loop.predict(sets["test"])
+    return float((found.predictions.argmax(1) == found.label_ids).mean())
+
+
 def graft(job: Job, parts: Parts) -> float:
     """The steps from the files to a saved model, which then sees the test split."""
     with parts.of("import"):
@@ -124,7 +174,10 @@ def graft(job: Job, parts: Parts) -> float:
         from components.finetune.settings import FinetuneSettings
         from components.ingest.ingest import IngestSettings, ingest
         from components.transform.transform import TransformSettings, transform
+    family = "transformers" if Path(job.backbone).is_dir() else "timm"
     name, args = f"random:timm/{job.backbone}", {"img_size": job.side}
+    if family == "transformers":
+        name, args = f"random:{job.backbone}", {}
     with tempfile.TemporaryDirectory() as scratch:
         snapshot, features, model = (Path(scratch) / part for part in ("snapshot", "features", "model"))
         with parts.of("ingest"):
@@ -138,10 +191,23 @@ def graft(job: Job, parts: Parts) -> float:
         )  # fmt: skip
         learn(parts, features, model, settings)
         with parts.of("evaluate"):
-            return accuracy_of(features, model, "timm")
+            return accuracy_of(features, model, family)
 
 
-SIDES: dict[str, Callable[[Job, Parts], float]] = {"timm": timm_default, "timm-tuned": timm_tuned, "graft": graft}
+SIDES: dict[str, Callable[[Job, Parts], float]] = {
+    "timm": timm_default, "timm-tuned": timm_tuned, "trainer": trainer, "trainer-tuned": trainer_tuned, "graft": graft,
+}  # fmt: skip
+
+
+def write_vit(folder: Path, side: int) -> Path:
+    """Writes what makes a ViT of ViT-Ti's shape in transformers; its weights are drawn."""
+    folder.mkdir()
+    shape = {"hidden_size": 192, "num_hidden_layers": 12, "num_attention_heads": 3, "intermediate_size": 768}
+    config = {"model_type": "vit", "architectures": ["ViTModel"], "image_size": side, "patch_size": 16, **shape}
+    (folder / "config.json").write_text(json.dumps(config))
+    how = {"size": {"height": side, "width": side}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps({"image_processor_type": "ViTImageProcessor", **how}))
+    return folder
 
 
 def draw(folder: Path, pictures: int, side: int) -> None:
@@ -165,14 +231,17 @@ def main(given: argparse.Namespace) -> None:
     """Compares all sides."""
     with tempfile.TemporaryDirectory() as scratch:
         draw(Path(scratch) / "letters", given.pictures, given.side)
+        own = given.backbone == "transformers"
+        backbone = str(write_vit(Path(scratch) / "vit", given.side)) if own else given.backbone
         job = Job(
-            str(Path(scratch) / "letters"), given.backbone, given.side, given.epochs, given.batch_size,
+            str(Path(scratch) / "letters"), backbone, given.side, given.epochs, given.batch_size,
             given.learning_rate,
         )  # fmt: skip
         description, result = Path(scratch) / "job.json", Path(scratch) / "result.json"
         description.write_text(json.dumps(dataclasses.asdict(job)))
         told: dict[str, list[dict[str, Any]]] = {}
-        for side in given.sides.split(","):
+        sides = given.sides or ",".join(side for side in SIDES if not side.startswith("timm" if own else "trainer"))
+        for side in sides.split(","):
             command = [sys.executable, __file__, "--work", side, str(description), str(result)]
             ended = subprocess.run(command, capture_output=True, text=True)
             if ended.returncode:
@@ -182,6 +251,7 @@ def main(given: argparse.Namespace) -> None:
             f"\n### {given.backbone}, {given.side} x {given.side}, {given.pictures} pictures, {given.epochs} epochs\n"
         )
         tell(told)
+        keep({f"{given.backbone}, {given.side} x {given.side}": told}, given)
 
 
 def work(side: str, description: str, out: str) -> None:
@@ -195,13 +265,15 @@ def work(side: str, description: str, out: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sides", default=",".join(SIDES))
+    parser.add_argument("--sides", default="", help="some of " + ", ".join(SIDES))
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--side", type=int, default=128)
     parser.add_argument("--pictures", type=int, default=800)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="an SVG of seconds by part")
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     work(*given.work) if given.work else main(given)

@@ -5,6 +5,8 @@
 - trainer: transformers' Trainer as run_glue.py calls it: batches of 8, padded to `max_length`, 5e-5.
 - trainer-tuned: batches of 32 of like length, padded to the longest, bfloat16 where the machine has it (TF32 on a GPU),
   128 a batch in evaluation, no look for NaN, Graft's learning rate.
+- embeddings: the encoder as it is, the mean of its tokens' vectors in sorted batches, and the better on validation of
+  scikit-learn's LogisticRegression and LinearSVC on these: nothing of the encoder learns.
 - graft: ingest, transform and finetune at the same strategy and epochs, without words beside the network.
 
 With `partial` the embeddings and all but the last third of the blocks are frozen, on all sides.
@@ -77,14 +79,21 @@ def trainer_tuned(job: Job, parts: Parts) -> float:
     with parts.of("import"):
         import torch
     device = torch.cuda.is_available()
-    known = {} if device else torch.cpu.get_capabilities()
     options = {
         "per_device_train_batch_size": 32, "per_device_eval_batch_size": 128, "learning_rate": job.learning_rate,
-        "bf16": bool(device or known.get("avx512_bf16") or known.get("amx_bf16")), "use_cpu": not device,
+        "bf16": has_bfloat16(), "use_cpu": not device,
         "logging_nan_inf_filter": False,
         "train_sampling_strategy": "group_by_length", **({"tf32": True} if device else {}),
     }  # fmt: skip
     return _train(job, parts, options, pad=False)
+
+
+def has_bfloat16() -> bool:
+    """Whether the device has units for it."""
+    import torch
+
+    known = {} if torch.cuda.is_available() else torch.cpu.get_capabilities()
+    return bool(torch.cuda.is_available() or known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def _train(job: Job, parts: Parts, options: dict[str, Any], pad: bool) -> float:
@@ -136,6 +145,48 @@ def _freeze(model: Any) -> None:
     blocks = encoder.encoder.layer
     for module in (encoder.embeddings, *blocks[: len(blocks) - max(1, round(len(blocks) / 3))]):
         module.requires_grad_(False)
+
+
+def embeddings(job: Job, parts: Parts) -> float:
+    """As somebody does it who trains no network."""
+    with parts.of("import"):
+        import joblib
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.svm import LinearSVC
+        from transformers import AutoModel, AutoTokenizer
+    with parts.of("load"):
+        tokenizer, model = AutoTokenizer.from_pretrained(job.encoder), AutoModel.from_pretrained(job.encoder).eval()
+    found = {
+        split: (_embedded(job.rows(split)[0], tokenizer, model, job, parts), job.rows(split)[1]) for split in SPLITS
+    }
+    with parts.of("train"):
+        fits = [each.fit(*found["train"]) for each in (LogisticRegression(max_iter=1000), LinearSVC())]
+        best = max(fits, key=lambda fit: fit.score(*found["validation"]))
+    with parts.of("save"), tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        joblib.dump(best, Path(folder) / "classifier.joblib")
+    with parts.of("evaluate"):
+        return float(best.score(*found["test"]))
+
+
+def _embedded(texts: list[str], tokenizer: Any, model: Any, job: Job, parts: Parts) -> np.ndarray:
+    """Returns the normalised mean of the vectors of each text's tokens, [texts, width]."""
+    import torch
+
+    with parts.of("tokenize"):
+        ids = tokenizer(texts, truncation=True, max_length=job.max_length)["input_ids"]
+    vectors = np.zeros((len(texts), model.config.hidden_size), np.float32)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16())
+    with parts.of("embed"), torch.inference_mode(), autocast:
+        model.to(device)
+        for places in np.array_split(np.argsort([len(own) for own in ids], kind="stable"), -(-len(ids) // 64)):
+            batch = tokenizer.pad({"input_ids": [ids[place] for place in places]}, return_tensors="pt").to(device)
+            there = batch["attention_mask"][..., None]
+            states = (model(**batch).last_hidden_state * there).sum(1) / there.sum(1)
+            vectors[places] = torch.nn.functional.normalize(states.float(), dim=1).cpu().numpy()
+    return vectors
 
 
 def graft(job: Job, parts: Parts) -> float:
@@ -194,7 +245,10 @@ def accuracy_of(features: Path, model: Path, family: str) -> float:
     return float((logits.argmax(1) == split.labels).mean())
 
 
-SIDES: dict[str, Callable[[Job, Parts], float]] = {"trainer": trainer, "trainer-tuned": trainer_tuned, "graft": graft}
+SIDES: dict[str, Callable[[Job, Parts], float]] = {
+    "trainer": trainer, "trainer-tuned": trainer_tuned, "embeddings": embeddings, "graft": graft,
+}  # fmt: skip
+SPLITS = ("train", "validation", "test")
 
 
 def main(side: str, description: Path, out: Path) -> None:

@@ -64,7 +64,9 @@ def crop(images: Tensor, size: int, scale: float, flip: float, draw: np.random.G
     zeros = np.zeros(count)
     theta = np.stack([widths * mirrored, zeros, x, zeros, heights, y], 1).reshape(-1, 2, 3)
     grid = nn.functional.affine_grid(
-        torch.from_numpy(theta.astype(np.float32)).to(images.device), [count, 3, size, size], align_corners=False
+        torch.from_numpy(theta.astype(np.float32)).to(images.device, non_blocking=True),
+        [count, 3, size, size],
+        align_corners=False,
     )
     cut: Tensor = nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
     return cut
@@ -73,7 +75,7 @@ def crop(images: Tensor, size: int, scale: float, flip: float, draw: np.random.G
 def jitter(images: Tensor, strength: float, draw: np.random.Generator) -> Tensor:
     """Changes brightness, contrast and saturation of each image by factors in [1 - strength, 1 + strength]."""
     factors = draw.uniform(1 - strength, 1 + strength, (3, len(images), 1, 1, 1)).astype(np.float32)
-    brightness, contrast, saturation = torch.from_numpy(factors).to(images.device).unbind()
+    brightness, contrast, saturation = torch.from_numpy(factors).to(images.device, non_blocking=True).unbind()
     images = images * brightness
     mean = images.mean((1, 2, 3), keepdim=True)
     images = mean + (images - mean) * contrast
@@ -97,6 +99,6 @@ def mix(
         Images, and targets as float [batch, classes].
     """
     share = float(draw.beta(alpha, alpha))
-    order = torch.from_numpy(draw.permutation(len(images))).to(images.device)
+    order = torch.from_numpy(draw.permutation(len(images))).to(images.device, non_blocking=True)
     soft = targets if targets.is_floating_point() else nn.functional.one_hot(targets, classes).float()
     return share * images + (1 - share) * images[order], share * soft + (1 - share) * soft[order]

@@ -1,7 +1,9 @@
 """Which examples go together: batches of like length, in an order that the seed decides."""
 
+import collections
 import functools
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,8 @@ from torch import nn
 from components.shared.errors import InputError
 
 POOL_BATCHES = 64
+AHEAD = 8
+"""How many batches are looked ahead, so that they can be read before they are learned from."""
 LEAST = 2
 """Examples of a batch, where there are so many: the norm of a batch of one divides by nothing."""
 
@@ -50,6 +54,16 @@ def epoch_batches(
         batches[-1] = np.concatenate([batches[-1], order[len(order) - joined :]])
     for index in draw.permutation(len(batches)):
         yield batches[index]
+
+
+def with_next(batches: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Yields each batch with those that come next, itself first."""
+    left = iter(batches)
+    coming = collections.deque(itertools.islice(left, AHEAD))
+    while coming:
+        yield coming[0], list(coming)
+        coming.popleft()
+        coming.extend(itertools.islice(left, 1))
 
 
 def padding(lengths: np.ndarray, batch_size: int, seed: int) -> float:

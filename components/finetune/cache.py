@@ -131,7 +131,7 @@ def compute_states(
         for stage in kept:
             found[stage].write(numbers, states[stage])
 
-    memory.in_parts(order, batch_size, look)
+    memory.in_parts(order, batch_size, look, examples.expect)
     group.wait()
     return found
 

@@ -1,6 +1,7 @@
-"""Curves and settings to MLflow, while training runs. Losing them never loses the training."""
+"""Curves and settings to MLflow, while training runs: it neither waits for them, nor is it lost with them."""
 
 import os
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,8 @@ class Curves:
 
     def __init__(self, experiment: str, parameters: Mapping[str, Any], output: Path | None = None) -> None:
         self.run_id = ""
-        self._waiting: list[tuple[str, float, int, int]] = []
+        self._waiting: list[tuple[str, float, int, int]] = []  # the thread takes from its front, the step adds
+        self._thread: threading.Thread | None = None
         self._next = time.monotonic() + _INTERVAL
         if os.environ.get("MLFLOW_TRACKING_URI"):
             self._open(experiment, parameters, output)
@@ -37,13 +39,14 @@ class Curves:
             print("MLFLOW_TRACKING_URI is not set: curves go to notes/history.json only", flush=True)
 
     def log(self, values: Mapping[str, float], step: int, prefix: str = "") -> None:
-        """Adds values to the curves; writes them every few seconds."""
+        """Adds values to the curves; a thread writes them every few seconds."""
         if not self.run_id:
             return
         now = int(time.time() * 1000)
         self._waiting += [(prefix + name, value, now, step) for name, value in values.items()]
-        if time.monotonic() > self._next:
-            self._write(tracking.client(patient=False))
+        if time.monotonic() > self._next and not (self._thread and self._thread.is_alive()):
+            self._thread = threading.Thread(target=self._write, args=(tracking.client(patient=False),), daemon=True)
+            self._thread.start()
 
     def __enter__(self) -> Self:
         return self
@@ -53,6 +56,8 @@ class Curves:
     ) -> None:
         if not self.run_id:
             return
+        if self._thread is not None:
+            self._thread.join()
         client = tracking.client(patient=kind is None)  # a pod that is told to end has seconds
         self._write(client)
         status = "FINISHED" if kind is None else "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
@@ -83,9 +88,9 @@ class Curves:
             while self._waiting:
                 part = self._waiting[:_MOST_AT_ONCE]
                 client.log_batch(self.run_id, metrics=[Metric(*point) for point in part])
-                self._waiting = self._waiting[len(part) :]
+                del self._waiting[: len(part)]
         except Exception as error:  # whatever a tracking server does, training goes on
             self._next = time.monotonic() + _PAUSE
-            self._waiting = self._waiting[-_MOST:]
+            del self._waiting[:-_MOST]
             told = network.reason(error) or in_short(str(error))
             print(f"graft: MLflow did not take {len(self._waiting)} points of the curves: {told}", flush=True)

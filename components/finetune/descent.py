@@ -7,6 +7,7 @@ al. 2022, 2202.10054).
 
 import copy
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from components.finetune.cache import States
 from components.finetune.examples import Batch, Examples
 from components.finetune.fitting import HeadFit
 from components.finetune.probe import View
-from components.finetune.schedule import linear_schedule
+from components.finetune.schedule import Rates, linear
 from components.shared.backbones.head import Encoded, Head
 from components.shared.backbones.segments import SEGMENTS
 from components.shared.selection import rank
@@ -93,7 +94,7 @@ def fit_by_steps(
     epochs = min(_EPOCHS[1], max(_EPOCHS[0], math.ceil(_STEPS / steps)))
     fitted = copy.deepcopy(head).to(few.examples.device)
     optimizer = torch.optim.AdamW(fitted.parameters(), lr=_RATE)
-    schedule = linear_schedule(optimizer, _WARMUP, epochs * steps)
+    rates, done = Rates(optimizer, linear(_WARMUP, epochs * steps)), itertools.count()
     found: list[StepsFit] = []
     for epoch in range(epochs):
         losses = []
@@ -104,8 +105,8 @@ def fit_by_steps(
             optimizer.zero_grad()
             (total / count.clamp(min=1)).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(fitted.parameters(), _NORM)
+            rates.set(next(done))
             optimizer.step()
-            schedule.step()
             losses.append(float(total.detach() / count.clamp(min=1)))
         scores = objective.scores(_outputs(fitted.eval(), validation), validation.examples.target_columns())
         weights = {name: value.detach().clone() for name, value in fitted.state_dict().items()}

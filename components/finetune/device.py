@@ -1,28 +1,40 @@
 """What a device computes in, and what it is called."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
+Autocast = Callable[[], contextlib.AbstractContextManager[Any]]
+"""Makes the context that a forward pass runs in."""
+
 
 def precision_of(wanted: str, device: torch.device, network: nn.Module) -> str:
-    """bfloat16 only where the hardware has it and the network gains by it.
+    """Returns what is computed in, see `precision_and_why`."""
+    return precision_and_why(wanted, device, network)[0]
+
+
+def precision_and_why(wanted: str, device: torch.device, network: nn.Module) -> tuple[str, str]:
+    """bfloat16 only where the hardware has it and the network gains by it; and why, in words.
 
     Without units for it a CPU is three times slower with it than in float32. With them, convolutions of a channel each
     under batch norms are slower in it still: EfficientNet a quarter, MobileNetV3 two thirds. ConvNeXt, which has the
     same convolutions under other norms, and ResNeXt and RegNet, whose groups hold several channels, gain by it.
     """
     if wanted != "auto":
-        return wanted
+        return wanted, "as asked for"
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        has = torch.cuda.is_bf16_supported()
+        return ("bfloat16", "the GPU has units for it") if has else ("float32", "the GPU has no bfloat16")
     by_channel = any(conv.groups == conv.in_channels > 1 for conv in _convolutions(network))
     if by_channel and any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules()):
-        return "float32"
+        return "float32", "convolutions of a channel each under batch norms are slower in bfloat16 on a CPU"
     capabilities = torch.cpu.get_capabilities()
-    return "bfloat16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "float32"
+    if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"):
+        return "bfloat16", "the CPU has units for it"
+    return "float32", "the CPU has no units for bfloat16"
 
 
 def lay_out(network: nn.Module, device: torch.device) -> None:

@@ -1,18 +1,18 @@
 """A split of features as the network eats it: batches on its device, augmented where that is asked for."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from components.finetune.loading import Batch as Batch
+from components.finetune.loading import Loader, Room
 from components.shared.artifacts.features import FeatureSplit
 from components.shared.backbones import Family
 from components.shared.backbones.network import pad_wide
 
-Batch = dict[str, Tensor]
 Augment = Callable[[Batch, Batch, np.random.Generator], tuple[Batch, Batch]]
 """Takes a batch, its targets and a source of chance; returns both; a class may become probabilities."""
 Targets = Callable[[Mapping[str, Sequence[Any]]], Batch]
@@ -37,6 +37,7 @@ class Examples:
         device: Where they go.
         make_targets: Makes tensors of their target columns.
         numbers: int64 [examples]: which of the split's examples these are; the same may come several times.
+        loader: Brings their features to the device.
         augment: Changes each batch of training, or None.
         columns: Their words, or gradients, where the network has a branch for them.
     """
@@ -47,15 +48,28 @@ class Examples:
     device: torch.device
     make_targets: Targets
     numbers: np.ndarray
+    loader: Loader
     augment: Augment | None = None
     columns: Columns | None = None
 
     @classmethod
     def whole(
-        cls, split: FeatureSplit, family: Family, padding: int, device: torch.device, make_targets: Targets
+        cls,
+        split: FeatureSplit,
+        family: Family,
+        padding: int,
+        device: torch.device,
+        make_targets: Targets,
+        threads: int = 0,
+        room: Room | None = None,
     ) -> "Examples":
-        """Returns all examples of a split, not augmented."""
-        return cls(split, family, padding, device, make_targets, np.arange(len(split)))
+        """Returns all examples of a split, not augmented; for threads and room see `Loader`."""
+
+        def read(numbers: np.ndarray) -> Batch:
+            return family.collate(split.take(numbers), padding)
+
+        loader = Loader(read, len(split), device, threads, room)
+        return cls(split, family, padding, device, make_targets, np.arange(len(split)), loader)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -82,23 +96,25 @@ class Examples:
         """Returns the ids of some of them."""
         return [self.split[int(number)] for number in self.numbers[indices]]
 
-    def batch(self, indices: np.ndarray) -> dict[str, Tensor]:
+    def batch(self, indices: np.ndarray) -> Batch:
         """Returns some of them as a batch, not augmented."""
-        numbers = self.numbers[indices]
-        columns = {**self.split.take(numbers), **(self.columns.take(numbers) if self.columns else {})}
-        return {name: tensor.to(self.device) for name, tensor in self.family.collate(columns, self.padding).items()}
+        return {**self.loader.take(self.numbers[indices]), **self.wide_batch(indices)}
 
-    def wide_batch(self, indices: np.ndarray) -> dict[str, Tensor]:
+    def expect(self, coming: Iterable[np.ndarray]) -> None:
+        """Says which of them are asked for next, a batch each; none: nothing is read ahead any more."""
+        self.loader.expect(self.numbers[indices] for indices in coming)
+
+    def wide_batch(self, indices: np.ndarray) -> Batch:
         """Returns of a batch what the branch takes; {} where there is none."""
         if self.columns is None:
             return {}
         batch = pad_wide(self.columns.take(self.numbers[indices]))
-        return {name: tensor.to(self.device) for name, tensor in batch.items()}
+        return {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
 
     def targets(self, indices: np.ndarray) -> Batch:
         """Returns the targets of some of them as tensors."""
         made = self.make_targets(self.target_columns(indices))
-        return {name: tensor.to(self.device) for name, tensor in made.items()}
+        return {name: tensor.to(self.device, non_blocking=True) for name, tensor in made.items()}
 
     def target_columns(self, indices: np.ndarray | None = None) -> dict[str, Sequence[Any]]:
         """Returns the target columns of some of them, or of all: one value, or one array, an example."""

@@ -161,7 +161,11 @@ def _report(digest: str, run_id: str, trained: Trained) -> FinetuneReport:
 def _requirements(family: str) -> dict[str, str]:
     """Returns the versions that the model was trained with; "+cpu" and the like name a build, not a version.
 
-    Told in the manifest: `register` pins them without having torch itself.
+    Told in the manifest: `register` pins them without having torch itself. What is not installed here trained nothing:
+    MLflow's version `register` adds, and pandas comes with it.
     """
-    names = backbones.FAMILIES[family].requirements
-    return {name: importlib.metadata.version(name).partition("+")[0] for name in names}
+    found: dict[str, str] = {}
+    for name in backbones.FAMILIES[family].requirements:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name).partition("+")[0]
+    return found

@@ -195,7 +195,8 @@ class Heads:
         network = copy.deepcopy(study.network)
         head.load_into(network)
         examples = study.with_columns(study.validation, "validation", network)
-        learner = HeadOnly(examples, study.states["validation"][study.anatomy.head], head.view.row)
+        states, segmented = study.states["validation"][study.anatomy.head], study.network.head.segmented
+        learner = HeadOnly(examples, states, head.view.row, segmented)
         if network.head.exclusive:
             return scores_of(predict(network, learner, 1024, study.autocast), study.validation.labels)
         return study.objective.scores(

@@ -1,7 +1,7 @@
 """What is done where memory does not suffice: a batch in parts, whose gradients add up to those of the whole."""
 
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -48,12 +48,20 @@ class Sizes:
         whole = len(indices) // size if self._least > 1 else -(-len(indices) // size)
         return np.array_split(indices, max(1, whole))
 
-    def learning(self, learn: Callable[[int], Result], alone: bool) -> Result:
+    def shares(self, indices: np.ndarray, rows: int) -> list[np.ndarray]:
+        """Returns what this process passes through the network of a batch's rows, in parts as they are now."""
+        parts = self.parts(indices.reshape(-1, rows), self.learned)
+        return [parallel.group().share(part).ravel() for part in parts]
+
+    def learning(
+        self, learn: Callable[[int], Result], alone: bool, spare: Callable[[], bool] = lambda: False
+    ) -> Result:
         """Returns what a step returns, done with as many examples at once as memory has room for.
 
         Args:
             learn: Takes how many; may be called again.
             alone: Whether no other process waits for this one: then it can be done again.
+            spare: Frees memory that training can do without; returns False where there is none.
 
         Raises:
             TooLargeError: Not even the fewest fit.
@@ -62,6 +70,9 @@ class Sizes:
         while True:
             if (result := _tried(learn, self.learned)) is not None:
                 return result
+            if alone and spare():
+                tell("out of memory: pixels do not stay on the device any more, batches are read ahead of the step")
+                continue
             if self.learned > self._least and not alone:
                 raise parallel.SmallerError(f"Memory does not suffice for {self.learned} examples at once.")
             if self.learned <= self._least:
@@ -78,26 +89,38 @@ class Sizes:
             )
 
 
-def in_parts(numbers: np.ndarray, size: int, look: Callable[[np.ndarray], object]) -> None:
+def in_parts(
+    numbers: np.ndarray,
+    size: int,
+    look: Callable[[np.ndarray], object],
+    expect: Callable[[Iterable[np.ndarray]], None] = lambda _: None,
+) -> None:
     """Passes examples through a network, so many at once as memory has room for.
 
     Args:
         numbers: int [examples].
         size: At once, at most.
         look: Takes some of them; may be called again with fewer.
+        expect: Is told which are looked at next, and in the end that there are none, see `Examples.expect`.
 
     Raises:
         TooLargeError: Not even one fits.
     """
     start = 0
-    while start < len(numbers):
-        if _tried(_looking(look, numbers[start:]), size):
-            start += size
-            continue
-        if size == 1:
-            raise TooLargeError("Memory does not suffice to pass one example through the network. Give the step more.")
-        size //= 2
-        tell(f"out of memory: {size} examples are passed through the network at a time from here")
+    try:
+        while start < len(numbers):
+            expect(numbers[at : at + size] for at in range(start, len(numbers), size))
+            if _tried(_looking(look, numbers[start:]), size):
+                start += size
+                continue
+            if size == 1:
+                raise TooLargeError(
+                    "Memory does not suffice to pass one example through the network. Give the step more."
+                )
+            size //= 2
+            tell(f"out of memory: {size} examples are passed through the network at a time from here")
+    finally:
+        expect(())
 
 
 def _looking(look: Callable[[np.ndarray], object], numbers: np.ndarray) -> Callable[[int], bool]:

@@ -15,6 +15,7 @@ CHOICES = (AUTO, *STRATEGIES)
 SWITCHES = ("auto", "true", "false")
 POOLINGS = ("auto", "first", "last", "mean", "max")
 PRECISIONS = ("auto", "float32", "bfloat16")
+UNLESS_OFF = ("auto", "false")
 
 
 def strategies_of(strategy: str) -> list[str]:
@@ -62,6 +63,12 @@ class FinetuneSettings:
     color_jitter: float = option(0.0, "images: brightness, contrast and saturation vary by up to this factor")
     mixup: float = option(0.0, "images: alpha of the Beta distribution that pairs are blended by; 0: none")
     cache_gib: float = option(16.0, "the most disk, in GiB, for what a frozen part makes of the examples; 0: none")
+    device_gib: float = option(
+        -1.0, "images: the most of the GPU's memory, in GiB, where pixels stay; -1: 40 % of what is free", keyed=False
+    )
+    read_ahead: int = option(
+        -1, "threads that read batches ahead of the step; -1: 2 beside a GPU, none on the cores that train", keyed=False
+    )
     pooling: str = option(
         "auto", "how tokens become one vector: auto (as the backbone was trained), first, last, mean, max"
     )
@@ -72,6 +79,8 @@ class FinetuneSettings:
         "auto", "images: gradients beside the backbone: auto (of `auto`, where validation gains by them), true, false"
     )
     precision: str = option("auto", "auto (bfloat16 where the hardware has it, else float32), float32, bfloat16")
+    unpadding: str = option("auto", "texts: computed without padding: auto (where that is faster), false")
+    cuda_graphs: str = option("auto", "steps launched at once on a GPU: auto (where the network allows it), false")
     transfer_check: bool = option(False, "train the arms that tell whether transfer helped, too")
     learning_curve: list[int] = option([], "train on so many labels a class, too: how much would labelling help?")
     alternative: str = option("", "another backbone to start from, too; the better on validation is kept")
@@ -84,8 +93,8 @@ class FinetuneSettings:
     seed: int = option(42, "of the head, the order of the examples, dropout and augmentation")
 
     def __post_init__(self) -> None:
-        switches = dict.fromkeys(ALONE, SWITCHES)
-        for name, allowed in {"pooling": POOLINGS, "precision": PRECISIONS, **switches}.items():
+        choices = {"pooling": POOLINGS, "precision": PRECISIONS, "unpadding": UNLESS_OFF, "cuda_graphs": UNLESS_OFF}
+        for name, allowed in {**choices, **dict.fromkeys(ALONE, SWITCHES)}.items():
             _check(name, getattr(self, name), allowed)
         if not 0 <= self.replay <= 1:
             raise InputError(f"replay is {self.replay}; a part from 0 to 1 was expected.")

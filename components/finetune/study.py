@@ -15,17 +15,19 @@ from components.finetune import alone
 from components.finetune.anatomy import Anatomy, Prefix, anatomy_of
 from components.finetune.batches import check_batches
 from components.finetune.cache import States, compute_states
-from components.finetune.device import lay_out
+from components.finetune.choices import Choices
+from components.finetune.device import Autocast, lay_out
 from components.finetune.examples import Examples
 from components.finetune.fusion import Fusion, fuse, fuse_answers
 from components.finetune.heads import Head, Heads
 from components.finetune.history import History, in_words, measured
 from components.finetune.journal import Journal
-from components.finetune.learners import Autocast, Direct, HeadOnly, Learner, Resumed, outputs_of
+from components.finetune.learners import Direct, HeadOnly, Learner, Resumed, outputs_of
 from components.finetune.raw import Raw
 from components.finetune.settings import ALONE, FinetuneSettings
 from components.finetune.strategies import STRATEGIES, add_adapters, describe, merge_adapters
 from components.finetune.training import Trial
+from components.finetune.unpadding import Way, way_of
 from components.finetune.vocabulary import narrow, widen
 from components.finetune.wide import note_of
 from components.finetune.words import WideColumns
@@ -37,7 +39,6 @@ from components.shared.tasks.objective import Objective, Outputs, Targets
 
 RUNG = 0.25
 """In a sweep, strategies that train by gradient steps are compared after this part of their steps; one goes on."""
-
 
 StudyListener = Callable[[str, str, dict[str, float]], None]
 """Called with a strategy, "step" or "epoch", and the newest entry of its history."""
@@ -102,6 +103,7 @@ class Study:
         journal: What was done before, and where what is done is kept.
         attached: Whether its trainings are kept; else they begin anew, as what is only compared.
         minutes: That a search may take; 0: there is none.
+        choices: How it is computed, in words.
     """
 
     make: Callable[[], Network]
@@ -119,6 +121,7 @@ class Study:
     journal: Journal = field(default_factory=Journal)
     attached: bool = True
     minutes: float = 0.0
+    choices: Choices = field(default_factory=Choices)
 
     def __post_init__(self) -> None:
         self.network = self.make().eval()
@@ -291,7 +294,7 @@ class Study:
         learner: Learner = Direct(examples)
         if trained.strategy == "probe" and stage in self.states["validation"] and network.pooling in self.poolings:
             row = self.poolings.index(network.pooling)  # what the frozen backbone made of them is kept
-            learner = HeadOnly(examples, self.states["validation"][stage], row)
+            learner = HeadOnly(examples, self.states["validation"][stage], row, network.head.segmented)
         found = outputs_of(network, learner, 2 * self.settings.batch_size, self.autocast)
         return found, self.validation.target_columns()
 
@@ -325,7 +328,9 @@ class Study:
             torch.manual_seed(settings.seed)
             add_adapters(network, anatomy, settings)
             network.to(self.train.device)
-        learners = self._learners(name, anatomy)
+        way, told = way_of(network, anatomy, self.train, settings, self.autocast)
+        self.choices.add("padding", told)
+        learners = self._learners(name, anatomy, way)
 
         def listen(event: str, entry: dict[str, float]) -> None:
             self.listener(name, event, entry)
@@ -336,15 +341,16 @@ class Study:
             journal.attach(trial, f"{name}, learning rate {settings.learning_rate:g}")
         return trial
 
-    def _learners(self, name: str, anatomy: Anatomy) -> tuple[Learner, Learner]:
+    def _learners(self, name: str, anatomy: Anatomy, way: Way) -> tuple[Learner, Learner]:
         found: list[Learner] = []
         for split, examples in (("train", self.train), ("validation", self.validation)):
             stage = next((s for s in self._cached_stages(name) if s != anatomy.head), None)
             states = self.states[split].get(stage) if stage else None
+            own = way if split == "train" or examples.device.type == "cuda" else Way()  # sorted, there is no padding
             if stage and states and not (split == "train" and examples.augment):
-                found.append(Resumed(examples, anatomy, stage, states))
+                found.append(Resumed(examples, anatomy, stage, states, own))
             else:
-                found.append(Direct(examples))
+                found.append(Direct(examples, own))
         return found[0], found[1]
 
     def _race(self, trials: list[Trial], rows: dict[str, Any]) -> tuple[list[Trial], dict[str, Any]]:

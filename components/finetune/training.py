@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from components.finetune import memory, parallel
-from components.finetune.adjustment import adjustment
+from components.finetune import parallel
 from components.finetune.anatomy import Anatomy
-from components.finetune.batches import LEAST, Batches, padding
+from components.finetune.batches import LEAST, Batches, padding, with_next
+from components.finetune.device import Autocast
+from components.finetune.gradient_step import GradientStep
 from components.finetune.history import History, Listener, Losses
-from components.finetune.kernels import kernels
 from components.finetune.learned import is_still_learning
-from components.finetune.learners import Autocast, Learner, outputs_of
-from components.finetune.schedule import linear_schedule
+from components.finetune.learners import Learner, outputs_of
+from components.finetune.schedule import Rates, linear
 from components.finetune.settings import FinetuneSettings
-from components.finetune.strategies import STRATEGIES, freeze, parameter_groups
+from components.finetune.strategies import STRATEGIES, freeze
 from components.shared.backbones.network import Network
 from components.shared.errors import InputError
 from components.shared.process.stopping import Stop, held_back
@@ -83,22 +83,18 @@ class Trial:
         self._best = (float("-inf"), 0.0)
         self._lowest = float("inf")  # validation loss
         self._gained = 0  # the step at which score or loss of validation last became better
-        self._adjustment = adjustment(self.train.examples, settings, network) if network.head.exclusive else None
         self._best_weights: dict[str, Tensor] | None = None
         self._before = 0.0  # seconds of training before this epoch
         # Of dropout: each process draws its own.
         self._random = torch.Generator().manual_seed(settings.seed + 7919 * parallel.group().rank).get_state()
         self._device_random: Tensor | None = None
         self._devices = [torch.cuda.current_device()] if self.train.examples.device.type == "cuda" else []
-        groups = parameter_groups(network, anatomy, settings, settings.learning_rate)
-        self._optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
-        self._schedule = linear_schedule(self._optimizer, settings.warmup_ratio, self.total)
+        self._step = GradientStep(network, anatomy, strategy, self.train, settings, autocast)
+        self._rates = Rates(self._step.optimizer, linear(settings.warmup_ratio, self.total))
         self._group = parallel.group()
-        self._forward: Any = network
         self._losses: Losses | None = None  # of the epoch that is at work
         self._stop: Stop | None = None  # while it runs
         self._in_step = False
-        self._sizes = memory.Sizes(settings.batch_size, network)
         self._loop = self._steps()
 
     def run(self, until: int | None = None) -> None:
@@ -116,6 +112,7 @@ class Trial:
                         self.journal.look(self, self._stop)
                     self._stop.obey()
             finally:
+                self._step.expect(())
                 self._keep_random()
                 self._stop = None
 
@@ -138,7 +135,7 @@ class Trial:
         """
         # It changes nothing, so a signal need not wait for its end; of several processes none may leave the others.
         with contextlib.nullcontext() if self._stop is None or self._group.size > 1 else self._stop.released():
-            outputs = outputs_of(self.network, self.validation, 2 * self._sizes.learned, self.autocast)
+            outputs = outputs_of(self.network, self.validation, 2 * self._step.sizes.learned, self.autocast)
         if not all(np.isfinite(values).all() for values in outputs.values()):
             raise InputError(
                 f"What the network says of validation examples is no longer a number after step {self.done}. Lower "
@@ -190,15 +187,15 @@ class Trial:
         tensors = {_NETWORK + name: tensor for name, tensor in self._learned().items()}
         if self.over:
             return tensors, told
-        for number, values in self._optimizer.state_dict()["state"].items():
+        for number, values in self._step.optimizer.state_dict()["state"].items():
             for name, value in values.items():
                 tensors[f"{_OPTIMIZER}{number}.{name}"] = value.detach().to("cpu", copy=True)
         tensors |= {_BEST + name: tensor for name, tensor in (self._best_weights or {}).items()}
         tensors["random"] = self._group.gather(self._random)
         if self._device_random is not None:
             tensors["device_random"] = self._group.gather(self._device_random)
-        told |= {"rates": self._schedule.get_last_lr(), "best": list(self._best), "lowest": self._lowest}
-        told |= {"gained": self._gained, "before": self._before, "sizes": self._sizes.told()}
+        told |= {"best": list(self._best), "lowest": self._lowest, "gained": self._gained}
+        told |= {"before": self._before, "sizes": self._step.sizes.told()}
         if (losses := self._losses) is not None and losses.first == len(self.history.epochs) * self.epoch_steps:
             told["losses"] = {"done": losses.done, "sum": losses.sum}
             if losses.waiting:
@@ -219,24 +216,21 @@ class Trial:
         self._best_weights = _named(tensors, _BEST) or None
         self._best, self._lowest = (told["best"][0], told["best"][1]), told["lowest"]
         self._gained, self._before = told["gained"], told["before"]
-        self._sizes.restore(told["sizes"])
+        self._step.sizes.restore(told["sizes"])
         self._random = tensors["random"][self._group.rank].clone()  # torch reads it as a struct: it must be aligned
         if self._devices and "device_random" in tensors:
             self._device_random = tensors["device_random"][self._group.rank].clone()
-        self._restore_optimizer(tensors, told["rates"])
+        self._restore_optimizer(tensors)
         if "losses" in told:
             self._losses = self._restored_losses(told["losses"], tensors.get("waiting"))
 
-    def _restore_optimizer(self, tensors: Mapping[str, Tensor], rates: list[float]) -> None:
+    def _restore_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
         state: dict[int, dict[str, Tensor]] = {}
+        optimizer = self._step.optimizer
         for name, tensor in _named(tensors, _OPTIMIZER).items():
             number, _, key = name.partition(".")
             state.setdefault(int(number), {})[key] = tensor
-        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
-        where = {"last_epoch": self.done, "_step_count": self.done + 1, "_last_lr": rates}
-        self._schedule.load_state_dict({**self._schedule.state_dict(), **where})
-        for group, rate in zip(self._optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
     def _restored_losses(self, told: Mapping[str, Any], waiting: Tensor | None) -> Losses:
         epoch, examples = len(self.history.epochs), self.train.examples
@@ -281,17 +275,14 @@ class Trial:
         first = STRATEGIES[self.strategy].first(self.anatomy, self.settings, epoch)
         losses = self._losses_of(epoch)
         began = time.perf_counter()
-        for indices in itertools.islice(self._dealt.of(epoch), losses.done, None):
+        for indices, coming in with_next(itertools.islice(self._dealt.of(epoch), losses.done, None)):
+            self._step.expect(coming)
             if not losses.done or not self.network.training:  # a pause may have left it in evaluation
                 freeze(self.network, self.anatomy, STRATEGIES[self.strategy], first)
-                self._forward = self._joined()
+                self._step.join()
             self._in_step = True
-            loss = self._learn(indices, (self.settings.seed, epoch, losses.done, self._group.rank))
-            norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.max_grad_norm)
-            losses.add(indices, loss.detach(), norm.detach(), max(map(float, self._schedule.get_last_lr())))
-            self._optimizer.step()
-            self._schedule.step()
-            self._optimizer.zero_grad()
+            rate = self._rates.set(self.done)
+            losses.add(indices, *self._step.take(indices, (self.settings.seed, epoch, losses.done)), rate)
             self.done += 1
             self._in_step = False
             self.history.seconds += time.perf_counter() - began
@@ -305,69 +296,6 @@ class Trial:
         if self._losses is None or self._losses.first != first:
             self._losses = Losses(first, self.epoch_steps, examples, self.history, self.listener)
         return self._losses
-
-    def _learn(self, indices: np.ndarray, seeds: tuple[int, ...]) -> Tensor:
-        """Makes the gradients of a batch's mean loss, which is returned; in parts where memory asks for it.
-
-        Raises:
-            TooLargeError: Memory does not suffice, however small the parts.
-        """
-
-        def learn(size: int) -> Tensor:
-            self._optimizer.zero_grad()
-            parts = [part.ravel() for part in self._sizes.parts(indices.reshape(-1, self.rows), size)]
-            if len(parts) > 1:
-                return self._accumulated(parts, seeds)
-            loss = self._loss(indices, np.random.default_rng(seeds))
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss
-
-        return self._sizes.learning(learn, alone=self._group.size == 1)
-
-    def _accumulated(self, parts: list[np.ndarray], seeds: tuple[int, ...]) -> Tensor:
-        """Adds up the gradients of a batch's parts: their sums, divided in the end by what was counted in all.
-
-        Several processes take the mean of theirs with the last part.
-        """
-        totals, counts = [], []
-        for number, part in enumerate(parts):
-            is_apart = self._group.size > 1 and number + 1 < len(parts)
-            with self._forward.no_sync() if is_apart else contextlib.nullcontext():
-                total, count = self._shared(part, np.random.default_rng((*seeds, number)))
-                total.backward()  # type: ignore[no-untyped-call]
-            totals.append(total.detach())
-            counts.append(count.detach())
-        count = self._group.total(torch.stack(counts).sum()).clamp(min=1) / self._group.size
-        for parameter in self.network.parameters():
-            if parameter.grad is not None:
-                parameter.grad.div_(count)
-        return torch.stack(totals).sum() / count
-
-    def _loss(self, indices: np.ndarray, draw: np.random.Generator) -> Tensor:
-        """Returns a batch's mean loss; with several processes that of a share, so that their mean is the batch's."""
-        total, count = self._shared(indices, draw)
-        return self._group.size * total / self._group.total(count).clamp(min=1)
-
-    def _shared(self, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Returns what `_sums` does, of this process' share of some examples; 0 and 0, if it has none."""
-        mine = self._group.share(indices.reshape(-1, self.rows)).ravel()
-        total, count = self._sums(mine if len(mine) else indices[: self.rows], draw)
-        return (total, count) if len(mine) else (0.0 * total, 0 * count)
-
-    def _sums(self, indices: np.ndarray, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Returns the sum of the losses of some examples, and of how many things it is one."""
-        with self.autocast(), kernels(self.train.examples.device):
-            outputs, targets = self.train.outputs(self._forward, indices, draw)
-        if self._adjustment is not None:
-            outputs = {**outputs, "logits": outputs["logits"].float() + self._adjustment}
-        return self.network.head.loss(outputs, targets, self.settings.label_smoothing)
-
-    def _joined(self) -> Any:
-        """Returns what is called in training: of several processes, what makes the mean of their gradients."""
-        if self._group.size == 1:
-            return self.network
-        self._forward = None  # an older one must be gone: it listens to the same gradients
-        return nn.parallel.DistributedDataParallel(self.network, find_unused_parameters=True)
 
     def _validate(self, epoch: int) -> None:
         began, history = time.perf_counter(), self.history

@@ -18,11 +18,11 @@ from components.finetune.alone import LinearModel
 from components.finetune.answers import Answers, inputs_of
 from components.finetune.augmentation import augmentation
 from components.finetune.budget import Budget, minutes_for
+from components.finetune.choices import Choices
 from components.finetune.columns import save_alone
 from components.finetune.comparison import Comparisons
 from components.finetune.curves import Curves
-from components.finetune.device import autocast, name_of, precision_of
-from components.finetune.examples import Examples
+from components.finetune.device import autocast, name_of, precision_and_why
 from components.finetune.folds import (
     ClassicalRefits,
     Crossed,
@@ -41,10 +41,10 @@ from components.finetune.progress import Telling
 from components.finetune.raw import Raw
 from components.finetune.search import Search
 from components.finetune.settings import ALONE, AUTO, FinetuneSettings, strategies_of
+from components.finetune.splits import Splits
 from components.finetune.study import Study, StudyListener, Trained
 from components.shared import backbones, tasks
 from components.shared.artifacts.artifact import Artifact, Draft, open_artifact
-from components.shared.artifacts.features import FeatureSplit
 from components.shared.artifacts.snapshot import SPLITS
 from components.shared.backbones import RANDOM, Backbone
 from components.shared.backbones.network import Network, spec_of
@@ -106,7 +106,11 @@ class Work:
         self.strategies = strategies_of(settings.strategy)
         self.open_rate = not settings.learning_rate
         self._made: Network | None = self._make(self.backbone)
-        self.precision = precision_of(settings.precision, self.device, self._made)
+        self.choices = Choices()
+        self.precision, why = precision_and_why(settings.precision, self.device, self._made)
+        self.choices.add("precision", f"{self.precision} ({why})")
+        padding = self.family.padding_of(self.backbone.folder)
+        self.splits = Splits(source, self.family, padding, self.device, self.make_targets, settings)
         check_vocabulary(source, self.backbone, self._made)
         self.settings, self.why = self._resolved(self._made)
 
@@ -130,6 +134,8 @@ class Work:
             telling.begin(words)
             if self.why:
                 telling.line(f"chosen: {self.why}")
+            self.choices.add("loading", self.splits.words)
+            self.choices.begin(telling.line)
         study, trained = better_of({name: self._run(name, telling) for name in self.starts})
         self._cross(study, trained, telling.line if telling else lambda _: None)
         self._compare(study, trained)
@@ -179,10 +185,7 @@ class Work:
 
     def _refits(self, study: Study, trained: Trained) -> NetworkRefits:
         folder = self.scratch / f"folds-{trained.strategy}-{trained.probe is None}"  # of all processes
-        padding = self.family.padding_of(self.backbone.folder)
-        split = FeatureSplit(self.source, *SPLITS)
-        everything = Examples.whole(split, self.family, padding, self.device, self.make_targets)
-        return NetworkRefits(study, copy.copy(trained), everything, folder, folder / self._of("columns"))
+        return NetworkRefits(study, copy.copy(trained), self.splits.of(*SPLITS), folder, folder / self._of("columns"))
 
     def _run(self, start: str, telling: Telling | None) -> tuple[Study, Trained]:
         """Studies one start by all strategies."""
@@ -221,7 +224,7 @@ class Work:
             listener: Is told every entry of a history: strategy, "step" or "epoch", entry.
             tell: Is told lines.
         """
-        train = dataclasses.replace(self._examples("train"), numbers=self.numbers)
+        train = dataclasses.replace(self.splits.of("train"), numbers=self.numbers)
         if normalize := getattr(self._made or self._make(backbone), "normalize", None):
             classes = len(self.spec.get("labels", ()))
             augment = augmentation(self.settings, normalize.size, classes, self.head.blended)
@@ -229,7 +232,7 @@ class Work:
         return Study(
             make=lambda: self._network(backbone),
             train=train,
-            validation=self._examples("validation"),
+            validation=self.splits.of("validation"),
             objective=objective_of(self.told["task"], self.spec),
             settings=self.settings,
             autocast=lambda: autocast(self.device, self.precision),
@@ -238,6 +241,7 @@ class Work:
             scratch=scratch,
             raw=None if self.raw is None else dataclasses.replace(self.raw, scratch=scratch / self._of("columns")),
             journal=self.journal,
+            choices=self.choices,
         )
 
     def save(self, trained: Trained, draft: Draft) -> None:
@@ -257,6 +261,7 @@ class Work:
         draft.write_json("model.json", {**kept, **network.describe(), "recipe": recipe})
         notes = {"device": name_of(self.device), "precision": self.precision, **network.describe(), "recipe": recipe}
         notes |= {"budget_minutes": self.minutes, "defaults": self.why, "examples": len(self.numbers)}
+        notes["choices"] = self.choices.told()
         notes["parameters"] = sum(parameter.numel() for parameter in network.parameters())
         draft.write_json("notes/history.json", history_of(trained, notes))
         if trained.carriers and self.raw is not None:
@@ -277,7 +282,7 @@ class Work:
         if settings.transfer_check:
             empty = self._fetch(RANDOM + settings.backbone, "empty")
             random = self.study(empty, self.scratch / "random", study.listener, study.tell)
-        compared = Comparisons(study, random, self._examples("test"), self._of_network(trained), frozen)
+        compared = Comparisons(study, random, self.splits.of("test"), self._of_network(trained), frozen)
         if not self.head.exclusive:
             raw = None if self.snapshot is None else open_artifact(self.snapshot, "snapshot")
             task = tasks.get(self.told["task"], self.told.get("task_args"))
@@ -349,7 +354,7 @@ class Work:
     def _resolved(self, network: Network) -> tuple[FinetuneSettings, str]:
         """Returns the settings with nothing open, and why."""
         shape = defaults.shape_of(network, self.backbone.pretrained, len(self.numbers))
-        train, validation = (self._examples(name) for name in ("train", "validation"))
+        train, validation = (self.splits.of(name) for name in ("train", "validation"))
         train = dataclasses.replace(train, numbers=self.numbers)
         normalize = getattr(network, "normalize", None)
         if normalize is None:
@@ -386,7 +391,3 @@ class Work:
             raise InputError(
                 f"The backbone {backbone.name!r} cannot be built{arguments}: {told}. Check backbone and backbone_args."
             ) from error
-
-    def _examples(self, split: str) -> Examples:
-        padding = self.family.padding_of(self.backbone.folder)
-        return Examples.whole(FeatureSplit(self.source, split), self.family, padding, self.device, self.make_targets)

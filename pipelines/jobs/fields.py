@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from components.finetune.settings import AUTO, CHOICES, strategies_of
+from components.finetune.settings import AUTO, CHOICES, SWITCHES, UNLESS_OFF, strategies_of
 from components.shared.errors import InputError, did_you_mean, quote_all
 from components.shared.registry.registry import check_name
 from components.shared.sources.labels import text_of
@@ -44,6 +44,16 @@ def _registry_name(value: str) -> str:
 def _in_one(value: object) -> object:
     """Returns a list of names as the one text that the pipeline takes."""
     return ",".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _all(value: object) -> object:
+    """Takes "all" for the whole."""
+    return 1.0 if value == "all" else value
+
+
+def _switch(value: object) -> object:
+    """Takes what YAML makes of true and false for the words."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _strategies(value: str) -> str:
@@ -133,7 +143,10 @@ Source = Annotated[Text, BeforeValidator(_as_one_text), AfterValidator(_without_
 RegistryName = Annotated[Text, AfterValidator(_registry_name)]
 Strategies = Annotated[str, BeforeValidator(_in_one), AfterValidator(_strategies)]
 Plain = Annotated[dict[str, Any], AfterValidator(_plain)]
+Switch = Annotated[str, BeforeValidator(_switch), one_of(SWITCHES)]
+UnlessOff = Annotated[str, BeforeValidator(_switch), one_of(UNLESS_OFF)]
 Part = Annotated[float, Field(ge=0, le=1)]
+PartOrAll = Annotated[Part, BeforeValidator(_all)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 NotNone = Annotated[float, Field(gt=0, le=1)]
 AtLeastZero = Annotated[float, Field(ge=0)]

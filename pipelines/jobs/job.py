@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from pydantic_core import PydanticCustomError
 
 from components.detect.detect import STARTS
-from components.finetune.settings import ALONE, LEXICAL, NOUNS, POOLINGS, PRECISIONS, SWITCHES, strategies_of
+from components.finetune.settings import ALONE, LEXICAL, NOUNS, POOLINGS, PRECISIONS, strategies_of
 from components.finetune.settings import FinetuneSettings as TrainingDefaults
 from components.ingest.ingest import UNLABELLED
 from components.ingest.ingest import IngestSettings as DataDefaults
@@ -35,21 +35,23 @@ from pipelines.jobs.fields import (
     Fraction,
     NotNone,
     Part,
+    PartOrAll,
     Plain,
     Positive,
     RegistryName,
     Source,
     Strategies,
+    Switch,
     Text,
+    UnlessOff,
     labels_of,
     one_of,
 )
 
 _ONLY_FOR = {
-    **dict.fromkeys(["max_characters", "max_length", "lexical"], pa.string()),
-    **dict.fromkeys(
-        ["max_pixels", "pixel_gib", "crop_scale", "flip", "color_jitter", "mixup", "gradients"], pa.binary()
-    ),
+    **dict.fromkeys(["max_characters", "max_length", "lexical", "unpadding"], pa.string()),
+    **dict.fromkeys(["max_pixels", "pixel_gib", "device_gib", "gradients"], pa.binary()),
+    **dict.fromkeys(["crop_scale", "flip", "color_jitter", "mixup"], pa.binary()),
 }
 """Fields that mean something to one kind of input alone."""
 
@@ -63,16 +65,6 @@ def _task_of(info: ValidationInfo) -> Task | None:
         return tasks.get(content["task"], content.get("task_args") or {})
     except (InputError, TypeError, AttributeError):  # its options are told where they stand
         return tasks.get(content["task"])
-
-
-def _all(value: object) -> object:
-    """Takes "all" for the whole."""
-    return 1.0 if value == "all" else value
-
-
-def _switch(value: object) -> object:
-    """Takes what YAML makes of true and false for the words."""
-    return str(value).lower() if isinstance(value, bool) else value
 
 
 class _Section(BaseModel):
@@ -214,10 +206,14 @@ class Training(_Section):
     color_jitter: Fraction = TrainingDefaults.color_jitter
     mixup: AtLeastZero = TrainingDefaults.mixup
     cache_gib: AtLeastZero = TrainingDefaults.cache_gib
+    device_gib: Annotated[float, Field(ge=-1, lt=10_000)] = TrainingDefaults.device_gib
+    read_ahead: Annotated[int, Field(ge=-1, le=64)] = TrainingDefaults.read_ahead
     pooling: Annotated[str, one_of(POOLINGS)] = TrainingDefaults.pooling
-    lexical: Annotated[str, BeforeValidator(_switch), one_of(SWITCHES)] = TrainingDefaults.lexical
-    gradients: Annotated[str, BeforeValidator(_switch), one_of(SWITCHES)] = TrainingDefaults.gradients
+    lexical: Switch = TrainingDefaults.lexical
+    gradients: Switch = TrainingDefaults.gradients
     precision: Annotated[str, one_of(PRECISIONS)] = TrainingDefaults.precision
+    unpadding: UnlessOff = TrainingDefaults.unpadding
+    cuda_graphs: UnlessOff = TrainingDefaults.cuda_graphs
     seed: Count = TrainingDefaults.seed
 
 
@@ -303,7 +299,7 @@ class Retrain(_Section):
     """What retraining starts from, and how much of the data that the champion knows it repeats."""
 
     start_from: Annotated[str, one_of(STARTS)] = "champion"
-    replay: Annotated[Part, BeforeValidator(_all)] = 1.0
+    replay: PartOrAll = 1.0
 
 
 class Member(_Section):

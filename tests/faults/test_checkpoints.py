@@ -134,6 +134,7 @@ def test_killed_at_random_points_it_ends_as_if_it_had_not_been(
     draw = random.Random(0)
     runs = Runs(tmp_path, features, backbone, strategy=strategy)
     expected = runs.unbroken()
+    runs.settings["read_ahead"] = 2  # what is read, and thrown away with the process, is read again
     for _ in range(kills):
         hook = KillAfter(draw.uniform(0, 0.02), draw.randint(1, 6))  # so that ten of them come before the last step
         assert runs.run(hook=hook) == -signal.SIGKILL, runs.log.read_text()

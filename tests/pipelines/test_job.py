@@ -149,6 +149,9 @@ FIELDS = [
     ("training.learning_rate", [0, 1e-6, 9], [-1, 10, float("nan"), float("inf")]),
     ("training.pixel_gib", [0, 0.5], [-1, float("inf")]),
     ("training.cache_gib", [0, 0.5], [-1, float("inf")]),
+    ("training.device_gib", [-1, 0, 0.5], [-2, float("inf"), "all"]),
+    ("training.read_ahead", [-1, 0, 4], [-2, 65, 1.5]),
+    ("training.cuda_graphs", ["auto", "false"], ["true", "off"]),
     ("training.trainable_blocks", [0, 12], [-1, 1.5]),
     ("training.layer_decay", [0, 0.65, 1], [-0.1, 1.1]),
     ("training.head_factor", [0.1, 10], [0, -1]),
@@ -183,6 +186,16 @@ def test_what_a_field_takes_and_what_it_does_not(
         message = refusal(write_images(path, **{section: {**given, name: value}}))
         assert message.startswith(f"{path} has a fault:\n  {field}"), message
         assert f": found {value!r}; " in message or isinstance(value, list), message
+
+
+def test_texts_alone_are_computed_without_padding(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    assert load_job(write(path, training={"unpadding": False})).arguments()["unpadding"] == "false"
+    assert "training.unpadding: found True; allowed: 'auto', 'false'" in refusal(
+        write(path, training={"unpadding": True})
+    )
+    told = refusal(write_images(path, training={**IMAGES.get("training", {}), "unpadding": "false"}))
+    assert "training.unpadding: found 'false'; it has no effect with image-classification" in told
 
 
 class TestStrategy:

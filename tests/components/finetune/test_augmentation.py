@@ -4,6 +4,9 @@ import torch
 
 from components.finetune.augmentation import augmentation, crop, jitter, mix
 from components.finetune.settings import FinetuneSettings
+from components.shared.backbones.network import Normalize
+from components.shared.backbones.preprocessing import Preprocessing
+from tests.components.finetune.test_graphs import Alone
 
 
 @pytest.fixture
@@ -63,3 +66,17 @@ def test_the_same_chance_gives_the_same_pictures() -> None:
 
 def test_no_change_is_no_augmentation() -> None:
     assert augmentation(FinetuneSettings("x", crop_scale=1.0, flip=0.0), 32, 3) is None
+
+
+def test_pictures_are_changed_and_normalised_without_asking_the_device_for_anything() -> None:
+    settings = FinetuneSettings("x", crop_scale=0.5, flip=0.5, color_jitter=0.3, mixup=0.2)
+    augment = augmentation(settings, 32, 3)
+    assert augment is not None
+    half = (0.5, 0.5, 0.5)
+    normalize = Normalize(Preprocessing(32, 40, "center", "bicubic", half, half))
+    batch = {"pixels": torch.randint(0, 256, (4, 40, 40, 3), dtype=torch.uint8)}
+    with Alone():
+        changed, _ = augment(batch, {"label": torch.eye(4, 3)}, np.random.default_rng(0))
+        assert normalize(changed["pixels"]).shape == (4, 3, 32, 32)
+    with pytest.raises(RuntimeError, match="_local_scalar_dense"), Alone():
+        float(batch["pixels"][0, 0, 0, 0])

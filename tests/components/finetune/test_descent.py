@@ -102,7 +102,9 @@ def test_what_is_fitted_is_what_is_judged(tmp_path: Path) -> None:
         head.looks.fill_(0.05)
     network: Any = SimpleNamespace(head=head, answer=head)
     indices = np.arange(4, 8)
-    outputs, targets = HeadOnly(rows.examples, rows.states).outputs(network, indices, np.random.default_rng(0))
+    learner = HeadOnly(rows.examples, rows.states, segmented=network.head.segmented)
+    batch, targets = learner.batch(indices)
+    outputs = learner.outputs(network, batch)
     expected = head(rows.read(indices)[0])["logits"]
     assert torch.allclose(outputs["logits"], expected, atol=1e-5)
     assert not torch.allclose(expected, head(Encoded(tokens=rows.read(indices)[0].tokens))["logits"], atol=0.1)

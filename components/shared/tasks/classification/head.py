@@ -24,7 +24,7 @@ class Head(LinearHead):
         """Returns cross-entropies in nats; the target may be probabilities, float [batch, classes]."""
         logits = outputs["logits"].float()
         total = nn.functional.cross_entropy(logits, targets["label"], reduction="sum", label_smoothing=smoothing)
-        return total, logits.new_tensor(len(logits))
+        return total, logits.new_full((), len(logits))
 
     def decode(self, outputs: Columns, extras: Columns) -> dict[str, list[Any]]:
         """Returns `label`, its probability `confidence`, and `probabilities` in the order of the labels."""

@@ -36,7 +36,7 @@ class Head(LinearHead):
         logits = outputs["logits"].float()
         wanted = targets["labels"] * (1 - smoothing) + smoothing / 2
         total = nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
-        return total, logits.new_tensor(len(logits))
+        return total, logits.new_full((), len(logits))
 
     def decode(self, outputs: Columns, extras: Columns) -> dict[str, list[Any]]:
         """Returns `labels` (those above their thresholds) and `probabilities`, in the order of the spec's labels."""

@@ -63,7 +63,7 @@ class Head(LinearHead):
             there, part = targets[f"{name}.{LABELLED}"], logits[:, chosen]
             own = own_targets(targets, name, there)
             total = total + factor * member.loss({"logits": part[there]}, own, smoothing)[0]
-        return total, total.new_tensor(len(logits))
+        return total, total.new_full((), len(logits))
 
     def decode(self, outputs: Columns, extras: Columns) -> dict[str, list[Any]]:
         """Returns a column for each task, of mappings: what that task answers."""

@@ -30,7 +30,7 @@ class Head(LinearHead):
     def loss(self, outputs: Outputs, targets: Outputs, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         """Returns squared errors of standardised values."""
         found = outputs["logits"].float().squeeze(-1)
-        return nn.functional.mse_loss(found, targets["value"], reduction="sum"), found.new_tensor(len(found))
+        return nn.functional.mse_loss(found, targets["value"], reduction="sum"), found.new_full((), len(found))
 
     def decode(self, outputs: Columns, extras: Columns) -> dict[str, list[Any]]:
         """Returns `value`, in the unit of the data."""

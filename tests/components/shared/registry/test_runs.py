@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components.finetune import curves as curves_of
 from components.finetune.curves import Curves
 from components.shared.errors import InputError
 from components.shared.process.stopping import RETRY
@@ -35,6 +37,30 @@ def test_a_run_is_named_after_model_and_pipeline_run_and_leads_to_its_page(pod: 
     assert run.data.tags["graft.pipeline_run"] == RUN
     assert f"https://kubeflow.example.com/#/runs/details/{RUN}" in run.data.tags["mlflow.note.content"]
     assert run.data.metrics == {"loss": 0.5}
+
+
+def test_training_does_not_wait_for_a_server_that_is_slow(
+    pod: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curves_of, "_INTERVAL", 0.0)
+    asked, may_answer = threading.Event(), threading.Event()
+    own = type(pod).log_batch
+
+    def log_batch(client: Any, *args: Any, **named: Any) -> Any:
+        if "metrics" in named:
+            asked.set()
+            assert may_answer.wait(60)
+        return own(client, *args, **named)
+
+    monkeypatch.setattr(type(pod), "log_batch", log_batch)
+    with Curves("topics", {"epochs": 3}, tmp_path / "model") as curves:
+        for step in range(50):
+            curves.log({"loss": 1 / (step + 1)}, step)
+        assert asked.wait(60)
+        curves.log({"loss": 0.01}, 50)  # the server has not answered yet
+        may_answer.set()
+    history = pod.get_metric_history(curves.run_id, "loss")
+    assert sorted(point.step for point in history) == list(range(51))
 
 
 def test_a_second_attempt_ends_what_the_first_left_open(
