@@ -22,6 +22,7 @@ FIRST = (
     "tests/pipelines/test_retrain.py",
     "tests/test_readme.py",
     "tests/pipelines/test_resume.py",
+    "tests/pipelines/test_multi_task.py",
     "tests/components/finetune/test_heads.py",
     "tests/components/finetune/test_parallel.py",
     "tests/pipelines/test_doctor.py",
