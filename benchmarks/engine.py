@@ -6,6 +6,7 @@ answer the same test texts. Prints a table of seconds, what Graft's total is les
     python benchmarks/engine.py                                  MiniLM, 3 epochs, texts as long as AG News' (52 tokens)
     python benchmarks/engine.py --lengths sst2,agnews,imdb       13, 52 and 285 tokens on average
     python benchmarks/engine.py --strategy partial --epochs 5    the last third of the blocks
+    python benchmarks/engine.py --strategy probe --sides embeddings,graft     the encoder as it is
     python benchmarks/engine.py --encoder bert-base              BERT-base's shape, weights drawn (on a GPU)
     python benchmarks/engine.py --seeds 5                        is quality within the noise of seeds?
 """
@@ -138,7 +139,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lengths", default="agnews", help=", ".join(_LENGTHS))
     parser.add_argument("--sides", default=",".join(SIDES))
-    parser.add_argument("--strategy", default="full", choices=["full", "partial"])
+    parser.add_argument("--strategy", default="full", choices=["full", "partial", "probe"])
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--examples", type=int, default=4000)
     parser.add_argument("--learning-rate", type=float, default=2e-4)

@@ -9,7 +9,8 @@
   scikit-learn's LogisticRegression and LinearSVC on these: nothing of the encoder learns.
 - graft: ingest, transform and finetune at the same strategy and epochs, without words beside the network.
 
-With `partial` the embeddings and all but the last third of the blocks are frozen, on all sides.
+With `partial` the embeddings and all but the last third of the blocks are frozen, with `probe` all but the head, on all
+sides.
 """
 
 import json
@@ -35,7 +36,7 @@ class Job:
         folder: Of `train.jsonl`, `validation.jsonl` and `test.jsonl`: `text` and `label`.
         encoder: A folder in the hub's layout.
         pretrained: Whether its weights are there; else they are drawn.
-        strategy: "full" or "partial".
+        strategy: "full", "partial" or "probe".
         epochs: Passes over the training examples.
         max_length: Tokens of a text, at most.
         learning_rate: Of Graft and of the tuned Trainer.
@@ -123,8 +124,7 @@ def _train(job: Job, parts: Parts, options: dict[str, Any], pad: bool) -> float:
             if job.pretrained
             else kind.from_config(AutoConfig.from_pretrained(job.encoder, num_labels=len(labels)))
         )
-        if job.strategy == "partial":
-            _freeze(model)
+        _freeze(model, job.strategy)
     with tempfile.TemporaryDirectory() as folder:
         told = {"seed": job.seed, "num_train_epochs": job.epochs, "report_to": [], "disable_tqdm": True}
         arguments = TrainingArguments(folder, save_strategy="no", **told, **options)
@@ -139,12 +139,15 @@ def _train(job: Job, parts: Parts, options: dict[str, Any], pad: bool) -> float:
     return float((found == [row["labels"] for row in sets["test"]]).mean())
 
 
-def _freeze(model: Any) -> None:
-    """Freezes all below the last third of the blocks."""
+def _freeze(model: Any, strategy: str) -> None:
+    """Freezes what the strategy does: all below the last third of the blocks, or all but the head."""
     encoder = model.base_model
-    blocks = encoder.encoder.layer
-    for module in (encoder.embeddings, *blocks[: len(blocks) - max(1, round(len(blocks) / 3))]):
-        module.requires_grad_(False)
+    if strategy == "probe":
+        encoder.requires_grad_(False)
+    elif strategy == "partial":
+        blocks = encoder.encoder.layer
+        for module in (encoder.embeddings, *blocks[: len(blocks) - max(1, round(len(blocks) / 3))]):
+            module.requires_grad_(False)
 
 
 def embeddings(job: Job, parts: Parts) -> float:

@@ -101,8 +101,9 @@ def main(given: argparse.Namespace) -> None:
     for name in names:
         print(f"\n{name}, Graft says:", *told[name].get("graft", {}).get("said", ()), sep="\n    ")
     print(f"\n{time.perf_counter() - began:.0f} s in all", flush=True)
-    if faults := [f"{row}/{side}" for row in names for side, found in told[row].items() if "error" in found]:
-        sys.exit(f"without figures: {', '.join(faults)}")
+    faults = [f"{row}/{side}" for row in names for side, found in told[row].items() if "error" in found]
+    if faults := faults + [check["check"] for check in told.get(_CHECKS, []) if not check["holds"]]:
+        sys.exit(f"without figures, or wrong: {', '.join(faults)}")
 
 
 def limits(size: str) -> dict[str, Any]:
