@@ -13,23 +13,38 @@ import pytest
 
 TOGETHER = ("tests/components/evaluate/",)
 FIRST = (
-    *TOGETHER,
     "tests/components/finetune/test_strategies.py",
+    *TOGETHER,
     "tests/pipelines/test_run.py",
+    "tests/components/shared/test_tasks.py",
+    "tests/components/shared/test_promoters.py",
+    "tests/pipelines/test_cache.py",
     "tests/pipelines/test_retrain.py",
     "tests/test_readme.py",
     "tests/pipelines/test_resume.py",
+    "tests/pipelines/test_multi_task.py",
+    "tests/components/finetune/test_heads.py",
+    "tests/components/finetune/test_parallel.py",
+    "tests/pipelines/test_doctor.py",
+    "tests/components/register/test_register.py",
     "tests/components/finetune/",
-    "tests/components/register/",
     "tests/pipelines/test_new_tasks.py",
+    "tests/faults/test_storage.py",
+    "tests/components/register/",
+    "tests/components/shared/test_promotion_servers.py",
+    "tests/components/shared/registry/",
+    "tests/components/ingest/test_images.py",
     "tests/pipelines/test_question_answering.py",
     "tests/pipelines/test_retrieval.py",
-    "tests/pipelines/test_doctor.py",
-    "tests/components/shared/test_strangers.py",
+    "tests/pipelines/",
+    "tests/components/notify/",
+    "tests/components/promote/",
+    "tests/components/detect/",
     "tests/components/shared/tasks/",
+    "tests/components/shared/test_strangers.py",
     "tests/components/ingest/",
 )
-"""Beginnings of paths."""
+"""Beginnings of paths, by the seconds that they take: from a hundred to ten, and those of a file or two each below."""
 
 
 def longest_first(items: list[pytest.Item]) -> None:

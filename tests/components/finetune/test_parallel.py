@@ -1,6 +1,8 @@
 """Several processes that train one network: as on several GPUs, here on CPUs."""
 
 import json
+import multiprocessing
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,38 @@ def steady(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_text_backbone("bert", tmp_path_factory.mktemp("steady"), **still)
 
 
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the processes fork from one that has imported what each would import for seconds, as others of them do."""
+    from torch.distributed.launcher import api
+
+    multiprocessing.set_forkserver_preload(["components.finetune.work", "transformers.models.bert.modeling_bert"])
+    # Its socket's folder goes with the session's: multiprocessing's own would be looked for after that.
+    monkeypatch.setitem(multiprocessing.current_process()._config, "tempdir", tempfile.mkdtemp())  # type: ignore[attr-defined]
+    real = api.LaunchConfig
+    monkeypatch.setattr(api, "LaunchConfig", lambda **told: real(**{**told, "start_method": "forkserver"}))
+
+
 def losses_of(model: Path) -> tuple[list[float], list[float]]:
     history = json.loads((model / "notes/history.json").read_text())
     return [entry["loss"] for entry in history["steps"]], [entry["validation_loss"] for entry in history["epochs"]]
 
 
-@pytest.mark.parametrize("strategy", ["full", "partial", "probe,gradual"])
+@pytest.mark.parametrize("strategy", ["partial", "probe,gradual"])
+@pytest.mark.usefixtures("forked")
+def test_two_processes_learn_what_one_does_by_other_strategies(
+    features: Path, steady: Path, tmp_path: Path, strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_that_two_learn_what_one_does(features, steady, tmp_path, strategy, monkeypatch)
+
+
 def test_two_processes_learn_what_one_does(
+    features: Path, steady: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_that_two_learn_what_one_does(features, steady, tmp_path, "full", monkeypatch)
+
+
+def check_that_two_learn_what_one_does(
     features: Path, steady: Path, tmp_path: Path, strategy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = FinetuneSettings(str(steady), strategy=strategy, **{**SETTINGS, "batch_size": 15})
@@ -43,6 +70,7 @@ def test_two_processes_learn_what_one_does(
     assert reports[1].digest
 
 
+@pytest.mark.usefixtures("forked")
 def test_what_one_process_refuses_ends_all_and_is_told(
     features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
