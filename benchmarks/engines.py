@@ -231,9 +231,9 @@ def accuracy_of(features: Path, model: Path, family: str) -> float:
     """Returns a saved model's accuracy on the test split of the features."""
     import torch
 
-    from components.finetune.device import autocast, lay_out, precision_of
-    from components.finetune.examples import Examples
-    from components.finetune.learners import Direct, logits_of
+    from components.finetune.learning.device import autocast, lay_out, precision_of
+    from components.finetune.learning.examples import Examples
+    from components.finetune.learning.learners import Direct, logits_of
     from components.shared import backbones
     from components.shared.artifacts.artifact import open_artifact
     from components.shared.artifacts.features import FeatureSplit

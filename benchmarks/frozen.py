@@ -15,10 +15,10 @@ from pathlib import Path
 
 from corpus import encoder_folder, image_features, text_features
 
-from components.finetune.learners import Direct, HeadOnly
+from components.finetune.learning.learners import Direct, HeadOnly
+from components.finetune.learning.training import Trial
 from components.finetune.settings import FinetuneSettings
 from components.finetune.study import Study
-from components.finetune.training import Trial
 from components.finetune.work import Work
 from components.shared.artifacts.artifact import open_artifact
 

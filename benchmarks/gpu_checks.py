@@ -101,10 +101,10 @@ ALONE: tuple[Callable[[Path, str], Arrays], ...] = (bfloat16, switches)
 def _logits(folder: Path, size: str, kind: str, precision: str = "float32") -> np.ndarray:
     import torch
 
-    from components.finetune import parallel
-    from components.finetune.device import autocast
-    from components.finetune.examples import Examples
-    from components.finetune.learners import Direct, logits_of
+    from components.finetune.learning import parallel
+    from components.finetune.learning.device import autocast
+    from components.finetune.learning.examples import Examples
+    from components.finetune.learning.learners import Direct, logits_of
     from components.shared import backbones
     from components.shared.tasks.objective import head_class
 

@@ -37,7 +37,7 @@ def profiled(file: str) -> Iterator[None]:
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    from components.finetune.journal import Journal
+    from components.finetune.learning.journal import Journal
 
     cuda, done, look = torch.cuda.is_available(), itertools.count(1), Journal.look
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]

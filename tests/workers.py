@@ -13,7 +13,7 @@ import pytest
 
 TOGETHER = ("tests/components/evaluate/",)
 FIRST = (
-    "tests/components/finetune/test_strategies.py",
+    "tests/components/finetune/learning/test_strategies.py",
     *TOGETHER,
     "tests/pipelines/test_run.py",
     "tests/components/shared/test_tasks.py",
@@ -23,8 +23,8 @@ FIRST = (
     "tests/test_readme.py",
     "tests/pipelines/test_resume.py",
     "tests/pipelines/test_multi_task.py",
-    "tests/components/finetune/test_heads.py",
-    "tests/components/finetune/test_parallel.py",
+    "tests/components/finetune/linear/test_heads.py",
+    "tests/components/finetune/learning/test_parallel.py",
     "tests/pipelines/test_doctor.py",
     "tests/components/register/test_register.py",
     "tests/components/finetune/",

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from components.finetune.calibration import calibrate
-from components.finetune.learned import Verdict, dealt_out, verdict_of
+from components.finetune.learning.learned import Verdict, dealt_out, verdict_of
+from components.finetune.linear.calibration import calibrate
 from components.finetune.study import Study, Trained
 from components.shared.linear import softmax
 from components.shared.selection import selection_of

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from components.finetune.device import Autocast
-from components.finetune.examples import Examples
-from components.finetune.learners import Direct, outputs_of
+from components.finetune.learning.device import Autocast
+from components.finetune.learning.examples import Examples
+from components.finetune.learning.learners import Direct, outputs_of
 from components.shared import tasks
 from components.shared.artifacts.artifact import Artifact
 from components.shared.artifacts.snapshot import read_batches

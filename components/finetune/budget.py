@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from components.finetune import parallel
-from components.finetune.examples import Examples
+from components.finetune.learning import parallel
+from components.finetune.learning.examples import Examples
 from components.shared.backbones.network import Network
 
 _CPU = {"float32": 6e10, "bfloat16": 1.2e11}  # operations a second that a thread gets done: an order of magnitude

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.finetune import alone
 from components.finetune.account import history_of, judge, judge_outputs
 from components.finetune.curves import Curves
 from components.finetune.folds import ClassicalRefits, Crossed, Folds, finish, save_crossed
 from components.finetune.initialization import numbers_of
+from components.finetune.linear import alone
+from components.finetune.linear.raw import Raw, not_alone
 from components.finetune.progress import Telling
-from components.finetune.raw import Raw, not_alone
 from components.finetune.settings import FinetuneSettings
 from components.finetune.study import Trained, candidate
 from components.shared import backbones

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.finetune.answers import Answers
-from components.finetune.examples import Examples
-from components.finetune.history import in_words, measured
-from components.finetune.learners import Direct, predict
+from components.finetune.learning.examples import Examples
+from components.finetune.learning.history import in_words, measured
+from components.finetune.learning.learners import Direct, predict
+from components.finetune.linear.words import WideColumns
 from components.finetune.study import Study, Trained
-from components.finetune.words import WideColumns
 from components.shared.backbones.network import Network
 from components.shared.example_scores import Outcome, join, outcome_of
 from components.shared.selection import rank

@@ -10,13 +10,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.finetune import memory, parallel
 from components.finetune.columns import ColumnsAlone, family_of
 from components.finetune.curves import Curves
 from components.finetune.folds import folds_of
-from components.finetune.history import measured
-from components.finetune.journal import Journal
-from components.finetune.raw import raw_of
+from components.finetune.learning import memory, parallel
+from components.finetune.learning.history import measured
+from components.finetune.learning.journal import Journal
+from components.finetune.linear.raw import raw_of
 from components.finetune.report import FinetuneReport
 from components.finetune.settings import ALONE, FinetuneSettings, strategies_of
 from components.finetune.study import Trained

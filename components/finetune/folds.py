@@ -15,14 +15,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.finetune import alone, parallel
-from components.finetune.classical import ClassicalFit
-from components.finetune.examples import Examples
-from components.finetune.learners import Direct, logits_of
-from components.finetune.raw import Raw
+from components.finetune.learning import parallel
+from components.finetune.learning.examples import Examples
+from components.finetune.learning.learners import Direct, logits_of
+from components.finetune.linear import alone
+from components.finetune.linear.classical import ClassicalFit
+from components.finetune.linear.raw import Raw
+from components.finetune.linear.wide import carriers, classes_of
 from components.finetune.settings import ALONE, FinetuneSettings
 from components.finetune.study import Study, Trained
-from components.finetune.wide import carriers, classes_of
 from components.shared.artifacts.artifact import Artifact, Draft, open_artifact
 from components.shared.artifacts.features import FeatureSplit
 from components.shared.artifacts.snapshot import CROSSED, SPLITS, TRAINED_ON, read_folds

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from components.finetune import parallel
-from components.finetune.history import measured
+from components.finetune.learning import parallel
+from components.finetune.learning.history import measured
 from components.finetune.settings import FinetuneSettings
 from components.finetune.study import Study, Trained
 from components.shared import tasks

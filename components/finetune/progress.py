@@ -3,7 +3,7 @@
 import math
 
 from components.finetune.curves import Curves
-from components.finetune.history import measured, title_of
+from components.finetune.learning.history import measured, title_of
 from components.finetune.settings import FinetuneSettings, strategies_of
 from components.finetune.study import RUNG
 from components.shared.process.step import Progress

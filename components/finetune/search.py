@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from components.finetune import parallel
 from components.finetune.account import RECIPE, learned_of
 from components.finetune.budget import Budget, Plan, plan_for, rounded
-from components.finetune.heads import PROBE
-from components.finetune.history import in_words
-from components.finetune.probe import Probe
+from components.finetune.learning import parallel
+from components.finetune.learning.history import in_words
+from components.finetune.learning.training import Trial
+from components.finetune.linear.heads import PROBE
+from components.finetune.linear.probe import Probe
 from components.finetune.settings import ALONE, NOUNS, FinetuneSettings
 from components.finetune.study import Study, Trained, candidate
-from components.finetune.training import Trial
 from components.shared import metrics
 from components.shared.errors import InputError
 from components.shared.selection import is_uneven, rank

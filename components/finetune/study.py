@@ -11,26 +11,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from components.finetune import alone
-from components.finetune.anatomy import Anatomy, Prefix, anatomy_of
-from components.finetune.batches import check_batches
-from components.finetune.cache import States, compute_states
 from components.finetune.choices import Choices
-from components.finetune.device import Autocast, lay_out
-from components.finetune.examples import Examples
-from components.finetune.fusion import Fusion, fuse, fuse_answers
-from components.finetune.heads import Head, Heads
-from components.finetune.history import History, in_words, measured
-from components.finetune.journal import Journal
-from components.finetune.learners import Direct, HeadOnly, Learner, Resumed, outputs_of
-from components.finetune.raw import Raw
+from components.finetune.learning.anatomy import Anatomy, Prefix, anatomy_of
+from components.finetune.learning.batches import check_batches
+from components.finetune.learning.cache import States, compute_states
+from components.finetune.learning.device import Autocast, lay_out
+from components.finetune.learning.examples import Examples
+from components.finetune.learning.history import History, in_words, measured
+from components.finetune.learning.journal import Journal
+from components.finetune.learning.learners import Direct, HeadOnly, Learner, Resumed, outputs_of
+from components.finetune.learning.strategies import STRATEGIES, add_adapters, describe, merge_adapters
+from components.finetune.learning.training import Trial
+from components.finetune.learning.unpadding import Way, way_of
+from components.finetune.learning.vocabulary import narrow, widen
+from components.finetune.linear import alone
+from components.finetune.linear.fusion import Fusion, fuse, fuse_answers
+from components.finetune.linear.heads import Head, Heads
+from components.finetune.linear.raw import Raw
+from components.finetune.linear.wide import note_of
+from components.finetune.linear.words import WideColumns
 from components.finetune.settings import ALONE, FinetuneSettings
-from components.finetune.strategies import STRATEGIES, add_adapters, describe, merge_adapters
-from components.finetune.training import Trial
-from components.finetune.unpadding import Way, way_of
-from components.finetune.vocabulary import narrow, widen
-from components.finetune.wide import note_of
-from components.finetune.words import WideColumns
 from components.shared.backbones.network import Network
 from components.shared.linear import softmax
 from components.shared.selection import rank
@@ -58,7 +58,7 @@ class Trained:
         candidates: What was tried: `name`, `what`, `validation`, `seconds`, `kept`, `note`.
         judgement: Whether it learned, and its temperature, see `components.finetune.account.judge`.
         headline: What is to be said first of how it was chosen, or "".
-        carriers: What is told of its words, or gradients, see `components.finetune.wide.carriers`.
+        carriers: What is told of its words, or gradients, see `components.finetune.linear.wide.carriers`.
         sweep: How each strategy did, where there were several.
         starts: How each start did, where there were two.
         crossed: What its cross-validation is told by, or why there is none though the snapshot asks for one.

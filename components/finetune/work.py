@@ -11,18 +11,15 @@ from typing import Any
 
 import torch
 
-from components.finetune import comparison, defaults, parallel
+from components.finetune import comparison, defaults
 from components.finetune.account import history_of, judge, judge_answers, recipe_of
 from components.finetune.account import words_of as verdict_in_words
-from components.finetune.alone import LinearModel
 from components.finetune.answers import Answers, inputs_of
-from components.finetune.augmentation import augmentation
 from components.finetune.budget import Budget, minutes_for
 from components.finetune.choices import Choices
 from components.finetune.columns import save_alone
 from components.finetune.comparison import Comparisons
 from components.finetune.curves import Curves
-from components.finetune.device import autocast, name_of, precision_and_why
 from components.finetune.folds import (
     ClassicalRefits,
     Crossed,
@@ -35,13 +32,17 @@ from components.finetune.folds import (
     too_long,
 )
 from components.finetune.initialization import better_of, check_reads_alike, check_vocabulary, numbers_of, words_of
-from components.finetune.journal import Journal
-from components.finetune.mirroring import cropped, keeps_answers, keeps_class, mirrored
+from components.finetune.learning import parallel
+from components.finetune.learning.augmentation import augmentation
+from components.finetune.learning.device import autocast, name_of, precision_and_why
+from components.finetune.learning.journal import Journal
+from components.finetune.learning.mirroring import cropped, keeps_answers, keeps_class, mirrored
+from components.finetune.learning.splits import Splits
+from components.finetune.linear.alone import LinearModel
+from components.finetune.linear.raw import Raw
 from components.finetune.progress import Telling
-from components.finetune.raw import Raw
 from components.finetune.search import Search
 from components.finetune.settings import ALONE, AUTO, FinetuneSettings, strategies_of
-from components.finetune.splits import Splits
 from components.finetune.study import Study, StudyListener, Trained
 from components.shared import backbones, tasks
 from components.shared.artifacts.artifact import Artifact, Draft, open_artifact

@@ -23,7 +23,7 @@ from safetensors.numpy import load_file
 
 import components.finetune.finetune as finetune_module
 from components.finetune.finetune import finetune
-from components.finetune.journal import Journal
+from components.finetune.learning.journal import Journal
 from components.finetune.settings import FinetuneSettings
 from components.shared.artifacts.artifact import open_artifact
 from components.shared.artifacts.checkpoints import CHECKPOINTS, Checkpoints
@@ -289,7 +289,7 @@ def test_told_to_stop_it_says_try_again_and_goes_on(
 
     runs = Runs(tmp_path / "runs", features, backbone, strategy="probe-then-full", checkpoint_minutes=60.0)
     runs.settings["experiment"] = "topics"
-    slow = {"training": None, "evaluation": Slow("components.finetune.training", "outputs_of")}
+    slow = {"training": None, "evaluation": Slow("components.finetune.learning.training", "outputs_of")}
     hook = slow.get(moment, Slow("components.finetune.study", "compute_states"))
     process = runs.start(hook=hook, MLFLOW_TRACKING_URI=registry)
     runs.wait_for("epoch 2:" if moment == "training" else "slowly")

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from components.finetune.batches import epoch_batches, steps_of
 from components.finetune.budget import plan_for, rounded
-from components.finetune.calibration import calibrate
 from components.finetune.defaults import CONVOLUTIONAL, DECODER, ENCODER, TRANSFORMER, Shape, resolve, shape_of
-from components.finetune.learned import verdict_of
-from components.finetune.mirroring import keeps_class
+from components.finetune.learning.batches import epoch_batches, steps_of
+from components.finetune.learning.learned import verdict_of
+from components.finetune.learning.mirroring import keeps_class
+from components.finetune.linear.calibration import calibrate
 from components.finetune.settings import FinetuneSettings
 from components.shared.backbones.network import Network
 from tests.heads import head_for

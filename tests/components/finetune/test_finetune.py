@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.finetune.batches import epoch_batches
 from components.finetune.finetune import finetune
+from components.finetune.learning.batches import epoch_batches
 from components.finetune.settings import FinetuneSettings
 from components.ingest.ingest import IngestSettings, ingest
 from components.shared.artifacts.artifact import open_artifact

@@ -29,7 +29,7 @@ class Objective:
         return scores_of(softmax(outputs["logits"]), np.asarray(targets["label"]))
 
     def calibrate(self, head: Any, outputs: Outputs, targets: Targets) -> dict[str, Any]:
-        """Does nothing: the temperature is that of a whole network, see `components.finetune.calibration`."""
+        """Does nothing: the temperature is that of a whole network, see `components.finetune.linear.calibration`."""
         return {}
 
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from components.finetune.batches import Batches
-from components.finetune.learned import dealt_out
+from components.finetune.learning.batches import Batches
+from components.finetune.learning.learned import dealt_out
 from components.shared.backbones.head import Encoded
 from components.shared.baselines import Labelled, Terms
 from components.shared.errors import InputError

@@ -1,0 +1,1 @@
+"""What is fitted without gradient steps through a backbone: heads, words, gradients of pictures, and their sum."""
