@@ -83,6 +83,11 @@ class GradientStep:
         """Says which batches steps are taken with next, see `Examples.expect`."""
         self.learner.expect(part for indices in coming for part in self.sizes.shares(indices, self.rows))
 
+    def close(self) -> None:
+        """Gives back what the device holds for further steps: there are none."""
+        if self._graphs is not None:
+            self._graphs.forget()
+
     def take(self, indices: np.ndarray, seeds: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Takes a step.
 

@@ -268,6 +268,7 @@ class Trial:
             self.network.load_state_dict(self._best_weights, strict=False)
         self.history.padding = padding(self.train.examples.lengths, self.settings.batch_size, self.settings.seed)
         self.over, self._best_weights = True, None
+        self._step.close()
         if self.journal is not None:
             self.journal.end(self)
 
