@@ -13,7 +13,8 @@ TRAINING = {
     *(
         f"components/finetune/{name}.py"
         for name in (
-            "alone", "calibration", "classical", "fitters", "gradients", "joint", "probe", "search",
+            "linear/alone", "linear/calibration", "linear/classical", "linear/fitters", "linear/gradients",
+            "linear/joint", "linear/probe", "search",
         )
     ),
     "components/shared/linear.py",
