@@ -155,10 +155,13 @@ def test_a_search_goes_on_where_it_was(features: Path, backbone: Path, tmp_path:
     """With `auto`: heads that were fitted, rates that were compared, and the time that is gone."""
     runs = Runs(tmp_path, features, backbone, strategy="auto", learning_rate=0.0, minutes=2.0)
     expected = runs.unbroken()
-    for seconds in (0.05, 0.2, 0.3):
+    known = {"search began 1", "probe 1", "plan 1"}
+    for seconds in (0.05, 0.2, 0.3, 0.6, 0.9):  # the later ones where other work delays a checkpoint
         assert runs.run(hook=KillAfter(seconds)) == -signal.SIGKILL, runs.log.read_text()
-    told = json.loads(runs.checkpoints[-1].read_text())["told"]
-    assert {"search began 1", "probe 1", "plan 1"} <= set(told["records"])
+        told = json.loads(runs.checkpoints[-1].read_text())["told"] if runs.checkpoints else {"records": {}}
+        if seconds >= 0.3 and known <= set(told["records"]):
+            break
+    assert known <= set(told["records"])
     assert told["seconds"] > 0
     assert runs.run() == 0, runs.log.read_text()
     assert runs.digest() == expected
