@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 from engine import keep, tell
-from engines import Parts, accuracy_of, has_bfloat16, learn
+from engines import Parts, accuracy_of, has_bfloat16, learn, timm_accuracy, timm_epochs
 
 _LETTERS = "ABDEFGHKMNRTW"
 _PARTS = (("train", 0.7), ("validation", 0.05), ("test", 0.25))
@@ -99,24 +99,13 @@ def _timm(job: Job, parts: Parts, workers: int, tuned: bool) -> float:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             return network(pixels)
 
-    done = 0
     with parts.of("train"):
-        for _ in range(job.epochs):
-            network.train()
-            for pixels, labels in loaders["train"]:
-                torch.nn.functional.cross_entropy(outputs(pixels).float(), labels.to(device)).backward()
-                optimizer.step()
-                optimizer.zero_grad()
-                done += 1
-                schedule.step_update(done)
-    right: list[bool] = []
-    with parts.of("evaluate"), torch.inference_mode():
-        network.eval()
-        for pixels, labels in loaders["test"]:
-            right += (outputs(pixels).argmax(1) == labels.to(device)).tolist()
+        list(timm_epochs(network, loaders["train"], outputs, optimizer, schedule, job.epochs, device))
+    with parts.of("evaluate"):
+        accuracy = timm_accuracy(network, loaders["test"], outputs, device)
     with parts.of("save"):
         torch.save(network.state_dict(), Path(job.folder) / "timm.pt")
-    return float(np.mean(right))
+    return accuracy
 
 
 def trainer(job: Job, parts: Parts) -> float:

@@ -216,6 +216,36 @@ def graft(job: Job, parts: Parts) -> float:
             return accuracy_of(features, model, "transformers")
 
 
+def timm_epochs(
+    network: Any, loader: Any, outputs: Callable[[Any], Any], optimizer: Any, schedule: Any, epochs: int, device: Any
+) -> Iterator[int]:
+    """Trains as timm's train.py does; yields when an epoch is over, and which."""
+    import torch
+
+    done = 0
+    for epoch in range(epochs):
+        network.train()
+        for pixels, labels in loader:
+            torch.nn.functional.cross_entropy(outputs(pixels).float(), labels.to(device)).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            done += 1
+            schedule.step_update(done)
+        yield epoch
+
+
+def timm_accuracy(network: Any, loader: Any, outputs: Callable[[Any], Any], device: Any) -> float:
+    """Returns what part of a loader's pictures is answered right."""
+    import torch
+
+    right: list[bool] = []
+    with torch.inference_mode():
+        network.eval()
+        for pixels, labels in loader:
+            right += (outputs(pixels).argmax(1) == labels.to(device)).tolist()
+    return float(np.mean(right))
+
+
 def learn(parts: Parts, features: Path, model: Path, settings: Any) -> None:
     """Runs finetune, and tells its steps of training apart."""
     from components.finetune.finetune import finetune

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engines import Parts
+from engines import Parts, timm_accuracy, timm_epochs
 from gpu_data import CLASSES, SIZES, read
 
 
@@ -175,26 +175,14 @@ def _timm(job: Job, parts: Parts, from_files: bool) -> Told:
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             return network(pixels.to(device, memory_format=torch.channels_last))
 
-    done, marks = 0, []
     with parts.of("train"):
-        for _ in range(job.epochs):
-            network.train()
-            for pixels, labels in loaders["train"]:
-                loss = torch.nn.functional.cross_entropy(outputs(pixels).float(), labels.to(device))
-                loss.backward()
-                optimizer.step()
-                optimizer.zero_grad()
-                done += 1
-                schedule.step_update(done)
-            marks.append(_now())
-    right: list[bool] = []
-    with parts.of("evaluate"), torch.inference_mode():
-        network.eval()
-        for pixels, labels in loaders["test"]:
-            right += (outputs(pixels).argmax(1) == labels.to(device)).tolist()
+        epochs = timm_epochs(network, loaders["train"], outputs, optimizer, schedule, job.epochs, device)
+        marks = [_now() for _ in epochs]
+    with parts.of("evaluate"):
+        accuracy = timm_accuracy(network, loaders["test"], outputs, device)
     with parts.of("save"):
         torch.save(network.state_dict(), Path(job.features).parent / "timm.pt")
-    return Told(float(np.mean(right)), marks)
+    return Told(accuracy, marks)
 
 
 def _timm_loader(job: Job, split: str, device: Any, from_files: bool) -> Any:

@@ -76,6 +76,18 @@ def make_text_backbone(kind: str, folder: Path, **options: Any) -> Path:
     return folder
 
 
+def forget_dropout(network: Any) -> None:
+    """Lets a network drop nothing, wherever its architecture keeps the rate."""
+    from torch import nn
+
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("attention_dropout", "dropout_prob"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+
+
 def make_vision_backbone(kind: str, folder: Path) -> Path:
     """Writes a tiny vision model of transformers (a key of `VISION`) for 32 x 32 pixels; returns the folder."""
     import torch

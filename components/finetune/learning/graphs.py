@@ -2,7 +2,7 @@
 
 A step of a small batch takes a GPU 15 to 23 ms whatever it computes: a thousand kernels are launched one by one. A
 graph (CUDA graphs) is launched at once. It reads its batch where the one lay that it was recorded with, and writes
-weights, loss and norm where they lay: so batches are copied there, and have few shapes, see `Direct`.
+weights, loss and norm where they lay: so batches are copied there, and have few shapes, see `unpadding.Way`.
 """
 
 from collections import Counter

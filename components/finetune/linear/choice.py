@@ -92,13 +92,16 @@ def fit_probe(
     enough = max(_LEAST, min(ENOUGH, _CHOICE // (classes * train.states.inner[-1])))
     given = (None if crossed else validation, classes, selection)
     tried = [choose(train.seen(view, enough), *given, SQUARED_HINGE, False, PENALTIES) for view in views]
-    best = max(tried, key=lambda choice: rank(choice.scores, selection))
+
+    def best_of_them() -> Choice:
+        return max(tried, key=lambda choice: rank(choice.scores, selection))
+
+    best = best_of_them()
     seen = train.seen(best.view, enough)
-    for loss, balanced in ((LOGISTIC, False), (best.loss, True)):
-        if not balanced or is_uneven(counts):
-            loss = best.loss if balanced else loss
-            tried.append(choose(seen, *given, loss, balanced, PENALTIES))
-            best = max(best, tried[-1], key=lambda choice: rank(choice.scores, selection))
+    tried.append(choose(seen, *given, LOGISTIC, False, PENALTIES))
+    if is_uneven(counts):
+        tried.append(choose(seen, *given, best_of_them().loss, True, PENALTIES))
+    best = best_of_them()
     grid = sorted((best.chosen, *(factor * best.chosen for factor in DENSE)), reverse=True)
     if crossed:
         tried.append(choose(seen, *given, best.loss, best.balanced, grid, all_of_them=True))

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from components.finetune.finetune import finetune
 from components.finetune.learning import kernels as fast
 from components.finetune.learning.kernels import keep, kernels
 from components.finetune.settings import FinetuneSettings
-from tests.backbones import TEXT, VISION, make_text_backbone, make_vision_backbone
+from tests.backbones import TEXT, VISION, forget_dropout, make_text_backbone, make_vision_backbone
 from tests.conftest import TRAINING
 
 CPU = torch.device("cpu")
@@ -118,12 +118,7 @@ def test_networks_learn_the_same(kind: str, tmp_path: Path) -> None:
 
     make: Any = make_vision_backbone if kind in VISION else make_text_backbone
     network = AutoModel.from_pretrained(make(kind, tmp_path)).train()
-    for module in network.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        for name in ("attention_dropout", "dropout_prob"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)
+    forget_dropout(network)
     batch: dict[str, Tensor] = {"pixel_values": torch.rand(2, 3, 32, 32)}
     if kind in TEXT:
         mask = torch.ones(2, 9, dtype=torch.int64)

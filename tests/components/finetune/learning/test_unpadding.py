@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from components.finetune.finetune import finetune
 from components.finetune.learning import unpadding
 from components.finetune.learning.anatomy import anatomy_of
-from components.finetune.learning.learners import Direct
 from components.finetune.learning.unpadding import Layout, Way, grain_of, layout_of, unpadder_of
 from components.finetune.settings import FinetuneSettings
 from components.shared.backbones.network import Network
-from tests.backbones import TEXT, make_text_backbone
+from tests.backbones import TEXT, forget_dropout, make_text_backbone
 from tests.components.finetune.learning.test_vocabulary import network_of
 from tests.conftest import TRAINING
 
@@ -48,12 +47,7 @@ class Texts:
 def made(kind: str, folder: Path) -> Network:
     options = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     network = network_of(make_text_backbone(kind, folder / "backbone", **options)).train()
-    for module in network.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        for name in ("attention_dropout", "dropout_prob"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)
+    forget_dropout(network)
     return network
 
 
@@ -167,4 +161,3 @@ def test_rows_of_pictures_are_left_alone() -> None:
     batch = {"pixels": torch.zeros(2, 8, 8, 3, dtype=torch.uint8)}
     nothing: Any = None
     assert Way(few_shapes=True).laid(batch, nothing, np.arange(2), learns=True) is batch
-    assert isinstance(Direct(nothing).way, Way)
